@@ -1,0 +1,1 @@
+"""Telling: facts become log lines, journal fields, history, status and sd_notify."""

@@ -1,0 +1,1 @@
+"""The eye: everything that touches a share happens in its process."""
