@@ -1,0 +1,83 @@
+"""The plan: a comparison of fields, and nothing else.
+
+    want GONE, STOPPED:      stop, if up in this boot
+    installed != release:    build, install
+    not up in this boot:     start
+    else running != version: restart
+    good != version:         check
+
+Only the first step is ever run; then everything is compared anew. That is why a crash, a reboot,
+a failed start, a revert after a failure and a change of environment need no rules of their own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Set as AbstractSet
+from dataclasses import replace
+
+from appagent.core.want import Kind, Want
+from appagent.model import Applied, Record, Target, Version
+
+
+def plan(record: Record, want: Want, boot: str, missing: AbstractSet[Target]) -> tuple[Target, ...]:
+    """The targets that lead from what is applied to what is wanted, in order.
+
+    `missing` are targets that the wanted version's Makefile is known to lack. A restart without
+    such a target is a stop and a start; a start without one is a restart. Other missing targets
+    stay in the plan: whoever runs it skips them and records them as done.
+    """
+    applied = record.applied
+    up = applied.up == boot and bool(boot)
+    if want.kind is Kind.WAIT:
+        return ()
+    if want.kind in (Kind.GONE, Kind.STOPPED):
+        return (Target.STOP,) if up else ()
+    only_restart = Target.START in missing and Target.RESTART not in missing
+    start = Target.RESTART if only_restart else Target.START
+    if want.kind is Kind.KEEP:
+        return () if up or not applied.installed else (start,)
+    steps: list[Target] = []
+    fresh = applied.installed != want.version.release
+    if fresh:
+        if want.version.release not in record.built:
+            steps.append(Target.BUILD)
+        steps.append(Target.INSTALL)
+    if not up:
+        steps.append(start)
+    elif fresh or applied.running != want.version:
+        steps += [Target.STOP, Target.START] if Target.RESTART in missing else [Target.RESTART]
+    if steps or applied.good != want.version:
+        steps.append(Target.CHECK)
+    return tuple(steps)
+
+
+def begin(applied: Applied, target: Target) -> Applied:
+    """Beginning a step clears its field and those below; `up` stays until a stop succeeds.
+
+    That a started app is up is not undone by an install or by a restart that fails: its processes
+    may well live on, and the next plan must not start it a second time beside them.
+    """
+    match target:
+        case Target.BUILD:
+            return applied
+        case Target.INSTALL:
+            return replace(applied, installed="", running=None, good=None)
+        case Target.START | Target.RESTART | Target.STOP:
+            return replace(applied, running=None, good=None)
+        case Target.CHECK:
+            return replace(applied, good=None)
+
+
+def succeed(applied: Applied, target: Target, version: Version, boot: str) -> Applied:
+    """Success of a step sets its field."""
+    match target:
+        case Target.BUILD:
+            return applied
+        case Target.INSTALL:
+            return replace(applied, installed=version.release)
+        case Target.START | Target.RESTART:
+            return replace(applied, running=version, up=boot)
+        case Target.STOP:
+            return replace(applied, running=None, good=None, up="")
+        case Target.CHECK:
+            return replace(applied, good=version)

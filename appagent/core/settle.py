@@ -1,0 +1,41 @@
+"""When what is seen is complete.
+
+A symlink is swapped at once, so it is complete at once. A work tree is complete when HEAD stood
+still for `settle` without an index.lock, any other tree when two whole scans `settle` apart were
+equal. A release that was installed here before was complete then: it needs no new wait, which is
+what makes a reboot quick.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from appagent.model import AppLook, AppSettings, Layout
+
+
+def is_settled(look: AppLook, settings: AppSettings, installed: str) -> bool:
+    """Whether a good look shows a complete release."""
+    if not look.known or look.incomplete:
+        return False
+    if look.layout is Layout.SYMLINK or look.release == installed:
+        return True
+    # The eye pushes the look again once it stood; a hair of tolerance for how floats subtract.
+    return look.looked - look.since >= settings.settle - 1e-6
+
+
+def ignore_lines(paths: Sequence[str], most: int = 3) -> tuple[str, ...]:
+    """The `ignore` lines that would leave these paths out, the fewest first.
+
+    Several paths in one directory are proposed as that directory; a single file as itself.
+    """
+    by_dir: dict[str, list[str]] = {}
+    for path in paths:
+        head, _, _ = path.rpartition("/")
+        by_dir.setdefault(head, []).append(path)
+    lines: list[str] = []
+    for head, inside in by_dir.items():
+        if head and len(inside) > 1:
+            lines.append(f"/{head}/")
+        else:
+            lines += [f"/{path}" for path in inside]
+    return tuple(lines[:most])

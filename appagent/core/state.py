@@ -1,0 +1,141 @@
+"""What the core holds: a node, its roots, its apps. All of it can be printed.
+
+`Record` (in model) is the part of an app that outlives the agent; everything else here is made
+anew from looks after a start, which is why losing it costs a look and nothing more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from math import inf
+
+from appagent.model import (
+    AppLook,
+    Deploy,
+    Ended,
+    EnvLook,
+    Hold,
+    Now,
+    Record,
+    RootLook,
+    RootSettings,
+    Run,
+    Settings,
+    Target,
+    Version,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Backoff:
+    """A step that did not succeed and is tried again, later each time."""
+
+    version: Version
+    target: Target
+    attempts: int
+    until: float  # mono
+    line: str
+    word: str  # what it is called in status: failed | refused | moved | lost | cancelled
+
+
+@dataclass(frozen=True, slots=True)
+class Churn:
+    """How often a tree deployed lately, for the tree that writes into itself."""
+
+    times: tuple[float, ...] = ()  # mono of recent deploys
+    level: int = 0  # how many waits there were
+    said: int = 0  # the level that was told
+
+
+@dataclass(frozen=True, slots=True)
+class App:
+    """One app on this node."""
+
+    record: Record
+    look: AppLook | None = None
+    own: Mapping[str, object] = field(default_factory=dict)
+    own_error: str = ""
+    listed: bool | None = None  # in the newest good listing of its root; None: none yet
+    absent_since: float | None = None  # mono of the first good look without it
+    forgotten: bool = False  # a person said that it is really gone
+    settled: str = ""  # the newest release that was seen complete
+    unsettled_since: Now | None = None
+    waited: bool = False  # that it is not complete was told
+    deploy: Deploy | None = None
+    flowing: bool = False  # the step before succeeded in this deploy: the next may follow at once
+    backoff: Backoff | None = None
+    permit: tuple[Target, Version] | None = None  # granted for this step
+    permit_by: str = ""
+    asking: tuple[Target, Version] | None = None  # asked for, no answer yet
+    starting: Run | None = None  # its shim is being started; not recorded yet
+    missing: frozenset[Target] = frozenset()  # targets that this version's Makefile lacks
+    missing_for: Version | None = None
+    churn: Churn = Churn()
+    asked: str = ""  # who asked for what the plan does now
+    last: Ended | None = None  # the last run that did not succeed, until a deploy is done
+    changed: tuple[str, ...] = ()  # the paths that the newest difference named
+    blocked: str = ""  # the reason that was told last for waiting
+    queued: bool = False  # has a step to begin, and waits for one of the `parallel_apps` places
+    wake: float = inf  # mono: compare again then, whatever happens
+
+    @property
+    def name(self) -> str:
+        """The app's name."""
+        return self.record.app
+
+    @property
+    def run(self) -> Run | None:
+        """The run that is under way, recorded or about to be."""
+        return self.record.run or self.starting
+
+
+@dataclass(frozen=True, slots=True)
+class Root:
+    """What is known of a root's state."""
+
+    look: RootLook | None = None  # newest
+    known: bool = False
+    why: str = "not looked at yet"
+    since: float = 0.0  # mono: since when it is known, or unknown
+    stuck: str = ""  # the eye does not answer: why
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """Everything the core knows. `step` alone makes a new one."""
+
+    settings: Settings
+    boot: str
+    apps: Mapping[str, App] = field(default_factory=dict)
+    roots: Mapping[str, Root] = field(default_factory=dict)
+    envs: Mapping[str, EnvLook] = field(default_factory=dict)
+    envs_stuck: Mapping[str, str] = field(default_factory=dict)
+    mounted: frozenset[str] = frozenset()  # roots that were ever seen mounted
+    hold: Hold | None = None  # on the whole node
+    refused: Mapping[str, str] = field(default_factory=dict)  # path → why it is no app
+    stopping: bool = False
+    runs: int = 0  # runs begun since the agent began; makes their ids unique
+    configured: bool = True
+
+    def root_settings(self, path: str) -> RootSettings | None:
+        """The settings of a root, or None where the configuration has it no more."""
+        return next((r for r in self.settings.roots if r.path == path), None)
+
+    def busy(self) -> int:
+        """How many apps have a run under way."""
+        return sum(1 for app in self.apps.values() if app.run is not None)
+
+    def with_app(self, app: App) -> Node:
+        """The node with this app put in or replaced."""
+        return replace(self, apps={**self.apps, app.name: app})
+
+    def without_app(self, name: str) -> Node:
+        """The node without an app."""
+        return replace(self, apps={k: v for k, v in self.apps.items() if k != name})
+
+    def with_root(self, path: str, root: Root) -> Node:
+        """The node with this root put in or replaced."""
+        return replace(self, roots={**self.roots, path: root})
+
+

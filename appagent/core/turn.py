@@ -1,0 +1,66 @@
+"""One turn of the core: the node as it becomes, and the commands as they are decided.
+
+Only `step` makes a turn and only the functions of the core that it calls see one; from outside,
+`step` stays a function from values to values.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+from appagent.core.state import App, Node
+from appagent.model import Command, Fact, Level, Now, Record, Save, Tell
+
+
+@dataclass(slots=True)
+class Turn:
+    """What one event makes of the node."""
+
+    node: Node
+    now: Now
+    commands: list[Command] = field(default_factory=list)
+    due: dict[str, None] = field(default_factory=dict)  # apps to compare before the turn ends
+
+    def app(self, name: str) -> App | None:
+        """An app as it is now."""
+        return self.node.apps.get(name)
+
+    def put(self, app: App) -> App:
+        """Replace an app."""
+        self.node = self.node.with_app(app)
+        return app
+
+    def save(self, app: App, record: Record) -> App:
+        """Replace an app's record, and have it written before anything that follows."""
+        if record != app.record:
+            self.do(Save(record))
+        return self.put(replace(app, record=record))
+
+    def do(self, command: Command) -> None:
+        """Decide a command."""
+        self.commands.append(command)
+
+    def touch(self, *names: str) -> None:
+        """Have these apps compared before the turn ends."""
+        self.due.update(dict.fromkeys(names))
+
+    def tell(
+        self,
+        kind: str,
+        text: str,
+        app: App | None = None,
+        level: Level = Level.INFO,
+        **fields: str | float,
+    ) -> None:
+        """Report a fact; the app's deploy is named with it."""
+        known: dict[str, str | int | float] = {}
+        if app is not None and app.deploy is not None:
+            known["deploy_id"] = app.deploy.id
+        known.update({k: v for k, v in fields.items() if v != ""})
+        name = app.name if app is not None else ""
+        self.do(Tell(Fact(kind, self.now, text, name, level, known)))
+
+    def make_id(self) -> str:
+        """An id that no other run or deploy of this node has: the time, and a count."""
+        self.node = replace(self.node, runs=self.node.runs + 1)
+        return f"{int(self.now.wall * 1000):011x}-{self.node.runs}"

@@ -1,0 +1,219 @@
+"""From what is seen to what is wanted.
+
+Theory of operation. An app is seen *present*, *absent* or *unknown*, and only one function says
+which: `see`. Any doubt is unknown: a root that cannot be read, an eye that hangs, an env file that
+is away, more than half of a root's apps gone at once. `want` then turns what is seen, together
+with what people asked for (hold, stop), into one `Want`. Unknown wants nothing: no run begins and
+none is ended for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+
+from appagent.core.ids import conf_id
+from appagent.core.names import managed
+from appagent.core.settings import settings_for
+from appagent.core.state import App, Node
+from appagent.model import Hold, Layout, Now, RootSettings, Version
+
+
+class Kind(StrEnum):
+    """What is to become of an app on this node."""
+
+    RUN = "run"  # this version, running and good
+    KEEP = "keep"  # what is applied; started if it is down
+    STOPPED = "stopped"  # by a person
+    GONE = "gone"  # it left the share
+    WAIT = "wait"  # nothing can be decided now
+
+
+@dataclass(frozen=True, slots=True)
+class Want:
+    """What is wanted of one app, and why if it is to wait."""
+
+    kind: Kind
+    why: str = ""
+    word: str = ""  # for WAIT: unknown | settling | blocked | unmanaged | looking
+    version: Version = Version("", "")
+    release_dir: str = ""
+    layout: Layout = Layout.TREE
+    back: bool = False  # the last good version, because the one that is seen failed
+
+
+def wait(word: str, why: str) -> Want:
+    """Nothing begins."""
+    return Want(Kind.WAIT, why, word)
+
+
+def env_paths(root: RootSettings, app: str) -> tuple[tuple[str, bool], ...]:
+    """The env files of an app in order: (path, may be missing)."""
+    return tuple(
+        (spec.removeprefix("-").replace("{app}", app), spec.startswith("-"))
+        for spec in root.env_files
+    )
+
+
+def environment(node: Node, root: RootSettings, app: App) -> tuple[str, str, str]:
+    """The id of an app's environment, or ("", word, why) if it cannot be told now."""
+    digests = []
+    for path, optional in env_paths(root, app.name):
+        if path in node.envs_stuck:
+            return "", "unknown", f"{path}: {node.envs_stuck[path]}"
+        look = node.envs.get(path)
+        if look is None:
+            return "", "looking", f"{path} was not read yet"
+        if look.state == "unknown":
+            return "", "unknown", f"{path}: {look.why}"
+        if look.state == "broken":
+            return "", "blocked", look.why
+        if look.state == "missing":
+            if not optional:
+                return "", "blocked", f"{path}: the env file is missing"
+            digests.append("-")
+        else:
+            digests.append(look.digest)
+    user = f"owner:{app.look.owner}" if root.run_as == "owner" and app.look else root.run_as
+    return conf_id(user, digests), "", ""
+
+
+def vanished(node: Node, root: str) -> bool:
+    """More than half of a root's apps, and at least two, are gone at once: not to be believed."""
+    known = [a for a in node.apps.values() if a.record.root == root and not a.forgotten]
+    absent = [a for a in known if a.listed is False]
+    return len(absent) >= 2 and 2 * len(absent) > len(known)  # noqa: PLR2004 - the design's rule
+
+
+def trouble(node: Node, app: App) -> Want | None:
+    """Why nothing at all can be said of the app's place now, or None."""
+    root = node.root_settings(app.record.root)
+    if root is None:
+        return wait("unmanaged", f"the configuration has no root {app.record.root}")
+    if not managed(app.name, root.include, root.exclude):
+        return wait("unmanaged", "the configuration leaves it out")
+    state = node.roots.get(root.path)
+    if state is None:
+        return wait("looking", f"{root.path} was not looked at yet")
+    if state.stuck:
+        return wait("unknown", state.stuck)
+    if not state.known:
+        word = "looking" if state.look is None else "unknown"
+        return wait(word, state.why)
+    return None
+
+
+def see(node: Node, app: App, now: Now) -> Want | None:
+    """Whether the app is gone, unknown, or (None) present with a good look."""
+    away = trouble(node, app)
+    if away is not None:
+        return away
+    if app.listed is False:
+        if app.forgotten:
+            return Want(Kind.GONE)
+        state = node.roots[app.record.root]
+        if state.look is not None and state.look.empty:
+            return wait("unknown", f"{app.record.root} is empty: is the share mounted there?")
+        if vanished(node, app.record.root):
+            return wait(
+                "unknown",
+                f"more than half of the apps of {app.record.root} are gone at once; if that is "
+                f"meant: appagent forget {app.name}",
+            )
+        after = settings_for(node.settings, app.name, app.own).gone_after
+        since = app.absent_since if app.absent_since is not None else now.mono
+        if now.mono - since < after:
+            return wait("unknown", "not on the share any more; it counts as gone soon")
+        return Want(Kind.GONE)
+    if app.listed is None or app.look is None:
+        return wait("looking", "not looked at yet")
+    if not app.look.known:
+        return wait("unknown", app.look.why)
+    return None
+
+
+def hold_of(node: Node, app: App, now: Now) -> Hold | None:
+    """The hold that is in force for an app: its own, or the node's."""
+    for hold in (app.record.hold, node.hold):
+        if hold is not None and (hold.until is None or hold.until > now.wall):
+            return hold
+    return None
+
+
+def failed(app: App, versions: Iterable[Version]) -> bool:
+    """Whether one of these versions failed here while the same was seen."""
+    bad = {failure.version for failure in app.record.failures}
+    return any(version in bad for version in versions)
+
+
+def way_back(node: Node, app: App, seen: Version) -> Want | None:
+    """The last good version, if the one that is seen failed and there is a way back to it."""
+    record, look = app.record, app.look
+    good = record.last_good
+    if good is None or look is None or look.layout is not Layout.SYMLINK:
+        return None
+    back = Version(good.release, seen.conf)
+    if settings_for(node.settings, app.name, app.own).on_failure != "previous":
+        return None
+    if good.release == seen.release or failed(app, [back]) or not record.last_good_dir:
+        return None
+    return Want(
+        Kind.RUN,
+        version=back,
+        release_dir=record.last_good_dir,
+        layout=Layout.SYMLINK,
+        back=True,
+    )
+
+
+def seen_version(node: Node, app: App) -> Version | None:
+    """The newest version that was seen complete, if its environment is known too."""
+    root = node.root_settings(app.record.root)
+    if root is None or not app.settled:
+        return None
+    conf, _, _ = environment(node, root, app)
+    return Version(app.settled, conf) if conf else None
+
+
+def want(node: Node, app: App, now: Now) -> Want:
+    """What is wanted of an app now."""
+    if app.record.stopped and not app.forgotten:
+        return Want(Kind.STOPPED, why="stopped by a person")
+    verdict = see(node, app, now)
+    if verdict is not None:
+        return verdict
+    root, look = node.root_settings(app.record.root), app.look
+    if root is None or look is None:  # `see` has said so already; for the type's sake
+        return wait("looking", "not looked at yet")
+    conf, word, why = environment(node, root, app)
+    if not conf:
+        return wait(word, why)
+    hold = hold_of(node, app, now)
+    if hold is not None:
+        version = app.record.applied.running or Version(app.record.applied.installed, conf)
+        return Want(
+            Kind.KEEP,
+            why=hold.why,
+            version=version,
+            release_dir=app.record.release_dir,
+            layout=app.record.layout or look.layout or Layout.TREE,
+        )
+    if app.own_error:
+        return wait("blocked", app.own_error)
+    if not app.settled:
+        return wait("settling", look.incomplete or "waiting until it is complete")
+    seen = Version(app.settled, conf)
+    if failed(app, [seen]):
+        back = way_back(node, app, seen)
+        if back is not None:
+            return back
+        if app.record.applied.up == node.boot:
+            last = app.record.failures[-1]
+            return wait("failed", f"{last.target} failed: {last.line or last.outcome}")
+    return Want(
+        Kind.RUN,
+        version=seen,
+        release_dir=look.release_dir,
+        layout=look.layout or Layout.TREE,
+    )
