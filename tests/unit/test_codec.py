@@ -1,0 +1,168 @@
+"""What the codec writes comes back equal; what is not what it wrote is refused, never a crash."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from appagent.codec import MAX_BYTES, Damaged, Newer, decode, dump, encode, parse
+from appagent.model import (
+    Applied,
+    AppLook,
+    AppSettings,
+    Failure,
+    Hold,
+    Identity,
+    Layout,
+    Now,
+    Outcome,
+    Record,
+    Run,
+    Target,
+    Version,
+)
+
+FULL = Record(
+    app="web",
+    root="/files/production",
+    applied=Applied("symlink.1:a", Version("symlink.1:a", "env.1:1"), None, "boot-1"),
+    layout=Layout.SYMLINK,
+    release_dir="/files/production/web/releases/caf\udce9",
+    ignore=("*.log", "tmp/"),
+    last_good=Version("symlink.1:0", "env.1:0"),
+    failures=(Failure(Version("r", "c"), Target.CHECK, Outcome.TIMEOUT, "too slow", 1.5),),
+    failed_for=Version("r", "c"),
+    stopped=True,
+    hold=Hold("a sale", 1e9, "root"),
+    run=Run(
+        id="r1",
+        app="web",
+        root="/files/production",
+        target=Target.RESTART,
+        version=Version("r", "c"),
+        previous="",
+        layout=Layout.GIT,
+        release_dir="/files/production/web",
+        reason="new release",
+        deploy="d1",
+        timeout=60.0,
+        grace=5.0,
+        began=Now(1.25, 2.5),
+        identity=Identity(17, 4711, "web.scope"),
+    ),
+)
+
+
+def test_a_full_record_comes_back_equal() -> None:
+    assert parse("record", Record, dump("record", FULL)) == FULL
+
+
+def test_a_bare_record_comes_back_equal() -> None:
+    bare = Record("web", "/files")
+    assert parse("record", Record, dump("record", bare)) == bare
+
+
+def test_other_values_of_the_model_come_back_equal() -> None:
+    settings = AppSettings(timeout={Target.STOP: 3.0}, limits={"memory": "1G"})
+    assert decode(AppSettings, encode(settings)) == settings
+    look = AppLook("/files", "web", known=True, layout=Layout.TREE, changing=("a", "b"))
+    assert decode(AppLook, encode(look)) == look
+
+
+def test_a_whole_number_is_a_fine_float_but_a_truth_is_not() -> None:
+    assert decode(Hold, {"why": "w", "until": 5}) == Hold("w", 5.0)
+    with pytest.raises(Damaged, match=r"Hold\.until: True instead of float"):
+        decode(Hold, {"why": "w", "until": True})
+
+
+def test_a_field_of_the_future_in_the_same_format_is_passed_over() -> None:
+    assert decode(Hold, {"why": "w", "colour": "red"}) == Hold("w")
+
+
+def test_a_field_without_default_must_be_there() -> None:
+    with pytest.raises(Damaged, match="without why"):
+        decode(Hold, {})
+
+
+def test_a_higher_format_is_newer_whatever_else_is_in_it() -> None:
+    with pytest.raises(Newer, match="format 2"):
+        parse("record", Record, b'{"format": 2, "something": []}')
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"\n \n",
+        b"\0" * 100,
+        b"{",
+        b"null",
+        b"[1]",
+        b"[" * 100_000,
+        b'{"format": 1}',
+        b'{"format": true, "record": {}}',
+        b'{"format": 0, "record": {}}',
+        b'{"format": "1", "record": {}}',
+        b'{"format": 1, "record": {"app": 1, "root": "/"}}',
+        b'{"format": 1, "record": {"app": "a\\u0000", "root": "/"}}',
+        b'{"format": 1, "record": {"app": "a", "root": "/", "layout": "heap"}}',
+        b'{"format": 1, "record": {"app": "a", "root": "/", "layout": []}}',
+        b'{"format": 1, "record": {"app": "a", "root": "/", "ignore": "x"}}',
+        b'{"format": 1, "record": {"app": "a", "root": "/", "failures": [[]]}}',
+        b'{"format": 1, "record": {"app": "a", "root": "/", "stopped": 0}}',
+        b'{"format": 1, "record": {"app": "a", "root": "/", "hold": {"why": "", "until": NaN}}}',
+        b'{"format": 1, "record": {"app": "a", "root": "/", "hold": {"why": "", "until": 1e999}}}',
+        b'{"format": 1, "record": {"app": "\xff", "root": "/"}}',
+        b'{"format": 1, "record": {"app": "a", "root": "/", "x": ' + b"9" * 5000 + b"}}",
+        b" " * (MAX_BYTES + 1),
+    ],
+)
+def test_what_is_not_a_record_is_damaged(content: bytes) -> None:
+    with pytest.raises(Damaged):
+        parse("record", Record, content)
+
+
+def test_every_truncation_is_damaged() -> None:
+    content = dump("record", FULL)
+    for length in range(len(content.rstrip())):
+        with pytest.raises(Damaged):
+            parse("record", Record, content[:length])
+
+
+def test_a_wrong_type_anywhere_is_damaged() -> None:
+    body = json.loads(dump("record", FULL))
+    wrong: object = {"a": 1}
+    for where in (("applied", "up"), ("run", "began"), ("run", "target"), ("failures",)):
+        changed = json.loads(json.dumps(body))
+        inside = changed["record"]
+        for key in where[:-1]:
+            inside = inside[key]
+        inside[where[-1]] = wrong
+        with pytest.raises(Damaged, match=where[-1]):
+            parse("record", Record, json.dumps(changed).encode())
+
+
+@given(st.binary(max_size=200))
+def test_random_bytes_are_never_a_crash(content: bytes) -> None:
+    with pytest.raises((Damaged, Newer)):
+        parse("record", Record, content)
+
+
+texts = st.text(st.characters(exclude_characters="\0", exclude_categories=()), max_size=20)
+
+
+@given(texts, texts, st.none() | st.floats(-1e18, 1e18))
+def test_any_text_and_time_comes_back_equal(release: str, why: str, until: float | None) -> None:
+    record = replace(FULL, last_good=Version(release, why), hold=Hold(why, until))
+    assert parse("record", Record, dump("record", record)) == record
+
+
+def test_what_cannot_be_read_back_is_not_written() -> None:
+    with pytest.raises(ValueError, match="inf"):
+        encode(Hold("w", float("inf")))
+    with pytest.raises(ValueError, match="object"):
+        encode(object())

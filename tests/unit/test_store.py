@@ -1,0 +1,465 @@
+"""The store keeps what it was given over crashes, full disks and damaged files."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import signal
+import stat
+import subprocess
+import sys
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+
+from appagent.model import Applied, Fact, Hold, Level, Record, Version
+from appagent.store import SECRET_BYTES, StateError, Store, replace_file
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+WEB = Record("web", "/files", Applied("r1", Version("r1", "c"), Version("r1", "c"), "boot"))
+API = Record("api", "/files")
+
+
+class Disk:
+    """Writes like the real one, until it is told to fail."""
+
+    def __init__(self) -> None:
+        self.number = 0
+        self.only = ""
+
+    def __call__(self, path: Path, content: bytes) -> None:
+        if self.number and self.only in str(path):
+            raise OSError(self.number, os.strerror(self.number), str(path))
+        replace_file(path, content)
+
+
+@pytest.fixture
+def state(tmp_path: Path) -> Path:
+    return tmp_path / "state"
+
+
+@contextlib.contextmanager
+def opened(path: Path, disk: Disk | None = None) -> Iterator[Store]:
+    store = Store(str(path), write=disk or replace_file)
+    try:
+        yield store
+    finally:
+        store.close()
+
+
+def kinds(facts: tuple[Fact, ...] | list[Fact]) -> list[str]:
+    return [fact.kind for fact in facts]
+
+
+def fill(state: Path) -> bytes:
+    """Keep WEB and API there; return the secret."""
+    with opened(state) as store:
+        secret = store.load().secret
+        assert store.save(WEB) == []
+        assert store.save(API) == []
+    return secret
+
+
+def test_an_empty_directory_is_a_fresh_start_without_a_word(state: Path) -> None:
+    with opened(state) as store:
+        loaded = store.load()
+    assert loaded.records == {}
+    assert loaded.lost == loaded.mounted == frozenset()
+    assert loaded.hold is None
+    assert len(loaded.secret) == SECRET_BYTES
+    assert loaded.facts == ()
+
+
+def test_what_was_saved_is_there_after_a_restart(state: Path) -> None:
+    secret = fill(state)
+    with opened(state) as store:
+        store.load()
+        store.save_roots(frozenset({"/files"}))
+        store.save_node_hold(Hold("night", 5.0, "root"))
+    with opened(state) as store:
+        loaded = store.load()
+    assert loaded.records == {"web": WEB, "api": API}
+    assert loaded.mounted == {"/files"}
+    assert loaded.hold == Hold("night", 5.0, "root")
+    assert loaded.secret == secret
+    assert loaded.facts == ()
+
+
+def test_one_half_of_the_node_state_does_not_forget_the_other(state: Path) -> None:
+    with opened(state) as store:
+        store.load()
+        store.save_node_hold(Hold("night"))
+    with opened(state) as store:
+        store.load()
+        store.save_roots(frozenset({"/a", "/b"}))
+        store.save_node_hold(None)
+    with opened(state) as store:
+        loaded = store.load()
+    assert loaded.mounted == {"/a", "/b"}
+    assert loaded.hold is None
+
+
+def test_a_dropped_app_is_gone_with_all_that_was_kept(state: Path) -> None:
+    fill(state)
+    with opened(state) as store:
+        store.load()
+        store.makefile("web").write_text("install:\n")
+        assert store.drop("web") == []
+        assert store.drop("never-heard-of") == []
+        assert not store.app_dir("web").exists()
+    with opened(state) as store:
+        loaded = store.load()
+    assert loaded.records == {"api": API}
+    assert loaded.lost == frozenset()
+
+
+def test_nobody_else_can_read_it(state: Path) -> None:
+    old = os.umask(0)
+    try:
+        fill(state)
+    finally:
+        os.umask(old)
+    for path in (state, *state.rglob("*")):
+        mode = stat.S_IMODE(path.stat().st_mode)
+        assert mode == (0o700 if path.is_dir() else 0o600), path
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"{", b"\0" * 512, b'{"format": 1, "record": {"app": 7}}', b"[]"]
+)
+def test_a_damaged_record_is_kept_aside_and_said_and_the_app_is_lost(
+    state: Path, content: bytes
+) -> None:
+    fill(state)
+    path = state / "apps" / "web" / "record.json"
+    path.write_bytes(content)
+    with opened(state) as store:
+        loaded = store.load()
+        assert loaded.records == {"api": API}
+        assert loaded.lost == {"web"}
+        assert kinds(loaded.facts) == ["store.damaged"]
+        assert loaded.facts[0].app == "web"
+        assert loaded.facts[0].level == Level.WARNING
+        assert str(path) in loaded.facts[0].text
+        assert path.with_name("record.json.damaged").read_bytes() == content
+        assert not path.exists()
+        store.save(WEB)
+    with opened(state) as store:
+        loaded = store.load()
+    assert loaded.records["web"] == WEB
+    assert loaded.facts == ()
+
+
+def test_a_record_of_a_newer_agent_is_kept_aside(state: Path) -> None:
+    fill(state)
+    path = state / "apps" / "web" / "record.json"
+    path.write_text('{"format": 99, "record": "who knows"}')
+    with opened(state) as store:
+        loaded = store.load()
+    assert kinds(loaded.facts) == ["store.newer"]
+    assert loaded.lost == {"web"}
+    assert "99" in path.with_name("record.json.newer").read_text()
+
+
+def test_a_record_of_another_app_is_damaged(state: Path) -> None:
+    fill(state)
+    (state / "apps" / "web" / "record.json").write_bytes(
+        (state / "apps" / "api" / "record.json").read_bytes()
+    )
+    with opened(state) as store:
+        loaded = store.load()
+    assert loaded.records == {"api": API}
+    assert loaded.lost == {"web"}
+    assert kinds(loaded.facts) == ["store.damaged"]
+
+
+def test_things_that_are_no_files_do_not_stop_the_start(state: Path, tmp_path: Path) -> None:
+    fill(state)
+    web = state / "apps" / "web" / "record.json"
+    api = state / "apps" / "api" / "record.json"
+    web.unlink()
+    os.mkfifo(web)
+    api.rename(tmp_path / "elsewhere.json")
+    api.symlink_to(tmp_path / "elsewhere.json")
+    (state / "apps" / "a-file").write_text("")
+    (state / "node.json").mkdir()
+    with opened(state) as store:
+        loaded = store.load()
+        assert loaded.records == {}
+        assert loaded.lost == {"web", "api"}
+        assert store.save(WEB) == []
+        assert store.save_node_hold(Hold("w")) == []
+
+
+def test_a_makefile_without_a_record_means_that_the_record_is_lost(state: Path) -> None:
+    fill(state)
+    (state / "apps" / "web" / "Makefile").write_text("install:\n")
+    (state / "apps" / "web" / "record.json").unlink()
+    (state / "apps" / "api" / "record.json").unlink()
+    with opened(state) as store:
+        loaded = store.load()
+    assert loaded.lost == {"web"}
+    assert loaded.facts == ()
+
+
+def test_half_written_files_of_a_crash_are_removed(state: Path) -> None:
+    fill(state)
+    strays = [
+        state / "node.json.tmp",
+        state / "secret.tmp",
+        state / "apps" / "web" / "record.json.tmp",
+    ]
+    for stray in strays:
+        stray.write_text('{"form')
+    with opened(state) as store:
+        loaded = store.load()
+    assert loaded.records == {"web": WEB, "api": API}
+    assert loaded.facts == ()
+    assert not any(stray.exists() for stray in strays)
+
+
+def test_a_damaged_secret_is_made_anew_and_what_follows_is_said(state: Path) -> None:
+    old = fill(state)
+    (state / "secret").write_bytes(old[:-1])
+    with opened(state) as store:
+        loaded = store.load()
+    assert kinds(loaded.facts) == ["store.damaged", "store.secret"]
+    assert "restarted" in loaded.facts[1].text
+    assert len(loaded.secret) == SECRET_BYTES
+    assert loaded.secret != old
+    assert (state / "secret").read_bytes() == loaded.secret
+    with opened(state) as store:
+        assert store.load().secret == loaded.secret
+
+
+def test_a_removed_secret_is_said_only_where_apps_are_known(state: Path) -> None:
+    fill(state)
+    (state / "secret").unlink()
+    with opened(state) as store:
+        assert kinds(store.load().facts) == ["store.secret"]
+
+
+# --- a disk that cannot be written ---------------------------------------------------------------
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS, errno.EIO])
+def test_a_failing_disk_is_said_once_and_so_is_its_healing(state: Path, number: int) -> None:
+    disk = Disk()
+    with opened(state, disk) as store:
+        store.load()
+        disk.number = number
+        facts = store.save(WEB)
+        assert kinds(facts) == ["store.failed"]
+        assert facts[0].level == Level.ERROR
+        assert os.strerror(number) in facts[0].text
+        newer = replace(WEB, stopped=True)
+        assert store.save(newer) == []
+        assert store.save(API) == []
+        assert store.save_roots(frozenset({"/files"})) == []
+        assert store.flush() == []
+        assert store.unwritten == ("apps/api/record.json", "apps/web/record.json", "node.json")
+        disk.number = 0
+        assert kinds(store.flush()) == ["store.works"]
+        assert not store.unwritten
+        assert store.flush() == []
+    with opened(state) as store:
+        loaded = store.load()
+    assert loaded.records == {"web": newer, "api": API}
+    assert loaded.mounted == {"/files"}
+
+
+def test_it_is_tried_again_with_the_next_save_of_any_app(state: Path) -> None:
+    disk = Disk()
+    with opened(state, disk) as store:
+        store.load()
+        disk.number = errno.ENOSPC
+        store.save(WEB)
+        disk.number = 0
+        assert kinds(store.save(API)) == ["store.works"]
+    with opened(state) as store:
+        assert store.load().records == {"web": WEB, "api": API}
+
+
+def test_trouble_with_one_app_leaves_the_others_alone(state: Path) -> None:
+    disk = Disk()
+    disk.only = "/web/"
+    with opened(state, disk) as store:
+        store.load()
+        disk.number = errno.EIO
+        assert kinds(store.save(WEB)) == ["store.failed"]
+        assert store.save(API) == []
+        assert store.unwritten == ("apps/web/record.json",)
+
+
+def test_another_kind_of_trouble_is_said_too(state: Path) -> None:
+    disk = Disk()
+    with opened(state, disk) as store:
+        store.load()
+        disk.number = errno.ENOSPC
+        assert kinds(store.save(WEB)) == ["store.failed"]
+        disk.number = errno.EROFS
+        assert kinds(store.save(WEB)) == ["store.failed"]
+        disk.number = errno.ENOSPC
+        assert store.save(WEB) == []
+
+
+def test_an_app_dropped_on_a_failing_disk_is_gone_later(state: Path) -> None:
+    disk = Disk()
+    with opened(state, disk) as store:
+        store.load()
+        disk.number = errno.ENOSPC
+        store.save(WEB)
+        assert kinds(store.drop("web")) == ["store.works"]
+    with opened(state) as store:
+        assert store.load().records == {}
+
+
+def test_a_secret_that_cannot_be_written_is_used_and_written_later(state: Path) -> None:
+    disk = Disk()
+    disk.number = errno.ENOSPC
+    with opened(state, disk) as store:
+        loaded = store.load()
+        assert kinds(loaded.facts) == ["store.failed"]
+        disk.number = 0
+    with opened(state) as store:
+        assert store.load().secret == loaded.secret
+
+
+def test_a_record_too_large_to_be_read_again_is_not_written(state: Path) -> None:
+    with opened(state) as store:
+        store.load()
+        store.save(WEB)
+        huge = replace(WEB, release_dir="x" * 5_000_000)
+        assert kinds(store.save(huge)) == ["store.failed"]
+        assert kinds(store.save(WEB)) == ["store.works"]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounting a tiny tmpfs needs root")
+def test_a_disk_that_is_really_full(tmp_path: Path) -> None:
+    place = tmp_path / "tiny"
+    place.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=64k,mode=0700", "tmpfs", str(place)], check=False
+    )
+    if mounted.returncode:
+        pytest.skip("mounting is not allowed here")
+    try:
+        with opened(place / "state") as store:
+            store.load()
+            store.save(WEB)
+            ballast = place / "ballast"
+            with contextlib.suppress(OSError), ballast.open("wb", buffering=0) as file:
+                while True:
+                    file.write(b"x" * 4096)
+            newer = replace(WEB, stopped=True)
+            assert kinds(store.save(newer)) == ["store.failed"]
+            assert not list(store.path.rglob("*.tmp"))
+            ballast.unlink()
+            assert kinds(store.flush()) == ["store.works"]
+        with opened(place / "state") as store:
+            assert store.load().records == {"web": newer}
+    finally:
+        subprocess.run(["umount", str(place)], check=True)
+
+
+# --- a crash -------------------------------------------------------------------------------------
+
+SAVES_FOR_EVER = """
+import sys
+from dataclasses import replace
+from appagent.model import Record
+from appagent.store import Store
+store = Store(sys.argv[1])
+store.load()
+n = 0
+while True:
+    n += 1
+    store.save(Record("web", "/files", release_dir=f"{n}" * (n % 300 + 1)))
+    print(n, flush=True)
+"""
+
+
+def test_killed_at_any_moment_it_has_a_whole_record(state: Path) -> None:
+    for lines in (1, 3, 10, 30, 31):
+        with subprocess.Popen(
+            [sys.executable, "-c", SAVES_FOR_EVER, str(state)], stdout=subprocess.PIPE, text=True
+        ) as writer:
+            assert writer.stdout is not None
+            for _ in range(lines):
+                last = int(writer.stdout.readline())
+            writer.send_signal(signal.SIGKILL)
+            for line in writer.stdout:
+                last = int(line)
+        with opened(state) as store:
+            loaded = store.load()
+            assert loaded.facts == ()
+            kept = loaded.records["web"].release_dir
+            assert kept in {f"{n}" * (n % 300 + 1) for n in (last, last + 1)}
+            assert not list(state.rglob("*.tmp"))
+
+
+# --- the directory -------------------------------------------------------------------------------
+
+
+def test_two_agents_never_share_it(state: Path) -> None:
+    with opened(state), pytest.raises(StateError, match=rf"another agent \(pid {os.getpid()}\)"):
+        Store(str(state))
+    with opened(state):
+        pass
+
+
+def test_a_removed_lock_file_is_made_again(state: Path) -> None:
+    fill(state)
+    (state / "lock").unlink()
+    with opened(state), pytest.raises(StateError):
+        Store(str(state))
+
+
+def test_a_dead_agent_leaves_no_lock(state: Path) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", SAVES_FOR_EVER, str(state)], stdout=subprocess.PIPE, text=True
+    ) as writer:
+        assert writer.stdout is not None
+        writer.stdout.readline()
+        with pytest.raises(StateError, match=f"pid {writer.pid}"):
+            Store(str(state))
+        writer.kill()
+        writer.stdout.read()
+    with opened(state):
+        pass
+
+
+def test_a_directory_that_cannot_be_made_is_one_clear_error(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StateError, match="not a directory"):
+        Store(str(tmp_path / "file"))
+    with pytest.raises(StateError, match="Not a directory"):
+        Store(str(tmp_path / "file" / "state"))
+    with pytest.raises(StateError, match="absolute"):
+        Store("state")
+
+
+def test_a_directory_that_others_may_write_is_refused_and_left_as_it_is(tmp_path: Path) -> None:
+    tmp_path.chmod(0o1777)
+    with pytest.raises(StateError, match="written by others"):
+        Store(str(tmp_path))
+    assert stat.S_IMODE(tmp_path.stat().st_mode) == 0o1777
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="giving a directory to another user needs root")
+def test_a_directory_of_somebody_else_is_refused(tmp_path: Path) -> None:
+    os.chown(tmp_path, 65534, 65534)
+    with pytest.raises(StateError, match="belongs to uid 65534"):
+        Store(str(tmp_path))
+
+
+@pytest.mark.parametrize("name", ["", ".", "..", "a/b", ".hidden", "a\0b"])
+def test_a_name_that_leads_elsewhere_is_refused(state: Path, name: str) -> None:
+    with opened(state) as store, pytest.raises(ValueError, match="no name of an app"):
+        store.app_dir(name)
