@@ -1,0 +1,27 @@
+"""Ids that are made of what others have read: so far, that of an app's environment."""
+
+from __future__ import annotations
+
+# What hashlib hands out too; but importing all of hashlib would cost each run 4 ms.
+from _blake2 import blake2b
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+NO_FILE = "-"  # in place of the digest of an optional env file that is not there
+
+
+def conf_id(user: str, digests: Sequence[str]) -> str:
+    """Give the id of the environment that targets get: who they run as, and each env file in order.
+
+    `user` is the text of `run_as`; for `owner` it is "owner:<uid>" (see `user_text`). `digests`
+    are those of envfile.digest, NO_FILE for an optional file that is missing.
+    """
+    text = "\0".join((user, *digests)).encode("utf-8", "surrogateescape")
+    return "env.1:" + blake2b(text, digest_size=8, person=b"appagent.conf").hexdigest()
+
+
+def user_text(run_as: str, owner: int) -> str:
+    """Say who targets run as, for `conf_id`: with run_as `owner` the owner is part of the id."""
+    return f"owner:{owner}" if run_as == "owner" else run_as
