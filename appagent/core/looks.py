@@ -105,7 +105,8 @@ def claim(turn: Turn, app: App, root: str) -> None:
     """A second root has an app of the same name: it moved there, or the name is taken."""
     old = turn.node.root_settings(app.record.root)
     if old is None or app.listed is False:
-        turn.tell("app.moved", f"{app.name} is now in {root}, not in {app.record.root}", app)
+        if app.record.root:  # a record that was lost does not know where its app was
+            turn.tell("app.moved", f"{app.name} is now in {root}, not in {app.record.root}", app)
         record = replace(app.record, root=root)
         turn.do(Save(record))
         turn.put(App(record, listed=True, starting=app.starting))

@@ -81,3 +81,18 @@ def succeed(applied: Applied, target: Target, version: Version, boot: str) -> Ap
             return replace(applied, running=None, good=None, up="")
         case Target.CHECK:
             return replace(applied, good=version)
+
+
+def take_back(applied: Applied, target: Target) -> Applied:
+    """The fields without an accomplishment, so that the plan does it again."""
+    match target:
+        case Target.BUILD | Target.INSTALL:
+            return replace(applied, installed="")
+        case Target.RESTART:
+            return replace(applied, running=None)
+        case Target.START:
+            return replace(applied, up="")
+        case Target.CHECK:
+            return replace(applied, good=None)
+        case Target.STOP:
+            return applied

@@ -72,6 +72,7 @@ class App:
     missing: frozenset[Target] = frozenset()  # targets that this version's Makefile lacks
     missing_for: Version | None = None
     churn: Churn = Churn()
+    again: Target | None = None  # asked for while a run was under way: taken back when it is over
     asked: str = ""  # who asked for what the plan does now
     last: Ended | None = None  # the last run that did not succeed, until a deploy is done
     changed: tuple[str, ...] = ()  # the paths that the newest difference named

@@ -178,9 +178,10 @@ def seen_version(node: Node, app: App) -> Version | None:
 
 def want(node: Node, app: App, now: Now) -> Want:
     """What is wanted of an app now."""
-    if app.record.stopped and not app.forgotten:
-        return Want(Kind.STOPPED, why="stopped by a person")
     verdict = see(node, app, now)
+    theirs = verdict is not None and (verdict.kind is Kind.GONE or verdict.word == "unmanaged")
+    if app.record.stopped and not theirs:
+        return Want(Kind.STOPPED, why="stopped by a person")
     if verdict is not None:
         return verdict
     root, look = node.root_settings(app.record.root), app.look
@@ -217,3 +218,11 @@ def want(node: Node, app: App, now: Now) -> Want:
         release_dir=look.release_dir,
         layout=look.layout or Layout.TREE,
     )
+
+
+def version_of(app: App, wanted: Want) -> Version:
+    """The version that a run is about: the wanted one, or for a stop what was applied."""
+    if wanted.kind in (Kind.GONE, Kind.STOPPED):
+        applied = app.record.applied
+        return applied.running or Version(applied.installed, "")
+    return wanted.version

@@ -1,0 +1,215 @@
+"""The control socket: one JSON object a line each way.
+
+Theory of operation. A client sends one request, `{"do": "status", …}`, and reads lines until one
+has `"end"`: `{"end": {"code": 0, "text": "…"}}`, with an exit code of ours. Lines before it carry
+`"data"` (the answer) or `"line"` (a word on the way, for commands that wait).
+
+Who may connect is decided by the socket's mode and group; who may change something by the uid that
+the kernel says (SO_PEERCRED): root and the daemon's own user. What comes in is bounded in every
+direction: the length of a line, how long a client may take to send or to read, how many there are.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import socket
+import struct
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+LINE_MOST = 64 * 1024
+CLIENTS_MOST = 64
+PATIENCE = 10.0  # s for a client to send its request, or to read a line
+
+OK, USAGE, NO_AGENT, SOFTWARE, LATER, NOT_ALLOWED = 0, 64, 69, 70, 75, 77
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """Who is at the other end."""
+
+    pid: int
+    uid: int
+    gid: int
+
+    @property
+    def may_change(self) -> bool:
+        """Root and the daemon's own user may."""
+        return self.uid in (0, os.geteuid())
+
+
+class Refused(Exception):
+    """An answer with a code other than 0."""
+
+    def __init__(self, code: int, text: str) -> None:
+        """Keep the exit code and the line."""
+        super().__init__(text)
+        self.code = code
+        self.text = text
+
+
+Request = Mapping[str, object]
+# Yields data and lines; what it raises as Refused, or returns by ending, is the end.
+Handler = Callable[[Request, Peer], AsyncIterator[Mapping[str, object]]]
+
+
+@dataclass(frozen=True, slots=True)
+class Verb:
+    """One thing that can be asked for."""
+
+    handler: Handler
+    changes: bool = False
+
+
+def peer_of(writer: asyncio.StreamWriter) -> Peer:
+    """What the kernel says of the client."""
+    raw = writer.get_extra_info("socket").getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
+    return Peer(*struct.unpack("3i", raw))
+
+
+class Control:
+    """The daemon's side of the socket."""
+
+    def __init__(self, path: str, verbs: Mapping[str, Verb], group: str = "appagent") -> None:
+        """Name the socket; nothing is opened yet."""
+        self.path = Path(path)
+        self.verbs = verbs
+        self.group = group
+        self.clients = 0
+        self.server: asyncio.Server | None = None
+
+    async def open(self) -> None:
+        """Listen. The lock on the state directory says that a socket that is there is a dead one.
+
+        Raises OSError where the runtime directory cannot be written.
+        """
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        with contextlib.suppress(FileNotFoundError):
+            self.path.unlink()
+        before = os.umask(0o177)
+        try:
+            self.server = await asyncio.start_unix_server(
+                self.serve, path=str(self.path), limit=LINE_MOST, backlog=128
+            )
+        finally:
+            os.umask(before)
+        group = local_group(self.group)
+        with contextlib.suppress(PermissionError):
+            if group is not None:
+                os.chown(self.path, -1, group)
+                self.path.chmod(0o660)
+
+    async def close(self) -> None:
+        """Stop listening; requests under way are cut."""
+        if self.server is not None:
+            self.server.close()
+        with contextlib.suppress(OSError):
+            self.path.unlink()
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Answer one client."""
+        self.clients += 1
+        try:
+            if self.clients > CLIENTS_MOST:
+                raise Refused(LATER, "the agent has too many clients; try again")  # noqa: TRY301
+            await self.answer(reader, writer)
+        except Refused as end:
+            await self.finish(writer, end.code, end.text)
+        except (OSError, TimeoutError, asyncio.IncompleteReadError):
+            pass  # the client went away, or never reads: there is nobody to tell
+        finally:
+            self.clients -= 1
+            await hang_up(writer)
+
+    async def answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Read the request, find its verb, send what it yields."""
+        request = await self.request(reader)
+        verb = self.verbs.get(str(request.get("do")))
+        if verb is None:
+            raise Refused(USAGE, f"the agent knows no {request.get('do')!r}; is it older than you?")
+        peer = peer_of(writer)
+        if verb.changes and not peer.may_change:
+            raise Refused(NOT_ALLOWED, "only root and the agent's own user may change something")
+        async for line in verb.handler(request, peer):
+            await send(writer, line)
+        await self.finish(writer, OK, "")
+
+    async def request(self, reader: asyncio.StreamReader) -> dict[str, object]:
+        """One line, an object; anything else is refused."""
+        try:
+            raw = await asyncio.wait_for(reader.readuntil(b"\n"), PATIENCE)
+        except asyncio.LimitOverrunError:
+            raise Refused(USAGE, "the request is too long") from None
+        try:
+            found = json.loads(raw)
+        except (ValueError, RecursionError):
+            raise Refused(USAGE, "the request is no JSON") from None
+        if not isinstance(found, dict):
+            raise Refused(USAGE, "the request is no JSON object")
+        return found
+
+    async def finish(self, writer: asyncio.StreamWriter, code: int, text: str) -> None:
+        """The last line."""
+        with contextlib.suppress(OSError, TimeoutError):
+            await send(writer, {"end": {"code": code, "text": text}})
+            writer.write_eof()
+
+
+async def hang_up(writer: asyncio.StreamWriter) -> None:
+    """Close after what was written is read, or at once for a client that does not read."""
+    writer.close()
+    try:
+        await asyncio.wait_for(writer.wait_closed(), PATIENCE)
+    except (OSError, TimeoutError):
+        writer.transport.abort()
+
+
+def local_group(name: str, path: str = "/etc/group") -> int | None:
+    """The gid of a group of this machine; a name service is not asked, it could hang."""
+    with contextlib.suppress(OSError, ValueError, IndexError):
+        for line in Path(path).read_text("utf-8", "replace").splitlines():
+            if line.startswith(name + ":"):
+                return int(line.split(":")[2])
+    return None
+
+
+async def send(writer: asyncio.StreamWriter, line: Mapping[str, object]) -> None:
+    """One line to a client that reads; TimeoutError for one that does not."""
+    writer.write(json.dumps(line, separators=(",", ":")).encode() + b"\n")
+    await asyncio.wait_for(writer.drain(), PATIENCE)
+
+
+async def collect(answer: Awaitable[Mapping[str, object]]) -> AsyncIterator[Mapping[str, object]]:
+    """A handler's answer that is a single line of data."""
+    yield {"data": await answer}
+
+
+def ask(path: str, request: Request, timeout: float | None = 10.0) -> Iterator[dict[str, object]]:
+    """Ask the daemon: yields its lines, the last one with "end".
+
+    Raises Refused(69) if no agent answers, with what to do about it.
+    """
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client:
+            client.settimeout(timeout)
+            client.connect(path)
+            client.sendall(json.dumps(request).encode() + b"\n")
+            with client.makefile("rb") as lines:
+                for raw in lines:
+                    line = json.loads(raw)
+                    yield line
+                    if "end" in line:
+                        return
+    except PermissionError:
+        text = f"{path}: not allowed; be root, or in the socket's group to read"
+        raise Refused(NOT_ALLOWED, text) from None
+    except (FileNotFoundError, ConnectionRefusedError):
+        text = f"no agent answers at {path}; is it running? systemctl status appagent"
+        raise Refused(NO_AGENT, text) from None
+    except (OSError, ValueError) as error:
+        raise Refused(NO_AGENT, f"the agent at {path} does not answer: {error}") from None
+    raise Refused(NO_AGENT, f"the agent at {path} went away before it answered")

@@ -1,0 +1,409 @@
+"""Compare one app and begin the first step that leads from what is applied to what is wanted.
+
+Theory of operation. `advance` may be called at any time and any number of times: it looks at the
+app as it is now, and either begins one run, asks for a permit, ends a run that is not wanted any
+more, or does nothing and notes when (`wake`) time alone could change the answer. It keeps no
+queue: what was wanted a moment ago does not matter.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from math import inf
+
+from appagent.core.backoff import churn_delay, churn_until, churned
+from appagent.core.plan import plan
+from appagent.core.runs import accomplish, end_run
+from appagent.core.settings import settings_for
+from appagent.core.settle import ignore_lines, is_settled
+from appagent.core.state import App
+from appagent.core.turn import Turn
+from appagent.core.want import Kind, Want, hold_of, seen_version, version_of, want
+from appagent.model import (
+    AskPermit,
+    Begin,
+    Deploy,
+    Drop,
+    Layout,
+    Level,
+    Run,
+    Save,
+    Target,
+    Version,
+)
+
+# A start of an app that is down, and a stop, can hurt nobody: they need no permit.
+NEED_PERMIT = frozenset({Target.BUILD, Target.INSTALL, Target.RESTART, Target.CHECK})
+
+
+def advance(turn: Turn, name: str) -> None:
+    """Bring one app one step further, if there is one and it may begin."""
+    app = turn.app(name)
+    if app is None:
+        return
+    app = turn.put(replace(app, wake=inf, queued=False))
+    app = expire_hold(turn, app)
+    app = drop_old_failures(turn, app)
+    app = outwait(turn, app)
+    wanted = want(turn.node, app, turn.now)
+    app = turn.put(replace(app, wake=min(app.wake, waking(turn, app))))
+    if app.run is not None:
+        reconsider(turn, app, wanted)
+        return
+    app = note_wait(turn, app, wanted)
+    app = know_missing(turn, app, wanted)
+    steps = plan(app.record, wanted, turn.node.boot, app.missing)
+    while steps and steps[0] in app.missing:
+        where = (wanted.release_dir or app.record.release_dir, wanted.layout)
+        app = accomplish(turn, app, steps[0], version_of(app, wanted), where)
+        steps = plan(app.record, wanted, turn.node.boot, app.missing)
+    if not steps:
+        finish(turn, app, wanted)
+        return
+    app = note_deploy(turn, app, wanted)
+    if may_begin(turn, app, wanted, steps[0]):
+        begin(turn, turn.node.apps[name], wanted, steps[0])
+
+
+def waking(turn: Turn, app: App) -> float:
+    """When time alone may change what is wanted."""
+    settings = settings_for(turn.node.settings, app.name, app.own)
+    times = [inf]
+    if app.absent_since is not None:
+        times.append(app.absent_since + settings.gone_after)
+    if app.unsettled_since is not None and (not app.waited or settings.unsettled == "deploy"):
+        times.append(app.unsettled_since.mono + settings.max_wait)
+    hold = hold_of(turn.node, app, turn.now)
+    if hold is not None and hold.until is not None:
+        times.append(turn.now.mono + max(0.0, hold.until - turn.now.wall))
+    return min(time for time in times if time > turn.now.mono)
+
+
+def expire_hold(turn: Turn, app: App) -> App:
+    """A hold that has run out ends, and says so."""
+    hold = app.record.hold
+    if hold is None or hold.until is None or hold.until > turn.now.wall:
+        return app
+    turn.tell("app.resumed", f"{app.name}: the hold has run out ({hold.why})", app)
+    return turn.save(app, replace(app.record, hold=None))
+
+
+def drop_old_failures(turn: Turn, app: App) -> App:
+    """Failures count while the same version is seen; a newer one, or its return, begins afresh."""
+    if not app.record.failures or app.look is None or not app.look.known:
+        return app
+    seen = seen_version(turn.node, app)
+    if seen is None or seen == app.record.failed_for:
+        return app
+    return turn.save(app, replace(app.record, failures=(), failed_for=None))
+
+
+def outwait(turn: Turn, app: App) -> App:
+    """What is not complete after `max_wait` is told once, and deployed if that is configured."""
+    look, since = app.look, app.unsettled_since
+    if look is None or since is None or not look.known or app.listed is not True:
+        return app
+    settings = settings_for(turn.node.settings, app.name, app.own)
+    if turn.now.mono - since.mono < settings.max_wait:
+        return app
+    if not app.waited:
+        paths = ", ".join(app.changed[:5])
+        lines = ", ".join(f'"{line}"' for line in ignore_lines(app.changed))
+        what = look.incomplete or (f"these keep changing: {paths}" if paths else "it never rests")
+        hint = f"; to leave them out: ignore: [{lines}]" if lines and not look.incomplete else ""
+        turn.tell(
+            "app.waiting",
+            f"{app.name}: not complete for {settings.max_wait:g} s: {what}{hint}",
+            app,
+            Level.WARNING,
+            path=paths,
+        )
+        app = turn.put(replace(app, waited=True))
+    if settings.unsettled == "deploy":
+        app = turn.put(
+            replace(app, settled=look.release, unsettled_since=turn.now, flowing=True),
+        )
+    return app
+
+
+def reconsider(turn: Turn, app: App, wanted: Want) -> None:
+    """Whether the run that is under way is still wanted; only a build or install is ended."""
+    run = app.run
+    if run is None or run.cancelled or run.target not in (Target.BUILD, Target.INSTALL):
+        return
+    if wanted.kind is Kind.RUN and wanted.version.release != run.version.release:
+        end_run(turn, app, "a newer release")
+    elif wanted.kind in (Kind.GONE, Kind.STOPPED):
+        end_run(turn, app, "the app is gone" if wanted.kind is Kind.GONE else wanted.why)
+
+
+def note_wait(turn: Turn, app: App, wanted: Want) -> App:
+    """Say once why an app waits, and once that it does not any more."""
+    told = {"unknown": Level.WARNING, "blocked": Level.ERROR}
+    blocked = ""
+    if wanted.kind is Kind.WAIT and wanted.word in told:
+        state = turn.node.roots.get(app.record.root)
+        # What is wrong with a whole root was told of the root.
+        if state is not None and state.known and not state.stuck:
+            blocked = f"{wanted.word}: {wanted.why}"
+    if blocked and blocked != app.blocked:
+        level = told[wanted.word]
+        turn.tell(f"app.{wanted.word}", f"{app.name}: {wanted.why}", app, level)
+    elif app.blocked and not blocked and wanted.kind is not Kind.WAIT:
+        turn.tell("app.known", f"{app.name}: no longer {app.blocked}", app)
+    elif app.blocked and not blocked:
+        blocked = app.blocked  # waiting for another reason now; the old one is not over yet
+    return turn.put(replace(app, blocked=blocked))
+
+
+def know_missing(turn: Turn, app: App, wanted: Want) -> App:
+    """Which targets a Makefile lacks is known for one version only."""
+    version = version_of(app, wanted)
+    if wanted.kind is Kind.WAIT or app.missing_for == version:
+        return app
+    return turn.put(replace(app, missing=frozenset(), missing_for=version))
+
+
+def reason_for(turn: Turn, app: App, wanted: Want) -> str:
+    """Why there is something to do, in a few words."""
+    applied = app.record.applied
+    if app.asked:
+        return f"asked by {app.asked}"
+    if wanted.kind is Kind.GONE:
+        return "gone from the share"
+    if wanted.kind is Kind.STOPPED:
+        return wanted.why
+    if wanted.back:
+        last = app.record.failures[-1]
+        return f"back to the last good release: {last.target} of {last.version.release} failed"
+    if not applied.installed and app.record.last_good is None and applied.up != turn.node.boot:
+        return "new app"
+    known = app.record.last_good
+    if applied.installed != wanted.version.release:
+        same = known is not None and known.release == wanted.version.release
+        return "install again" if same else "new release"
+    if applied.up != turn.node.boot:
+        return "boot" if applied.up else "start"
+    if known is not None and known.release == wanted.version.release and known != wanted.version:
+        return "environment changed"
+    return "new release" if known is None or known.release != wanted.version.release else "again"
+
+
+def note_deploy(turn: Turn, app: App, wanted: Want) -> App:
+    """Name the way to what is wanted as one deploy, and tell what it leads from and to."""
+    if wanted.kind not in (Kind.RUN, Kind.KEEP):
+        return app
+    deploy, version = app.deploy, wanted.version
+    if deploy is not None and deploy.version == version and deploy.settled is not None:
+        return app
+    reason = reason_for(turn, app, wanted)
+    how = app.look.how if app.look is not None else ""
+    if deploy is not None and deploy.begun is not None:
+        turn.tell(
+            "deploy.superseded",
+            f"{app.name}: {deploy.version.release} is overtaken by {version.release}",
+            app,
+            release=deploy.version.release,
+            reason=reason,
+        )
+        deploy = None
+    if deploy is None:
+        previous = app.record.last_good.release if app.record.last_good else ""
+        deploy = Deploy(turn.make_id(), version, previous, how, turn.now)
+        app = turn.put(replace(app, deploy=deploy))
+        turn.tell(
+            "deploy.seen",
+            f"{app.name}: {reason}: {version.release}",
+            app,
+            release=version.release,
+            previous=previous,
+            how=how,
+            reason=reason,
+            path=wanted.release_dir,
+        )
+    app = turn.put(replace(app, deploy=replace(deploy, version=version, settled=turn.now)))
+    turn.tell(
+        "deploy.settled",
+        f"{app.name}: {version.release} is complete; {reason}",
+        app,
+        release=version.release,
+        previous=deploy.previous,
+        conf=version.conf,
+        reason=reason,
+        how=deploy.how,
+        path=", ".join(app.changed[:5]) if wanted.layout is Layout.TREE else "",
+    )
+    return app
+
+
+def may_begin(turn: Turn, app: App, wanted: Want, step: Target) -> bool:
+    """Whether the step may begin now; if not, when to ask again, or what was asked for."""
+    version = version_of(app, wanted)
+    if turn.node.stopping:
+        return False
+    if wanted.kind is Kind.RUN and not wanted.back and not complete(turn, app, step):
+        return False
+    back = app.backoff
+    if back is not None and (back.version, back.target) == (version, step):
+        if back.until > turn.now.mono:
+            turn.put(replace(app, wake=min(app.wake, back.until)))
+            return False
+    elif back is not None:
+        app = turn.put(replace(app, backoff=None))
+    if wanted.kind is Kind.RUN and not churn_allows(turn, app, wanted):
+        return False
+    app = turn.node.apps[app.name]
+    if turn.node.busy() >= turn.node.settings.parallel_apps:
+        turn.put(replace(app, queued=True))
+        return False
+    if step in NEED_PERMIT and app.permit != (step, version):
+        if app.asking != (step, version):
+            turn.put(replace(app, asking=(step, version)))
+            turn.do(AskPermit(app.name, step, version))
+        return False
+    return True
+
+
+def complete(turn: Turn, app: App, step: Target) -> bool:
+    """Whether the files are complete now, or changed only while this very deploy went on.
+
+    An install may write into its own tree. The step after it follows at once; that the tree is
+    another one now is compared when the deploy is done.
+    """
+    look = app.look
+    if look is None or look.incomplete:
+        return False
+    settings = settings_for(turn.node.settings, app.name, app.own)
+    if look.release == app.settled and is_settled(look, settings, app.record.applied.installed):
+        return True
+    return app.flowing or step is Target.CHECK
+
+
+def churn_allows(turn: Turn, app: App, wanted: Want) -> bool:
+    """Whether a tree that deploys again and again may begin once more."""
+    deploy = app.deploy
+    fresh = app.record.applied.installed != wanted.version.release
+    if wanted.layout is not Layout.TREE or not fresh or deploy is None or deploy.begun:
+        return True
+    until = churn_until(app.churn, turn.now.mono)
+    if until <= turn.now.mono:
+        return True
+    level = app.churn.level + 1
+    if app.churn.said != level:
+        paths = ", ".join(app.changed[:5])
+        lines = ", ".join(f'"{line}"' for line in ignore_lines(app.changed))
+        hint = f"; if the app writes them itself: ignore: [{lines}]" if lines else ""
+        turn.tell(
+            "app.churning",
+            f"{app.name}: deployed {len(app.churn.times)} times lately; the next waits "
+            f"{churn_delay(level):g} s. What changed: {paths or 'unknown'}{hint}. "
+            f"At once: appagent trigger {app.name}",
+            app,
+            Level.WARNING,
+            path=paths,
+        )
+        app = turn.put(replace(app, churn=replace(app.churn, said=level)))
+    turn.put(replace(app, wake=min(app.wake, until)))
+    return False
+
+
+def begin(turn: Turn, app: App, wanted: Want, step: Target) -> None:
+    """Start the shim of the step; it waits until it is recorded."""
+    settings = settings_for(turn.node.settings, app.name, app.own)
+    version, deploy = version_of(app, wanted), app.deploy
+    reason = reason_for(turn, app, wanted)
+    if app.backoff is not None:
+        reason = f"{reason}, try {app.backoff.attempts + 1}"
+    fresh = app.record.applied.installed != wanted.version.release
+    if deploy is not None and deploy.begun is None and wanted.kind in (Kind.RUN, Kind.KEEP):
+        turn.tell(
+            "deploy.began",
+            f"{app.name}: deploying {version.release}: {reason}",
+            app,
+            release=version.release,
+            previous=deploy.previous,
+            conf=version.conf,
+            reason=reason,
+            how=deploy.how,
+        )
+        deploy = replace(deploy, begun=turn.now)
+        if wanted.layout is Layout.TREE and fresh:
+            app = replace(app, churn=churned(app.churn, turn.now.mono))
+    run = Run(
+        id=turn.make_id(),
+        app=app.name,
+        root=app.record.root,
+        target=step,
+        version=version,
+        previous=deploy.previous if deploy else version.release,
+        layout=wanted.layout if wanted.release_dir else app.record.layout or wanted.layout,
+        release_dir=wanted.release_dir or app.record.release_dir,
+        reason=reason,
+        deploy=deploy.id if deploy and wanted.kind in (Kind.RUN, Kind.KEEP) else "",
+        timeout=settings.timeout[step],
+        grace=settings.grace,
+        began=turn.now,
+    )
+    turn.put(replace(app, deploy=deploy, starting=run, permit=None, asking=None))
+    turn.do(Begin(run))
+
+
+def finish(turn: Turn, app: App, wanted: Want) -> None:
+    """Nothing is left to do: the deploy is done, or the app is gone for good."""
+    if wanted.kind is Kind.WAIT:
+        return
+    if wanted.kind is Kind.GONE:
+        turn.tell("app.gone", f"{app.name} has left {app.record.root}", app)
+        turn.do(Drop(app.name))
+        turn.node = turn.node.without_app(app.name)
+        return
+    deploy = app.deploy
+    current = app.look is not None and app.look.release == app.settled
+    there = deploy is not None and app.record.applied.running == deploy.version
+    if deploy is not None and deploy.begun is not None and not there:
+        turn.tell(
+            "deploy.superseded",
+            f"{app.name}: {deploy.version.release} is left as it is: {wanted.why}",
+            app,
+            release=deploy.version.release,
+            reason=wanted.why,
+        )
+        app = replace(app, deploy=None)
+    elif deploy is not None and deploy.begun is not None and deploy.settled is not None:
+        seen, settled, begun = deploy.seen.mono, deploy.settled.mono, deploy.begun.mono
+        turn.tell(
+            "deploy.done",
+            f"{app.name}: {deploy.version.release} is good, "
+            f"{turn.now.mono - seen:.1f} s after it was seen "
+            f"(complete after {settled - seen:.1f} s, begun after {begun - settled:.1f} s, "
+            f"done in {turn.now.mono - begun:.1f} s)",
+            app,
+            release=deploy.version.release,
+            previous=deploy.previous,
+            conf=deploy.version.conf,
+            settled_ms=round((settled - seen) * 1000),
+            begun_ms=round((begun - settled) * 1000),
+            good_ms=round((turn.now.mono - begun) * 1000),
+            duration_ms=round((turn.now.mono - seen) * 1000),
+        )
+        app = replace(app, deploy=None)
+    elif deploy is not None and (current or deploy.settled is not None):
+        # It went back to what is applied before anything began: nothing to tell but that.
+        turn.tell("deploy.void", f"{app.name}: as it was before; nothing to do", app, Level.DEBUG)
+        app = replace(app, deploy=None)
+    last = app.last if app.record.failures else None
+    done = replace(app, flowing=False, backoff=None, asked="", last=last, permit=None, asking=None)
+    if done != app:
+        turn.put(done)
+    if wanted.kind is Kind.RUN and app.record.applied.good == wanted.version and not wanted.back:
+        remember(turn, turn.node.apps[app.name], wanted)
+
+
+def remember(turn: Turn, app: App, wanted: Want) -> None:
+    """Where the last good release lies, for the way back."""
+    record = app.record
+    if (record.last_good, record.last_good_dir) == (wanted.version, wanted.release_dir):
+        return
+    record = replace(record, last_good=wanted.version, last_good_dir=wanted.release_dir)
+    turn.do(Save(record))
+    turn.put(replace(app, record=record))

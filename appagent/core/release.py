@@ -1,0 +1,32 @@
+"""Release ids for people: the part that they know it by."""
+
+from __future__ import annotations
+
+from appagent.model import Version
+
+SHORT = 12  # characters of a hash that are enough to tell two apart
+
+
+def short(release: str) -> str:
+    """The release as a person calls it: the directory's name, the commit, the hash.
+
+    >>> short("symlink.1:releases/2026-01-02:1234")
+    '2026-01-02'
+    >>> short("git.1:0123456789abcdef0123")
+    '0123456789ab'
+    >>> short("tree.1:77aa:0123456789abcdef0123")
+    '0123456789ab'
+    >>> short("")
+    '-'
+    """
+    scheme, _, rest = release.partition(":")
+    if not rest:
+        return release or "-"
+    if scheme.startswith("symlink"):
+        return rest.rpartition(":")[0].rstrip("/").rpartition("/")[2] or rest
+    return rest.rpartition(":")[2][:SHORT]
+
+
+def short_version(version: Version | None) -> str:
+    """The release of a version, or a dash."""
+    return short(version.release) if version is not None else "-"

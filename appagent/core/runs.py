@@ -1,0 +1,285 @@
+"""The life of a run: its shim is there, it goes, it ends; and what its end means.
+
+The order matters and is the same everywhere: the record is written before the go is given, and
+again when the run has ended, before anything else begins. A crash of the agent between any two of
+these finds either a run that never went, one that can be adopted, or a result.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from appagent.core.backoff import delay
+from appagent.core.plan import begin, succeed, take_back
+from appagent.core.settings import settings_for
+from appagent.core.state import App, Backoff
+from appagent.core.turn import Turn
+from appagent.core.want import seen_version, way_back
+from appagent.model import (
+    Began,
+    End,
+    Ended,
+    Failure,
+    Go,
+    Layout,
+    Level,
+    LookNow,
+    Outcome,
+    Permitted,
+    Run,
+    Target,
+    Version,
+)
+
+MOVED_FIRST, MOVED_MAX = 0.5, 30.0  # s; the eye needs a moment to see what the shim saw
+BUILT_KEPT = 50
+
+
+def permitted(turn: Turn, event: Permitted) -> None:
+    """A step may begin, if it is still the one that is asked for."""
+    app = turn.app(event.app)
+    if app is None or app.asking != (event.target, event.version):
+        return
+    turn.put(replace(app, permit=app.asking, permit_by=event.by, asking=None))
+    turn.touch(event.app)
+
+
+def began(turn: Turn, event: Began) -> None:
+    """The shim waits: record it with what its step clears, then let it go."""
+    app = turn.app(event.app)
+    run = app.starting if app is not None else None
+    if app is None or run is None or run.id != event.run_id:
+        return
+    run = replace(run, identity=replace(event.identity, boot=turn.node.boot))
+    record = replace(
+        app.record,
+        run=run,
+        applied=begin(app.record.applied, run.target),
+        release_dir=app.record.release_dir or run.release_dir,
+        layout=app.record.layout or run.layout,
+    )
+    app = turn.save(replace(app, starting=None), record)
+    turn.tell(
+        "run.began",
+        f"{app.name}: make {run.target} ({run.reason})",
+        app,
+        target=run.target,
+        run_id=run.id,
+        release=run.version.release,
+        reason=run.reason,
+        permit=app.permit_by,
+    )
+    if run.cancelled:
+        turn.do(End(app.name, run.id, run.cancelled))
+    else:
+        turn.do(Go(app.name, run.id))
+    turn.touch(app.name)
+
+
+def end_run(turn: Turn, app: App, why: str) -> None:
+    """Ask for the end of the run that is under way, once."""
+    if app.record.run is not None and not app.record.run.cancelled:
+        run = replace(app.record.run, cancelled=why)
+        app = turn.save(app, replace(app.record, run=run))
+        turn.do(End(app.name, run.id, why))
+        turn.tell(
+            "run.cancelled",
+            f"{app.name}: ending make {run.target}: {why}",
+            app,
+            target=run.target,
+            run_id=run.id,
+            reason=why,
+        )
+    elif app.starting is not None and not app.starting.cancelled:
+        turn.put(replace(app, starting=replace(app.starting, cancelled=why)))
+
+
+def accomplish(
+    turn: Turn, app: App, target: Target, version: Version, where: tuple[str, Layout]
+) -> App:
+    """A step succeeded, or the Makefile has no such target: its field is set."""
+    record = app.record
+    record = replace(record, applied=succeed(record.applied, target, version, turn.node.boot))
+    release_dir, layout = where
+    if target is Target.BUILD:
+        # Only a release directory of its own keeps what its build made; elsewhere the next
+        # release overwrites it.
+        kept = record.built if layout is Layout.SYMLINK else ()
+        record = replace(record, built=(*kept, version.release)[-BUILT_KEPT:])
+    if target is Target.INSTALL:
+        ignore = settings_for(turn.node.settings, app.name, app.own).ignore
+        record = replace(record, ignore=ignore, layout=layout, release_dir=release_dir)
+    return turn.save(replace(app, backoff=None, flowing=True), record)
+
+
+def ended(turn: Turn, event: Ended) -> None:
+    """A run is over."""
+    app = turn.app(event.app)
+    run = app.run if app is not None else None
+    if app is None or run is None or run.id != event.run_id:
+        return
+    outcome = event.outcome
+    if run.cancelled and outcome not in (Outcome.OK, Outcome.LOST):
+        outcome = Outcome.CANCELLED
+    tell_end(turn, app, run, replace(event, outcome=outcome))
+    app = turn.put(replace(app, starting=None, record=replace(app.record, run=None)))
+    if outcome is Outcome.OK:
+        where = (run.release_dir, run.layout)
+        app = accomplish(turn, replace(app, last=None), run.target, run.version, where)
+        if app.again is not None:
+            applied = take_back(app.record.applied, app.again)
+            turn.save(replace(app, again=None), replace(app.record, applied=applied))
+    else:
+        app = turn.save(replace(app, flowing=False, last=event), app.record)
+        if outcome is Outcome.MISSING:
+            turn.put(replace(app, missing=app.missing | {run.target}, flowing=True))
+        else:
+            fell_short(turn, app, run, replace(event, outcome=outcome))
+    turn.touch(run.app, *(name for name, other in turn.node.apps.items() if other.queued))
+
+
+def fell_short(turn: Turn, app: App, run: Run, event: Ended) -> None:
+    """What a run that did not succeed means for the next comparison."""
+    settings = settings_for(turn.node.settings, app.name, app.own)
+    first, most = settings.retry_first, settings.retry_max
+    match event.outcome:
+        case Outcome.CANCELLED:
+            if run.cancelled.startswith("cancelled by"):
+                retry_later(turn, app, run, event, first, most)
+        case Outcome.MOVED:
+            turn.do(LookNow(run.root, run.app))
+            if blame_way_back(turn, app, run, event):
+                return
+            retry_later(turn, app, run, event, MOVED_FIRST, MOVED_MAX)
+        case Outcome.LOST:
+            # The first is simply done again: the machine went down. A second one in a row waits.
+            again = app.backoff is not None and app.backoff.word == Outcome.LOST
+            retry_later(turn, app, run, event, first if again else 0.0, most)
+        case Outcome.REFUSED:
+            retry_later(turn, app, run, event, first, most)
+        case _:
+            if give_up(turn, app, run, event):
+                return
+            retry_later(turn, app, run, event, first, most)
+
+
+def give_up(turn: Turn, app: App, run: Run, event: Ended) -> bool:
+    """A version that failed to start anew or to be good is not repeated blindly."""
+    if run.target not in (Target.START, Target.RESTART, Target.CHECK):
+        return False
+    # Where nothing can be seen now (the run was adopted, or the share went away under it), the
+    # failure still counts: against what was seen when it began.
+    seen = seen_version(turn.node, app) or app.record.failed_for or run.version
+    if run.version.conf != seen.conf:
+        return False  # the environment changed meanwhile: comparing anew decides
+    if run.version.release != seen.release and run.version != backwards(turn, app, seen):
+        return False
+    failure = Failure(run.version, run.target, event.outcome, event.line, turn.now.wall)
+    record = replace(
+        app.record,
+        failures=(*app.record.failures, failure)[-10:],
+        failed_for=seen,
+    )
+    back = way_back(turn.node, replace(app, record=record), seen)
+    if run.target is Target.START and back is None:
+        return False  # an app that is down is tried again for ever
+    deploy_failed(turn, app, run, event, "going back to " + back.version.release if back else "")
+    turn.save(replace(app, deploy=None, backoff=None, asked=""), record)
+    return True
+
+
+def backwards(turn: Turn, app: App, seen: Version) -> Version | None:
+    """The version that the app is being brought back to, if it is."""
+    back = way_back(turn.node, app, seen)
+    return back.version if back is not None else None
+
+
+def blame_way_back(turn: Turn, app: App, run: Run, event: Ended) -> bool:
+    """The last good release is not there any more: there is no way back."""
+    seen = seen_version(turn.node, app)
+    if seen is None or not app.record.failures or run.version != backwards(turn, app, seen):
+        return False
+    failure = Failure(run.version, run.target, event.outcome, event.line, turn.now.wall)
+    record = replace(app.record, failures=(*app.record.failures, failure)[-10:], last_good_dir="")
+    turn.save(replace(app, deploy=None), record)
+    turn.tell(
+        "app.no_way_back",
+        f"{app.name}: the last good release {run.version.release} is gone: {event.line}",
+        app,
+        Level.ERROR,
+    )
+    return True
+
+
+def retry_later(
+    turn: Turn, app: App, run: Run, event: Ended, first: float, most: float
+) -> None:
+    """Note when the same step may be tried again; say it loudly the first time only."""
+    before = app.backoff
+    same = before is not None and (before.version, before.target) == (run.version, run.target)
+    attempts = before.attempts + 1 if before is not None and same else 1
+    wait = delay(first, most, attempts)
+    backoff = Backoff(
+        run.version, run.target, attempts, turn.now.mono + wait, event.line, str(event.outcome)
+    )
+    if event.outcome in (Outcome.FAILED, Outcome.TIMEOUT, Outcome.REFUSED):
+        news = not same or before is None or before.line != event.line
+        turn.tell(
+            "deploy.retrying",
+            f"{app.name}: make {run.target} {event.outcome}: {event.line or 'no reason given'}; "
+            f"next try in {wait:g} s",
+            app,
+            Level.ERROR if news else Level.INFO,
+            target=run.target,
+            release=run.version.release,
+            outcome=event.outcome,
+            run_id=run.id,
+        )
+    turn.put(replace(app, backoff=backoff))
+
+
+def deploy_failed(turn: Turn, app: App, run: Run, event: Ended, then: str) -> None:
+    """Tell that a version failed here and what follows."""
+    after = then or f"left as it is; a newer release or `appagent trigger {app.name}` goes on"
+    turn.tell(
+        "deploy.failed",
+        f"{app.name}: make {run.target} of {run.version.release} {event.outcome}: "
+        f"{event.line or 'no reason given'}; {after}",
+        app,
+        Level.ERROR,
+        release=run.version.release,
+        target=run.target,
+        outcome=event.outcome,
+        run_id=run.id,
+        exit_code=event.exit_code if event.exit_code is not None else "",
+        tail=event.tail,
+    )
+
+
+def tell_end(turn: Turn, app: App, run: Run, event: Ended) -> None:
+    """Tell how a run ended."""
+    bad = event.outcome in (Outcome.FAILED, Outcome.TIMEOUT, Outcome.REFUSED, Outcome.LOST)
+    text = f"{app.name}: make {run.target} {event.outcome} after {event.seconds:.1f} s"
+    if event.outcome is Outcome.MISSING:
+        text = f"{app.name}: the Makefile has no {run.target}; skipped"
+    elif event.outcome is Outcome.LOST:
+        text = f"{app.name}: make {run.target} was interrupted: {event.line or 'no result'}"
+    elif event.line:
+        text += f": {event.line}"
+    turn.tell(
+        "run.ended",
+        text,
+        app,
+        Level.WARNING if bad else Level.INFO,
+        target=run.target,
+        run_id=run.id,
+        release=run.version.release,
+        reason=run.reason,
+        outcome=event.outcome,
+        exit_code=event.exit_code if event.exit_code is not None else "",
+        duration_ms=round(event.seconds * 1000),
+        tail=event.tail,
+        adopted="yes" if event.adopted else "",
+    )
+    for warning in event.warnings:
+        turn.tell("run.warning", f"{app.name}: {warning}", app, Level.WARNING, run_id=run.id)

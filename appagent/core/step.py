@@ -1,0 +1,146 @@
+"""The core's one mutator: an event goes in, a new node and commands come out.
+
+Theory of operation. The agent is level-triggered. `step` puts what an event says into the node
+and then compares every app that it concerns (`advance`): what is seen, what is therefore wanted,
+what is applied. Where these differ the plan's first step is begun and nothing more; its end is an
+event again. Events never say what to do, so a lost, repeated, early or late one costs time and
+never correctness.
+
+Commands are to be carried out in their order: a `Save` is on the disk before the `Go` behind it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from math import inf
+
+from appagent.core import asks, looks, runs
+from appagent.core.advance import advance
+from appagent.core.state import App, Node, Root
+from appagent.core.turn import Turn
+from appagent.model import (
+    Applied,
+    Began,
+    Cancel,
+    Command,
+    Configured,
+    Ended,
+    EnvLooked,
+    Event,
+    EyeBack,
+    EyeStuck,
+    Forget,
+    Hold,
+    HoldAsked,
+    Looked,
+    Now,
+    Permitted,
+    Record,
+    ResumeAsked,
+    Rewatch,
+    RootLooked,
+    SaveNodeHold,
+    Settings,
+    Stopping,
+    Ticked,
+    Trigger,
+)
+
+
+def first(
+    settings: Settings,
+    boot: str,
+    records: Mapping[str, Record],
+    *,
+    lost: Iterable[str] = (),
+    mounted: frozenset[str] = frozenset(),
+    hold: Hold | None = None,
+) -> Node:
+    """The node as it is when the agent begins.
+
+    `lost` are apps that are known to have been started in this boot but have no record: they run
+    something unknown, so they are installed and restarted, not started beside themselves.
+    """
+    apps = {name: App(record) for name, record in records.items()}
+    for name in lost:
+        apps.setdefault(name, App(Record(app=name, root="", applied=Applied(up=boot))))
+    return Node(settings=settings, boot=boot, apps=apps, mounted=mounted, hold=hold)
+
+
+def step(node: Node, event: Event, now: Now) -> tuple[Node, list[Command]]:
+    """What an event makes of the node, and what is to be done."""
+    turn = Turn(node, now)
+    take(turn, event)
+    while turn.due:
+        names, turn.due = list(turn.due), {}
+        for name in names:
+            advance(turn, name)
+    return turn.node, turn.commands
+
+
+def take(turn: Turn, event: Event) -> None:
+    """Put one event into the node."""
+    match event:
+        case Looked():
+            looks.looked(turn, event)
+        case RootLooked():
+            looks.root_looked(turn, event.look)
+        case EnvLooked():
+            looks.env_looked(turn, event.look)
+        case EyeStuck():
+            looks.eye_stuck(turn, event)
+        case EyeBack():
+            looks.eye_back(turn, event)
+        case Ticked():
+            ticked(turn)
+        case Permitted():
+            runs.permitted(turn, event)
+        case Began():
+            runs.began(turn, event)
+        case Ended():
+            runs.ended(turn, event)
+        case Trigger():
+            asks.trigger(turn, event)
+        case Cancel():
+            asks.cancel(turn, event)
+        case HoldAsked():
+            asks.hold_asked(turn, event)
+        case ResumeAsked():
+            asks.resume_asked(turn, event)
+        case Forget():
+            asks.forget(turn, event)
+        case Configured():
+            configured(turn, event.settings)
+        case Stopping():
+            turn.node = replace(turn.node, stopping=True)
+
+
+def ticked(turn: Turn) -> None:
+    """Time has passed: compare those for which that alone may matter."""
+    hold = turn.node.hold
+    if hold is not None and hold.until is not None and hold.until <= turn.now.wall:
+        turn.tell("node.resumed", f"the hold on the node has run out ({hold.why})")
+        turn.node = replace(turn.node, hold=None)
+        turn.do(SaveNodeHold(None))
+        turn.touch(*turn.node.apps)
+    turn.touch(*(name for name, app in turn.node.apps.items() if app.wake <= turn.now.mono))
+
+
+def configured(turn: Turn, settings: Settings) -> None:
+    """A configuration is in force; whatever it changed shows in the comparison."""
+    paths = {root.path for root in settings.roots}
+    roots = {path: root for path, root in turn.node.roots.items() if path in paths}
+    for path in paths:
+        roots.setdefault(path, Root(since=turn.now.mono))
+    turn.node = replace(turn.node, settings=settings, roots=roots)
+    turn.do(Rewatch())
+    turn.touch(*turn.node.apps)
+
+
+def next_wake(node: Node, now: Now) -> float:
+    """When time alone may change something, on the monotonic clock; inf: never."""
+    times = [app.wake for app in node.apps.values()]
+    if node.hold is not None and node.hold.until is not None:
+        times.append(now.mono + max(0.0, node.hold.until - now.wall))
+    return min(times, default=inf)

@@ -1,0 +1,89 @@
+"""Words for what an app is doing, and whether it is where it is wanted. For people; never decided on.
+
+`status`, `explain`, `wait` and the roster all say the same of an app because they ask here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from appagent.core.plan import plan
+from appagent.core.state import App, Node
+from appagent.core.want import Kind, Want, hold_of, version_of, want
+from appagent.model import Layout, Now, Outcome, Target
+
+HOPELESS = 3  # so many tries of a step that failed: a person should look
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """One app, as a person is told of it."""
+
+    app: str
+    word: str  # good running queued settling unknown blocked failed retrying held stopped gone …
+    why: str
+    want: Want
+    plan: tuple[Target, ...]
+    reached: bool | None  # True: runs what is wanted; False: cannot get there by itself; None: yet
+
+
+def view(node: Node, app: App, now: Now) -> View:
+    """What an app is doing now, and why."""
+    wanted = want(node, app, now)
+    missing = app.missing if app.missing_for == version_of(app, wanted) else frozenset()
+    steps = plan(app.record, wanted, node.boot, missing)
+    word, why, reached = judge(node, app, wanted, steps, now)
+    return View(app.name, word, why, wanted, steps, reached)
+
+
+def judge(
+    node: Node, app: App, wanted: Want, steps: tuple[Target, ...], now: Now
+) -> tuple[str, str, bool | None]:
+    """The word, the reason, and whether it is there."""
+    if app.run is not None:
+        return "running", f"make {app.run.target}: {app.run.reason}", None
+    if wanted.kind is Kind.WAIT:
+        reached = {"blocked": False, "failed": False, "unmanaged": True}.get(wanted.word)
+        return wanted.word, wanted.why, reached
+    if not steps:
+        return at_rest(node, app, wanted, now)
+    back = app.backoff
+    if back is not None and back.target == steps[0] and back.until > now.mono:
+        tries = "try" if back.attempts == 1 else "tries"
+        why = (
+            f"make {back.target} {back.word} ({back.attempts} {tries}): "
+            f"{back.line or 'no reason given'}; next in {back.until - now.mono:.0f} s"
+        )
+        bad = back.word in (Outcome.FAILED, Outcome.TIMEOUT, Outcome.REFUSED)
+        word = "refused" if back.word == Outcome.REFUSED else "retrying"
+        return word, why, False if bad and back.attempts >= HOPELESS else None
+    if app.queued:
+        most = node.settings.parallel_apps
+        return "queued", f"{most} other apps are deploying (parallel_apps)", None
+    if app.asking is not None:
+        return "waiting", f"for the permit to {app.asking[0]}", None
+    if wanted.kind is Kind.RUN and wanted.layout is Layout.TREE and app.churn.said:
+        return "waiting", "deployed too often lately; `appagent trigger` goes on at once", None
+    if app.unsettled_since is not None:
+        return "settling", f"next: {steps[0]}", None
+    return "due", f"next: {steps[0]}", None
+
+
+def at_rest(node: Node, app: App, wanted: Want, now: Now) -> tuple[str, str, bool | None]:
+    """What to call an app for which nothing is to be done."""
+    if wanted.kind is Kind.STOPPED:
+        return "stopped", f"by a person; `appagent trigger {app.name} start` starts it", True
+    if wanted.kind is Kind.GONE:
+        return "gone", "", True
+    if wanted.kind is Kind.KEEP:
+        hold = hold_of(node, app, now)
+        by = f" (by {hold.by})" if hold is not None and hold.by else ""
+        return "held", f"{wanted.why}{by}", True
+    if wanted.back:
+        last = app.record.failures[0]
+        why = f"{last.target} of {last.version.release} failed: {last.line or last.outcome}"
+        return "back", why, False
+    if app.unsettled_since is not None:
+        what = app.look.incomplete if app.look is not None else ""
+        return "settling", what or "files are changing", None
+    return "good", "", True

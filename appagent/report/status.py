@@ -1,0 +1,253 @@
+"""The node as `status` and `explain` show it: first as plain data, then as text.
+
+The data is the `--json` of the commands; its keys are promised to programs, so they are added to
+and not renamed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from appagent.core.release import short, short_version
+from appagent.core.state import App, Node
+from appagent.core.view import View, view
+from appagent.core.want import seen_version
+from appagent.model import Ended, Hold, Now, Run, Version
+from appagent.report import text
+
+Data = dict[str, Any]
+
+
+def node_data(node: Node, now: Now, intervals: Mapping[str, float]) -> Data:
+    """The whole node. `intervals` says how often each root is really looked at (s)."""
+    return {
+        "node": node.settings.node,
+        "environment": node.settings.environment,
+        "fleet": "alone",
+        "boot": node.boot,
+        "stopping": node.stopping,
+        "hold": hold_data(node.hold),
+        "roots": [root_data(node, path, now, intervals) for path in sorted(node.roots)],
+        "apps": [app_data(node, node.apps[name], now) for name in sorted(node.apps)],
+        "refused": dict(sorted(node.refused.items())),
+        "parallel_apps": node.settings.parallel_apps,
+    }
+
+
+def root_data(node: Node, path: str, now: Now, intervals: Mapping[str, float]) -> Data:
+    """One root: whether it can be read, and since when not."""
+    root = node.roots[path]
+    known = root.known and not root.stuck
+    return {
+        "path": path,
+        "known": known,
+        "why": "" if known else root.stuck or root.why,
+        "since_s": round(now.mono - root.since, 1),
+        "fstype": root.look.fstype if root.look else "",
+        "mounted": bool(root.look and root.look.mounted),
+        "interval_s": intervals.get(path),
+        "apps": sum(1 for app in node.apps.values() if app.record.root == path),
+    }
+
+
+def app_data(node: Node, app: App, now: Now) -> Data:
+    """One app: what is seen, wanted, applied and going on."""
+    seen = view(node, app, now)
+    record, look = app.record, app.look
+    return {
+        "app": app.name,
+        "root": record.root,
+        "state": seen.word,
+        "why": seen.why,
+        "reached": seen.reached,
+        "layout": str(look.layout or "") if look else str(record.layout or ""),
+        "seen": {
+            "known": bool(look and look.known and app.listed),
+            "release": look.release if look else "",
+            "release_dir": look.release_dir if look else "",
+            "settled": bool(look and look.release == app.settled),
+            "incomplete": look.incomplete if look else "",
+            "version": version_data(seen_version(node, app)),
+        },
+        "wanted": {"kind": str(seen.want.kind), **version_data(seen.want.version)},
+        "applied": {
+            "installed": record.applied.installed,
+            "running": version_data(record.applied.running),
+            "good": version_data(record.applied.good),
+            "up": record.applied.up == node.boot and bool(node.boot),
+        },
+        "last_good": version_data(record.last_good),
+        "plan": [str(target) for target in seen.plan],
+        "run": run_data(app.run, now),
+        "deploy": app.deploy.id if app.deploy else "",
+        "hold": hold_data(record.hold),
+        "stopped": record.stopped,
+        "failures": [
+            {
+                "release": failure.version.release,
+                "target": str(failure.target),
+                "outcome": str(failure.outcome),
+                "line": failure.line,
+                "at": failure.at,
+            }
+            for failure in record.failures
+        ],
+        "last": last_data(app.last),
+        "permit": "deploying alone",
+    }
+
+
+def version_data(version: Version | None) -> Data:
+    """A version, or empty."""
+    if version is None:
+        return {"release": "", "conf": ""}
+    return {"release": version.release, "conf": version.conf}
+
+
+def hold_data(hold: Hold | None) -> Data | None:
+    """A hold."""
+    if hold is None:
+        return None
+    return {"why": hold.why, "until": hold.until, "by": hold.by}
+
+
+def run_data(run: Run | None, now: Now) -> Data | None:
+    """A run that is under way."""
+    if run is None:
+        return None
+    return {
+        "id": run.id,
+        "target": str(run.target),
+        "release": run.version.release,
+        "reason": run.reason,
+        "pid": run.identity.pid if run.identity else None,
+        "unit": run.identity.unit if run.identity else "",
+        "seconds": round(now.wall - run.began.wall, 1),
+        "timeout_s": run.timeout,
+        "cancelled": run.cancelled,
+    }
+
+
+def last_data(last: Ended | None) -> Data | None:
+    """The last run that did not succeed."""
+    if last is None:
+        return None
+    return {
+        "run_id": last.run_id,
+        "outcome": str(last.outcome),
+        "exit_code": last.exit_code,
+        "line": last.line,
+        "tail": last.tail,
+    }
+
+
+# --- as text -------------------------------------------------------------------------------------
+
+
+def status_text(data: Data, columns: int = 0) -> str:
+    """`appagent status`: trouble first, then a line for each app."""
+    lines = [head_line(data)]
+    if data["hold"]:
+        lines.append(f"all apps are held: {data['hold']['why']}; ends with: appagent resume")
+    for root in data["roots"]:
+        if not root["known"]:
+            since = text.duration(root["since_s"])
+            lines.append(f"{root['path']}: UNKNOWN for {since}: {root['why']}")
+    lines += [f"no app: {path}: {why}" for path, why in data["refused"].items()]
+    lines += [f"not on the disk yet: {path}" for path in data.get("unwritten", [])]
+    rows = [
+        [
+            app["app"],
+            app["state"],
+            short(app["applied"]["running"]["release"] or app["applied"]["installed"]),
+            short(app["seen"]["release"]),
+            what_text(app),
+        ]
+        for app in data["apps"]
+    ]
+    if rows:
+        lines.append(text.table(["APP", "STATE", "RUNS", "ON THE SHARE", "WHY"], rows, columns))
+    else:
+        lines.append("no apps")
+    return "\n".join(lines)
+
+
+def head_line(data: Data) -> str:
+    """Who speaks."""
+    agent = data.get("agent", {})
+    parts = [data["node"], data["environment"] or "no environment"]
+    if agent:
+        parts.append(f"appagent {agent['version']} (pid {agent['pid']})")
+    parts.append("deploying alone" if data["fleet"] == "alone" else str(data["fleet"]))
+    return ", ".join(parts)
+
+
+def what_text(app: Data) -> str:
+    """What is going on with an app, in a few words."""
+    run = app["run"]
+    if run:
+        return f"make {run['target']} for {text.duration(run['seconds'])}: {run['reason']}"
+    return str(app["why"])
+
+
+def app_text(app: Data, node: str) -> str:
+    """`appagent status APP`."""
+    applied, seen = app["applied"], app["seen"]
+    rows = [
+        ("state", f"{app['state']}{': ' + app['why'] if app['why'] else ''}"),
+        ("root", f"{app['root']} ({app['layout'] or 'layout not known yet'})"),
+        ("on the share", f"{seen['release'] or '-'}{'' if seen['settled'] else ' (not settled)'}"),
+        ("directory", seen["release_dir"] or "-"),
+        ("wanted", f"{app['wanted']['kind']} {app['wanted']['release']}".strip()),
+        ("installed", applied["installed"] or "-"),
+        ("running", applied["running"]["release"] or "-"),
+        ("good", applied["good"]["release"] or "-"),
+        ("up", "yes" if applied["up"] else "not started in this boot"),
+        ("last good", app["last_good"]["release"] or "-"),
+        ("plan", ", ".join(app["plan"]) or "nothing to do"),
+    ]
+    if app["run"]:
+        rows.append(("now", f"{what_text(app)} (pid {app['run']['pid']}, {app['run']['id']})"))
+    if app["hold"]:
+        rows.append(("held", app["hold"]["why"]))
+    rows += [
+        ("failed", f"{short(f['release'])}: {f['target']} {f['outcome']}: {f['line']}")
+        for f in app["failures"]
+    ]
+    wide = max(len(name) for name, _ in rows)
+    lines = [f"{app['app']} on {node}"]
+    lines += [f"  {name:<{wide}}  {value}" for name, value in rows]
+    if app["last"] and app["last"]["tail"]:
+        lines += ["  last output:"]
+        lines += [f"    {line}" for line in app["last"]["tail"].splitlines()[-20:]]
+    return "\n".join(lines)
+
+
+def explain_text(node: Node, app: App, now: Now, changes: Sequence[str]) -> str:
+    """`appagent explain APP`: the comparison itself, field by field."""
+    seen: View = view(node, app, now)
+    record, wanted = app.record, seen.want
+    lines = [f"{app.name}: {seen.word}{': ' + seen.why if seen.why else ''}", ""]
+    what = short(wanted.version.release)
+    lines.append(f"wanted:    {wanted.kind} {what if wanted.version.release else wanted.why}")
+    if wanted.version.conf:
+        lines.append(f"           environment {wanted.version.conf}")
+    applied = record.applied
+    up = "this boot" if applied.up == node.boot else ("an earlier boot" if applied.up else "-")
+    lines += [
+        f"installed: {short(applied.installed)}",
+        f"running:   {short_version(applied.running)}"
+        + (f", environment {applied.running.conf}" if applied.running else ""),
+        f"good:      {short_version(applied.good)}",
+        f"up:        {up}",
+        "",
+        f"plan:      {', '.join(seen.plan) or 'nothing to do'}",
+    ]
+    if app.missing:
+        lines.append(f"           the Makefile has no {', '.join(sorted(app.missing))}")
+    if app.deploy is not None:
+        lines.append(f"deploy:    {app.deploy.id}, seen by {app.deploy.how or 'the comparison'}")
+    if changes:
+        lines += ["", "changed since it was installed:", *(f"  {line}" for line in changes)]
+    return "\n".join(lines)
