@@ -1,0 +1,80 @@
+"""The fleet for people: `up [N]`, `shell HOST`, `run HOST COMMAND`, `down`, `status`.
+
+`make fleet-up`, `fleet-shell`, `fleet-run` and `fleet-down` call this.
+"""
+
+import argparse
+import sys
+import time
+
+from . import machine
+from .fleet import Fleet, Shape
+
+
+def main() -> int:
+    """Do what the command line says, and return the exit status."""
+    parser = argparse.ArgumentParser(prog="fleet", description="A fleet of servers on this machine")
+    commands = parser.add_subparsers(dest="command", required=True)
+    up = commands.add_parser("up", help="raise a fleet; an earlier one of this name is taken away")
+    up.add_argument("apps", type=int, nargs="?", default=3, help="how many app servers")
+    shell = commands.add_parser("shell", help="a root shell on a host")
+    shell.add_argument("host")
+    run = commands.add_parser("run", help="run a command on a host, with its own exit status")
+    run.add_argument("host")
+    run.add_argument("line", help="a line for bash")
+    run.add_argument("--user", default="root")
+    commands.add_parser("status", help="what is up")
+    commands.add_parser("down", help="take the fleet away")
+    arguments = parser.parse_args()
+    try:
+        if arguments.command == "up":
+            return fleet_up(arguments.apps)
+        if arguments.command == "down":
+            return fleet_down()
+        fleet = Fleet.attach()
+        if arguments.command == "status":
+            return fleet_status(fleet)
+        host = fleet.host(arguments.host)
+        if arguments.command == "shell":
+            return host.attached(["/bin/bash", "-l"], shell=True)
+        return host.attached(arguments.line, arguments.user)
+    except (RuntimeError, LookupError, ValueError) as error:
+        print(f"fleet: {error}", file=sys.stderr)
+        return 70
+
+
+def fleet_up(apps: int) -> int:
+    """Raise a fleet and leave it up."""
+    begun = time.monotonic()
+    fleet = Fleet(shape=Shape(apps=apps))
+    fleet.take()
+    try:
+        fleet.up()
+    except BaseException:
+        fleet.keep_logs(machine.LOGS / f"raising-{fleet.name}")
+        fleet.down()
+        raise
+    took = time.monotonic() - begun
+    names = ", ".join(fleet.hosts)
+    print(f"up in {took:.1f} s, {fleet.memory() / 2**20:.0f} MiB: {names}")
+    return 0
+
+
+def fleet_down() -> int:
+    """Take the fleet away, however it was left."""
+    fleet = Fleet()
+    fleet.take()
+    fleet.down()
+    return 0
+
+
+def fleet_status(fleet: Fleet) -> int:
+    """Print which hosts are up."""
+    for host in fleet.hosts.values():
+        print(f"{host.name:8} {host.address:12} {'on' if host.running else 'off'}")
+    print(f"{fleet.memory() / 2**20:.0f} MiB")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
