@@ -355,6 +355,7 @@ def finish(turn: Turn, app: App, wanted: Want) -> None:
     if wanted.kind is Kind.GONE:
         turn.tell("app.gone", f"{app.name} has left {app.record.root}", app)
         turn.do(Drop(app.name))
+        turn.do(Rewatch())
         turn.node = turn.node.without_app(app.name)
         return
     deploy = app.deploy

@@ -95,6 +95,7 @@ def note_names(turn: Turn, look: RootLook, names: set[str]) -> None:
             continue
         if known is None:
             turn.put(App(Record(app=name, root=look.root), listed=True))
+            turn.do(Rewatch())  # its env files are to be read
             turn.do(LookNow(look.root, name))
             turn.touch(name)
         elif known.record.root != look.root:
@@ -110,6 +111,7 @@ def claim(turn: Turn, app: App, root: str) -> None:
         record = replace(app.record, root=root)
         turn.do(Save(record))
         turn.put(App(record, listed=True, starting=app.starting))
+        turn.do(Rewatch())
         turn.do(LookNow(root, app.name))
         turn.touch(app.name)
         return

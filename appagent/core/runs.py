@@ -26,6 +26,7 @@ from appagent.model import (
     LookNow,
     Outcome,
     Permitted,
+    Rewatch,
     Run,
     Target,
     Version,
@@ -108,6 +109,8 @@ def accomplish(
         record = replace(record, built=(*kept, version.release)[-BUILT_KEPT:])
     if target is Target.INSTALL:
         ignore = settings_for(turn.node.settings, app.name, app.own).ignore
+        if ignore != record.ignore:
+            turn.do(Rewatch())  # the id under the older lines need not be made any more
         record = replace(record, ignore=ignore, layout=layout, release_dir=release_dir)
     return turn.save(replace(app, backoff=None, flowing=True), record)
 
