@@ -38,15 +38,15 @@ T = TypeVar("T")
 Json = dict[str, "Json"] | list["Json"] | str | int | float | bool | None
 
 
-class Damaged(ValueError):  # noqa: N818 - a state of the data, and so named
+class Damaged(ValueError):
     """The data is not what was written."""
 
 
-class Newer(ValueError):  # noqa: N818 - a state of the data, and so named
+class Newer(ValueError):
     """The data was written by an agent newer than this one."""
 
 
-def encode(value: object) -> Json:  # noqa: PLR0911 - one return for each kind of value
+def encode(value: object) -> Json:
     """Make plain JSON values of a value of the model."""
     if isinstance(value, StrEnum):
         return value.value
@@ -114,7 +114,7 @@ def _refuse_constant(text: str) -> float:
     raise ValueError(msg)
 
 
-def _decode(kind: Any, data: object, where: str) -> object:  # noqa: ANN401, PLR0911 - any annotation
+def _decode(kind: Any, data: object, where: str) -> object:  # noqa: ANN401 - any annotation
     if kind in _PLAIN:
         return _plain(kind, data, where)
     origin = typing.get_origin(kind)

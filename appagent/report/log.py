@@ -1,0 +1,202 @@
+"""Facts as lines: to the journal with fields, as JSON, or readable on a terminal.
+
+Everything that is logged goes one way: a fact (or a word of a library, by the standard logging)
+→ structlog → `Line` → one of the outputs. An output never raises and never waits for long: the
+daemon's loop must go on whatever becomes of its log.
+
+    journal   fields: KIND APP RELEASE TARGET RUN_ID REASON OUTCOME …; falls back to stderr
+    json      one object a line, on stderr
+    console   for a person, on stderr; colour only on a terminal, and not with NO_COLOR
+    syslog    where `auto` finds neither a journal nor a stderr that leads anywhere
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import os
+import sys
+import time
+from collections.abc import MutableMapping
+from pathlib import Path
+from typing import Any, TextIO
+
+from appagent.model import Fact, Level
+from appagent.report import journal
+from appagent.report.outputs import (
+    ConsoleOutput,
+    JournalOutput,
+    JsonOutput,
+    Line,
+    Output,
+    SyslogOutput,
+)
+from appagent.report.quietly import structlog
+from appagent.report.text import one_line, plain
+
+LEVELS = {
+    Level.DEBUG: logging.DEBUG,
+    Level.INFO: logging.INFO,
+    Level.WARNING: logging.WARNING,
+    Level.ERROR: logging.ERROR,
+}
+
+_MOST_FIELDS = 60
+
+
+class Log:
+    """The way out for all that is said. Made by `set_up`."""
+
+    def __init__(self, output: Output) -> None:
+        self.output = output
+
+    def tell(self, fact: Fact) -> None:
+        """Log a fact."""
+        structlog.get_logger().log(LEVELS[fact.level], fact.text, fact=fact)
+
+    def say(self, level: Level, text: str, **fields: str | float) -> None:
+        """Log words of the agent about itself that are no fact."""
+        structlog.get_logger().log(LEVELS[level], text, **fields)
+
+    def fault(self, text: str) -> None:
+        """Log the exception that is being handled: a fault of ours, with its traceback."""
+        structlog.get_logger().error(text, exc_info=True)
+
+    def set_level(self, level: str) -> None:
+        """Log from this level on."""
+        _configure(self.output, LEVELS[Level(level)])
+
+    def close(self) -> None:
+        """Let go of sockets. What is logged after that is lost."""
+        self.output.close()
+
+
+def set_up(
+    log_format: str = "auto",
+    level: str = "info",
+    *,
+    stream: TextIO | None = None,
+    journal_socket: str = journal.SOCKET,
+    syslog_socket: str = "/dev/log",
+) -> Log:
+    """Direct all that is logged to one output, by the `log` settings. May be called again."""
+    stream = stream if stream is not None else sys.stderr
+    if log_format == "auto":
+        log_format = choose(stream, journal_socket, syslog_socket)
+    output: Output
+    if log_format == "journal":
+        output = JournalOutput(journal_socket, stream, prefixed=is_journal_stream(stream))
+    elif log_format == "syslog":
+        output = SyslogOutput(syslog_socket, stream)
+    elif log_format == "json":
+        output = JsonOutput(stream)
+    else:
+        output = ConsoleOutput(stream, colour=wants_colour(stream))
+    log = Log(output)
+    log.set_level(level)
+    root = logging.getLogger()
+    for old in [each for each in root.handlers if isinstance(each, _Bridge)]:
+        root.removeHandler(old)
+    root.addHandler(_Bridge())
+    root.setLevel(logging.WARNING)
+    logging.captureWarnings(capture=True)
+    return log
+
+
+def choose(stream: TextIO, journal_socket: str, syslog_socket: str) -> str:
+    """Choose the format for `auto`."""
+    journal_is_there = Path(journal_socket).is_socket()
+    if journal_is_there and is_journal_stream(stream):
+        return "journal"
+    if _leads_nowhere(stream):  # daemonized
+        if journal_is_there:
+            return "journal"
+        return "syslog" if Path(syslog_socket).is_socket() else "json"
+    return "console" if _is_terminal(stream) else "json"
+
+
+def is_journal_stream(stream: TextIO) -> bool:
+    """Whether systemd connected this stream to the journal: $JOURNAL_STREAM names the two alike."""
+    found = _stat(stream)
+    named = os.environ.get("JOURNAL_STREAM", "")
+    return found is not None and named == f"{found.st_dev}:{found.st_ino}"
+
+
+def wants_colour(stream: TextIO) -> bool:
+    """Colour on a terminal alone, and not for who does not want it (https://no-color.org)."""
+    if os.environ.get("NO_COLOR") or os.environ.get("TERM", "dumb") == "dumb":
+        return False
+    return _is_terminal(stream)
+
+
+def _is_terminal(stream: TextIO) -> bool:
+    try:
+        return stream.isatty()
+    except (ValueError, OSError):
+        return False
+
+
+def _leads_nowhere(stream: TextIO) -> bool:
+    found = _stat(stream)
+    return found is not None and found.st_rdev == os.makedev(1, 3)  # /dev/null
+
+
+def _stat(stream: TextIO) -> os.stat_result | None:
+    try:
+        return os.fstat(stream.fileno())
+    except (ValueError, OSError):
+        return None
+
+
+def _configure(output: Output, level: int) -> None:
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.format_exc_info,
+            _as_line,
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=lambda *_: output,
+        cache_logger_on_first_use=False,
+    )
+
+
+def _as_line(
+    _: object, __: str, said: MutableMapping[str, Any]
+) -> tuple[tuple[Line], dict[str, Any]]:
+    """Make what the outputs take, with all text bounded and safe to show."""
+    text, level = str(said.pop("event", "")), Level(said.pop("level"))
+    fact = said.pop("fact", None)
+    if isinstance(fact, Fact):
+        given, kind, app, wall = fact.fields, fact.kind, fact.app, fact.at.wall
+    else:
+        given, kind, app, wall = said, str(said.pop("kind", "")), "", time.time()
+    fields = {
+        one_line(str(name), 64): value if _is_number(value) else plain(str(value))
+        for name, value in list(given.items())[:_MOST_FIELDS]
+    }
+    return (Line(level, wall, one_line(text, 8_000), kind, app, fields),), {}
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int) or (isinstance(value, float) and math.isfinite(value))
+
+
+class _Bridge(logging.Handler):
+    """Hands over what libraries say by the standard logging: asyncio, watchdog, warnings."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            level = LEVELS[_level_of(record)]
+            structlog.get_logger().log(
+                level, record.getMessage(), exc_info=record.exc_info, logger=record.name
+            )
+        except Exception:  # noqa: BLE001 - by contract a handler never raises
+            self.handleError(record)
+
+
+def _level_of(record: logging.LogRecord) -> Level:
+    for level, number in reversed(LEVELS.items()):
+        if record.levelno >= number:
+            return level
+    return Level.DEBUG

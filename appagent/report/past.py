@@ -1,0 +1,282 @@
+"""Deploys and runs as rows: made of facts, read back as values.
+
+A fact fills in what it knows of a row and leaves the rest as it was, so the same fact twice, one
+that was missed, or a run that another agent began all do no harm. Rows carry one number over both
+tables, in the order in which they were begun: that order outlives a clock that jumps.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, replace
+from typing import Any
+
+from appagent.model import Fact
+from appagent.report.text import one_line, tail
+
+SCHEMA = 1
+
+_TABLES = """
+CREATE TABLE deploys (
+    seq INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, app TEXT NOT NULL,
+    release TEXT, previous TEXT, conf TEXT, reason TEXT, how TEXT,
+    seen REAL, settled REAL, begun REAL, ended REAL,
+    settled_ms INTEGER, begun_ms INTEGER, good_ms INTEGER, duration_ms INTEGER,
+    outcome TEXT, target TEXT, exit_code INTEGER, line TEXT, tail TEXT);
+CREATE TABLE runs (
+    seq INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, app TEXT NOT NULL, deploy_id TEXT,
+    target TEXT, release TEXT, reason TEXT, adopted TEXT,
+    began REAL, ended REAL, duration_ms INTEGER,
+    outcome TEXT, exit_code INTEGER, line TEXT, tail TEXT);
+CREATE INDEX deploys_app ON deploys (app, seq);
+CREATE INDEX runs_app ON runs (app, seq);
+CREATE INDEX runs_deploy ON runs (deploy_id);
+"""
+
+_TIMES = {
+    "deploy.seen": "seen",
+    "deploy.settled": "settled",
+    "deploy.began": "begun",
+    "deploy.done": "ended",
+    "deploy.failed": "ended",
+    "deploy.superseded": "ended",
+    "deploy.interrupted": "ended",
+    "run.began": "began",
+    "run.ended": "ended",
+}
+_OUTCOMES = {
+    "deploy.done": "done",
+    "deploy.failed": "failed",
+    "deploy.superseded": "superseded",
+    "deploy.interrupted": "interrupted",
+}
+_TEXTS = {
+    "deploys": ("release", "previous", "conf", "reason", "how", "target"),
+    "runs": ("deploy_id", "target", "release", "reason", "adopted", "outcome"),
+}
+_NUMBERS = {
+    "deploys": ("settled_ms", "begun_ms", "good_ms", "duration_ms", "exit_code"),
+    "runs": ("duration_ms", "exit_code"),
+}
+# What was said first of a run stays: the agent that adopts it names a deploy of its own.
+_STAYS = frozenset(("seq", "id", "app", "deploy_id", "seen", "began"))
+
+KINDS = frozenset((*_TIMES, "deploy.void"))
+
+_TAIL_LIMIT = 4_000
+_LINE_LIMIT = 1_000
+_RUNS_SHOWN = 50
+
+Value = str | int | float
+
+
+@dataclass(frozen=True, slots=True)
+class PastRun:
+    """One run, as it is told later."""
+
+    id: str
+    app: str
+    deploy_id: str
+    target: str
+    release: str
+    reason: str
+    adopted: bool
+    began: float | None  # wall
+    ended: float | None
+    duration_ms: int | None
+    outcome: str  # of model.Outcome, "running" or "interrupted"
+    exit_code: int | None
+    line: str
+    tail: str
+
+
+@dataclass(frozen=True, slots=True)
+class PastDeploy:
+    """One deploy with its runs; a run that belongs to none is told as one without an id."""
+
+    id: str
+    app: str
+    release: str
+    previous: str
+    conf: str
+    reason: str
+    how: str
+    seen: float | None  # wall
+    settled: float | None
+    begun: float | None
+    ended: float | None
+    settled_ms: int | None  # seen → settled
+    begun_ms: int | None  # settled → begun
+    good_ms: int | None  # begun → good, or to its other end
+    duration_ms: int | None  # seen → end
+    outcome: str  # done | failed | superseded | interrupted | running
+    target: str  # that failed
+    exit_code: int | None
+    line: str
+    tail: str
+    runs: tuple[PastRun, ...] = ()  # in the order in which they ran
+
+
+def create(db: sqlite3.Connection) -> None:
+    """Make the tables in an empty database."""
+    db.executescript(f"BEGIN; {_TABLES} PRAGMA user_version = {SCHEMA}; COMMIT;")
+
+
+def newest(db: sqlite3.Connection) -> int:
+    """Return the highest number of a row."""
+    sql = "SELECT max(seq) FROM (SELECT seq FROM deploys UNION ALL SELECT seq FROM runs)"
+    return int(db.execute(sql).fetchone()[0] or 0)
+
+
+def record(db: sqlite3.Connection, fact: Fact, seq: int) -> None:
+    """Fill in what a fact knows; `seq` is the number of a row that has to be made."""
+    table = "deploys" if fact.kind.startswith("deploy.") else "runs"
+    name = str(fact.fields.get("deploy_id" if table == "deploys" else "run_id", ""))
+    if not name or not fact.app:
+        return
+    if fact.kind == "deploy.void":  # nothing had begun, so there is nothing to tell
+        db.execute("DELETE FROM deploys WHERE id = ? AND begun IS NULL", (name,))
+        return
+    values: dict[str, Value] = {"seq": seq, "id": one_line(name, 100), "app": one_line(fact.app)}
+    values[_TIMES[fact.kind]] = fact.at.wall
+    values |= _known(fact.fields, table)
+    if fact.kind in _OUTCOMES:
+        values["outcome"] = _OUTCOMES[fact.kind]
+    if "ended" in values:
+        values["line"] = one_line(fact.text, _LINE_LIMIT)
+        values["tail"] = tail(str(fact.fields.get("tail", "")), _TAIL_LIMIT)
+    updates = ", ".join(
+        f"{n} = coalesce({n}, excluded.{n})" if n in _STAYS else f"{n} = excluded.{n}"
+        for n in values
+        if n not in ("seq", "id", "app")
+    )
+    sql = (
+        f"INSERT INTO {table} ({', '.join(values)}) "  # noqa: S608 - names are all ours
+        f"VALUES ({', '.join('?' * len(values))}) ON CONFLICT (id) DO UPDATE SET {updates}"
+    )
+    db.execute(sql, tuple(values.values()))
+
+
+def _known(fields: Mapping[str, Value], table: str) -> dict[str, Value]:
+    texts = {n: one_line(str(fields[n]), _LINE_LIMIT) for n in _TEXTS[table] if n in fields}
+    numbers: dict[str, Value] = {}
+    for name in _NUMBERS[table]:
+        value = fields.get(name)
+        if isinstance(value, (int, float)) and abs(value) < 1 << 62:
+            numbers[name] = round(value)
+    return {**texts, **numbers}
+
+
+def prune(db: sqlite3.Connection, before: float, most: int) -> None:
+    """Forget what ended before a moment, and all but the newest rows."""
+    old = "coalesce(ended, begun, settled, seen, 0) < ?"
+    db.execute(f"DELETE FROM deploys WHERE {old}", (before,))  # noqa: S608 - no value in it
+    db.execute("DELETE FROM runs WHERE coalesce(ended, began, 0) < ?", (before,))
+    for table in ("deploys", "runs"):
+        sql = (
+            f"DELETE FROM {table} WHERE seq <= "  # noqa: S608 - no value in it
+            f"(SELECT seq FROM {table} ORDER BY seq DESC LIMIT 1 OFFSET ?)"
+        )
+        db.execute(sql, (most,))
+
+
+def read(
+    db: sqlite3.Connection, app: str | None, limit: int, alive: AbstractSet[str]
+) -> list[PastDeploy]:
+    """Read the newest deploys, newest first.
+
+    `alive` are the ids of the deploys and runs that are under way now: what has no end and is not
+    among them was interrupted.
+    """
+    mine = "" if app is None else "app = :app AND "
+    sql = f"""
+        SELECT seq, 'deploy' AS what, id FROM deploys WHERE {mine} 1
+        UNION ALL
+        SELECT seq, 'run', id FROM runs WHERE {mine}
+            coalesce(deploy_id, '') NOT IN (SELECT id FROM deploys)
+        ORDER BY seq DESC LIMIT :limit"""  # noqa: S608 - no value in it
+    found = db.execute(sql, {"app": app, "limit": max(0, min(limit, 1 << 31))}).fetchall()
+    told = []
+    for _, what, name in found:
+        if what == "deploy":
+            told.append(_deploy(db, name, alive))
+        else:
+            row = _row(db, "SELECT * FROM runs WHERE id = ?", name)
+            told.append(_alone(_run(row, alive)))
+    return told
+
+
+def _deploy(db: sqlite3.Connection, name: str, alive: AbstractSet[str]) -> PastDeploy:
+    row = _row(db, "SELECT * FROM deploys WHERE id = ?", name)
+    sql = "SELECT * FROM runs WHERE deploy_id = ? ORDER BY seq DESC LIMIT ?"
+    cursor = db.execute(sql, (name, _RUNS_SHOWN))
+    names = [column[0] for column in cursor.description]
+    runs = [
+        _run(dict(zip(names, each, strict=True)), alive) for each in reversed(cursor.fetchall())
+    ]
+    going = name in alive or any(run.outcome == "running" for run in runs)
+    del row["seq"]
+    row["outcome"] = row["outcome"] or ("running" if going else "interrupted")
+    deploy = PastDeploy(**_without_none(row), runs=tuple(runs))
+    return replace(
+        deploy,
+        settled_ms=_part(deploy.settled_ms, deploy.seen, deploy.settled),
+        begun_ms=_part(deploy.begun_ms, deploy.settled or deploy.seen, deploy.begun),
+        good_ms=_part(deploy.good_ms, deploy.begun, deploy.ended),
+        duration_ms=_part(deploy.duration_ms, deploy.seen, deploy.ended),
+    )
+
+
+def _alone(run: PastRun) -> PastDeploy:
+    return PastDeploy(
+        id="",
+        app=run.app,
+        release=run.release,
+        previous="",
+        conf="",
+        reason=run.reason,
+        how="",
+        seen=None,
+        settled=None,
+        begun=run.began,
+        ended=run.ended,
+        settled_ms=None,
+        begun_ms=None,
+        good_ms=run.duration_ms,
+        duration_ms=run.duration_ms,
+        outcome=run.outcome,
+        target=run.target,
+        exit_code=run.exit_code,
+        line=run.line,
+        tail=run.tail,
+        runs=(run,),
+    )
+
+
+def _run(row: dict[str, Any], alive: AbstractSet[str]) -> PastRun:
+    del row["seq"]
+    row["adopted"] = bool(row["adopted"])
+    row["outcome"] = row["outcome"] or ("running" if row["id"] in alive else "interrupted")
+    return PastRun(**_without_none(row))
+
+
+def _row(db: sqlite3.Connection, sql: str, name: str) -> dict[str, Any]:
+    cursor = db.execute(sql, (name,))
+    names = [column[0] for column in cursor.description]
+    return dict(zip(names, cursor.fetchone(), strict=True))
+
+
+def _without_none(row: dict[str, Any]) -> dict[str, Any]:
+    return {k: "" if v is None and k in _WORDS else v for k, v in row.items()}
+
+
+_WORDS = frozenset((*_TEXTS["deploys"], *_TEXTS["runs"], "line", "tail"))
+
+
+def _part(told: int | None, begin: float | None, end: float | None) -> int | None:
+    """Milliseconds of a part: as told, by a clock that does not jump; else by the times kept."""
+    if told is not None or begin is None or end is None:
+        return told
+    return max(0, round((end - begin) * 1000))

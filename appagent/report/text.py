@@ -1,0 +1,130 @@
+"""Words for people: durations, moments, tables; and text from outside made safe to show.
+
+What an app prints, what a file is called, what an error says: all of it may hold escapes that
+move a terminal's cursor, set its title or answer for the person who reads. Everything that is
+shown or logged goes through `plain` or `one_line` first.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+import unicodedata
+from collections.abc import Sequence
+
+MINUTE, HOUR, DAY = 60, 3600, 86400
+
+_ESCAPE = re.compile(
+    r"\x1b\[[0-?]*[ -/]*[@-~]?"  # CSI: colours, cursor
+    r"|\x1b[\]PX^_][^\x07\x1b\x9c]*(?:\x07|\x1b\\|\x9c)?"  # OSC, DCS, SOS, PM, APC: titles, links
+    r"|\x1b[ -/]*[0-~]?"  # the short ones
+    r"|\x9b[0-?]*[ -/]*[@-~]?"  # CSI as one character
+)
+
+# Controls but for tab and newline, and what turns the direction of writing around.
+_UNSAFE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+
+_SURROGATE = re.compile("[\ud800-\udfff]")
+
+
+def plain(text: str, limit: int = 16_384) -> str:
+    """Take escapes and controls out of a text of some lines, and bound it (its end is kept)."""
+    if len(text) > limit:
+        text = text[-limit:]
+    text = _ESCAPE.sub("", text.replace("\r\n", "\n"))
+    if "\r" in text:  # a progress bar: what stood there at the end
+        text = "\n".join(line.rstrip("\r").rpartition("\r")[2] for line in text.split("\n"))
+    text = text.replace("\u2028", "\n").replace("\u2029", "\n")
+    return _SURROGATE.sub(_escaped, _UNSAFE.sub("", text))
+
+
+def one_line(text: str, limit: int = 2_000) -> str:
+    """Make one line of a text, without escapes and controls, bounded (its begin is kept)."""
+    line = " ".join(plain(text[: 4 * limit], 4 * limit).split())
+    return line if len(line) <= limit else line[: limit - 1] + "…"
+
+
+def tail(text: str, limit: int = 2_000) -> str:
+    """Return the last whole lines of a text, within a limit."""
+    text = plain(text, 4 * limit).strip("\n")
+    if len(text) <= limit:
+        return text
+    text = text[-limit:]
+    first, newline, rest = text.partition("\n")
+    return rest if newline else first
+
+
+def _escaped(found: re.Match[str]) -> str:
+    code = ord(found.group())
+    return f"\\x{code - 0xDC00:02x}" if 0xDC80 <= code <= 0xDCFF else "\ufffd"  # noqa: PLR2004
+
+
+def duration(seconds: float) -> str:
+    """Say how long something took: `0.8 s`, `12 s`, `3 min 20 s`, `2 h 5 min`, `3 d 4 h`."""
+    if seconds < 0:
+        return f"-{duration(-seconds)}"
+    if seconds < 9.95:  # noqa: PLR2004 - shown as 10 s from here
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    for unit, name, smaller, its_name in (
+        (DAY, "d", HOUR, "h"),
+        (HOUR, "h", MINUTE, "min"),
+        (MINUTE, "min", 1, "s"),
+    ):
+        if whole >= unit:
+            rest = whole % unit // smaller
+            return (
+                f"{whole // unit} {name} {rest} {its_name}" if rest else f"{whole // unit} {name}"
+            )
+    return f"{whole} s"
+
+
+def age(seconds: float) -> str:
+    """Say how long ago something was, for a column of a table: `5s`, `3m`, `2h`, `4d`."""
+    whole = max(0, int(seconds))
+    for unit, name in ((DAY, "d"), (HOUR, "h"), (MINUTE, "m")):
+        if whole >= unit:
+            return f"{whole // unit}{name}"
+    return f"{whole}s"
+
+
+def moment(wall: float) -> str:
+    """Say when something was, in the local time of the machine."""
+    try:
+        return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(wall))
+    except (OverflowError, ValueError, OSError):
+        return "?"
+
+
+def count(number: int, word: str, words: str = "") -> str:
+    """Say how many: `1 app`, `2 apps`."""
+    return f"{number} {word if number == 1 else words or word + 's'}"
+
+
+def width(text: str) -> int:
+    """Count the columns that a text takes in a terminal."""
+    if text.isascii():
+        return len(text)
+    return sum(
+        0 if unicodedata.combining(each) else 2 if unicodedata.east_asian_width(each) in "WF" else 1
+        for each in text
+    )
+
+
+def table(header: Sequence[str], rows: Sequence[Sequence[str]], columns: int = 0) -> str:
+    """Lay out rows in aligned columns. With `columns`, the last column is cut to fit in them."""
+    lines = [[one_line(cell) for cell in row] for row in (header, *rows)]
+    wide = [max(width(cell) for cell in column) for column in zip(*lines, strict=True)]
+    return "\n".join(_row(line, wide, columns) for line in lines)
+
+
+def _row(cells: Sequence[str], wide: Sequence[int], columns: int) -> str:
+    padded = [cell + " " * (wide[n] - width(cell)) for n, cell in enumerate(cells[:-1])]
+    left = "  ".join(padded)
+    last = cells[-1]
+    room = columns - width(left) - 2 if columns else 0
+    if room > 0 and width(last) > room:
+        while last and width(last) > room - 1:
+            last = last[:-1]
+        last += "…"
+    return f"{left}  {last}".rstrip() if padded else last
