@@ -1,0 +1,29 @@
+"""The configuration: which settings a person may write, and what they come to.
+
+- files.py: which files, their text
+- tree.py: text → a bounded tree that knows its lines
+- schema.py: every key: what it may hold, its default, what it is for
+- values.py: what a single value may be
+- reading.py: tree + schema → values, and everything that is wrong
+- merge.py: several files as one
+- load.py: → Settings
+- own.py: the app's own appagent.yaml
+- users.py: whether the users it names are known here, for `check-config`
+"""
+
+from appagent.config.load import Loaded, Machine, load
+from appagent.config.own import parse_own
+from appagent.config.reading import ConfigErrors
+from appagent.config.users import lookup_warnings
+from appagent.config.values import BadValueError, seconds
+
+__all__ = [
+    "BadValueError",
+    "ConfigErrors",
+    "Loaded",
+    "Machine",
+    "load",
+    "lookup_warnings",
+    "parse_own",
+    "seconds",
+]

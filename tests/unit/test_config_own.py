@@ -1,0 +1,98 @@
+"""The app's own appagent.yaml: five keys, and nothing that a pusher could gain by it."""
+
+from __future__ import annotations
+
+import pytest
+
+from appagent.config import ConfigErrors, parse_own
+from appagent.model import Target
+
+FILE = "/files/production/web/appagent.yaml"
+NOT_ITS = "is not the app's to say; it may say settle, ignore, timeout, grace, install"
+
+
+def test_the_five_keys_are_read() -> None:
+    """As fields of an app's settings; only what is said is there."""
+    text = """\
+settle: 5s
+ignore: [log/, tmp/]
+timeout: {install: 2m, check: 10s}
+grace: 20s
+install: parallel
+"""
+    assert parse_own(text, FILE) == {
+        "settle": 5.0,
+        "ignore": ("log/", "tmp/"),
+        "timeout": {Target.INSTALL: 120.0, Target.CHECK: 10.0},
+        "grace": 20.0,
+        "install": "parallel",
+    }
+
+
+@pytest.mark.parametrize("text", ["", "\n", "# nothing\n", "---\n", "{}", "timeout:\n"])
+def test_an_app_may_say_nothing(text: str) -> None:
+    """An empty file is as good as none."""
+    assert dict(parse_own(text, FILE)) in ({}, {"timeout": {}})
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        "run_as",
+        "trusted_owners",
+        "release_dirs",
+        "env_files",
+        "rollout",
+        "limits",
+        "layout",
+        "unsettled",
+        "max_wait",
+        "gone_after",
+        "retry",
+        "on_failure",
+        "on_exit",
+        "on_shutdown",
+        "roots",
+        "defaults",
+        "apps",
+        "node",
+        "notify",
+        "state_dir",
+        "fleet",
+    ],
+)
+def test_what_is_not_the_apps_to_say_is_refused(key: str) -> None:
+    """With the line, and what it may say instead."""
+    with pytest.raises(ConfigErrors) as refused:
+        parse_own(f"settle: 2s\n{key}: root\n", FILE)
+    assert refused.value.errors == (f"{FILE}:2: {key}: {NOT_ITS}",)
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("settel: 2s", "1: settel: unknown key; did you mean settle?"),
+        ("settle: 2", "1: settle: '2' has no unit: write 2s for seconds, or ms, m, h or d"),
+        ("\ntimeout: {run: 2s}", "2: timeout.run: unknown key; known here: build, install,"),
+        ("timeout: {install: -1s}", "1: timeout.install: '-1s' is no duration"),
+        ("settle: 1s\nsettle: 2s", "2: settle: is said twice; the first time in line 1"),
+        ("- settle: 2s", "1: the file must hold a map of settings"),
+        ("settle: [", "1: is no YAML"),
+        ("a: b\0", "1: a NUL byte"),
+        ("settle: \ud800", "1: the character U+D800"),
+        ("#" * 70_000, "1: is too large: more than 65536 characters"),
+        ("[" * 60_000, "1: "),
+        ("{a: " * 10_000, "1: a.a.a"),
+        ("- " * 30_000, "1: "),
+        ("? " * 30_000, "1: "),
+        ("ignore: [" + "x, " * 20_000 + "]", "1: holds more than 2000 values"),
+        ("&a [*a]", "1: [0]: *a stands inside of what it names"),
+        ("install: !!python/object/new:os.system [x]", "1: install: "),
+    ],
+)
+def test_a_wrong_file_of_an_app_is_named(text: str, line: str) -> None:
+    """Whatever lies there: a clear line, at once, and nothing else."""
+    with pytest.raises(ConfigErrors) as refused:
+        parse_own(text, FILE)
+    assert refused.value.errors[0].startswith(f"{FILE}:{line}")
+    assert all(len(error) < 1000 and error.isprintable() for error in refused.value.errors)
