@@ -4,6 +4,7 @@ Each host has real systemd as its first process, its own network and its own dis
 carry a GlusterFS volume, the app servers mount it and run appagent as a service. See `Fleet`.
 """
 
+from .developer import Developer, Noted, app_files, noted
 from .fleet import Fleet, Shape
 from .host import CommandFailed, CommandHung, Done, Host
 from .wait import TookTooLong, wait_until
@@ -11,10 +12,14 @@ from .wait import TookTooLong, wait_until
 __all__ = [
     "CommandFailed",
     "CommandHung",
+    "Developer",
     "Done",
     "Fleet",
     "Host",
+    "Noted",
     "Shape",
     "TookTooLong",
+    "app_files",
+    "noted",
     "wait_until",
 ]

@@ -7,8 +7,8 @@ import argparse
 import sys
 import time
 
-from . import machine
-from .fleet import Fleet, Shape
+from . import image, machine
+from .fleet import Fleet, Shape, sweep
 
 
 def main() -> int:
@@ -23,6 +23,7 @@ def main() -> int:
     run.add_argument("host")
     run.add_argument("line", help="a line for bash")
     run.add_argument("--user", default="root")
+    commands.add_parser("image", help="build the hosts' image, if it is not there")
     commands.add_parser("status", help="what is up")
     commands.add_parser("down", help="take the fleet away")
     arguments = parser.parse_args()
@@ -31,6 +32,8 @@ def main() -> int:
             return fleet_up(arguments.apps)
         if arguments.command == "down":
             return fleet_down()
+        if arguments.command == "image":
+            return fleet_image()
         fleet = Fleet.attach()
         if arguments.command == "status":
             return fleet_status(fleet)
@@ -51,7 +54,6 @@ def fleet_up(apps: int) -> int:
     try:
         fleet.up()
     except BaseException:
-        fleet.keep_logs(machine.LOGS / f"raising-{fleet.name}")
         fleet.down()
         raise
     took = time.monotonic() - begun
@@ -60,8 +62,20 @@ def fleet_up(apps: int) -> int:
     return 0
 
 
+def fleet_image() -> int:
+    """Build the image, so that no test's time goes into it."""
+    lacks = machine.missing()
+    if lacks:
+        msg = f"no fleet can be raised here, for lack of: {', '.join(lacks)}"
+        raise RuntimeError(msg)
+    for layer in image.layers():
+        print(layer)
+    return 0
+
+
 def fleet_down() -> int:
-    """Take the fleet away, however it was left."""
+    """Take the fleet away, however it was left, and those that interrupted tests have left."""
+    sweep()
     fleet = Fleet()
     fleet.take()
     fleet.down()

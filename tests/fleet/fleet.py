@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Self, TextIO, TypeVar
 
 from . import agent, cgroup, image, machine
+from .developer import Developer
 from .gluster import Volume
 from .host import Host
 from .network import Network
@@ -63,11 +64,17 @@ class Fleet:
         self.hosts: dict[str, Host] = {}
         self.volume = Volume([])
         self.lock: TextIO | None = None
+        self.passing = False  # goes with this process
 
     @property
     def disks(self) -> Path:
         """Where the hosts' disks lie."""
         return machine.DISKS / self.name
+
+    @property
+    def temporary(self) -> Path:
+        """A mark that the fleet is to go with the process that has its lock."""
+        return machine.RUN / f"{self.name}.temporary"
 
     @property
     def record(self) -> Path:
@@ -79,11 +86,10 @@ class Fleet:
     def __enter__(self) -> Self:
         """Raise the fleet; nobody else can raise one of this name meanwhile."""
         self.take()
+        self.passing = True
         try:
             self.up()
         except BaseException:
-            with contextlib.suppress(Exception):
-                self.keep_logs(machine.LOGS / f"raising-{self.name}")
             self.down()
             self.release()
             raise
@@ -92,6 +98,11 @@ class Fleet:
     def __exit__(self, *_: object) -> None:
         """Take the fleet away."""
         self.down()
+        self.release()
+
+    def keep(self) -> None:
+        """Let the fleet stay up when this process ends."""
+        self.temporary.unlink()
         self.release()
 
     def take(self) -> None:
@@ -111,15 +122,27 @@ class Fleet:
             self.lock = None
 
     def up(self) -> None:
-        """Raise the fleet: boot all hosts, make and mount the volume, start the agents."""
+        """Raise the fleet; if that fails, keep the logs."""
+        try:
+            self.build()
+        except BaseException:
+            with contextlib.suppress(Exception):
+                self.keep_logs(machine.LOGS / f"raising-{self.name}")
+            raise
+
+    def build(self) -> None:
+        """Boot all hosts, make and mount the volume, start the agents."""
         lacks = machine.missing()
         if lacks:
             msg = f"no fleet can be raised here, for lack of: {', '.join(lacks)}"
             raise RuntimeError(msg)
+        sweep()
         layers = image.layers()
         self.down()
         machine.allow_many_systemds()
         self.disks.mkdir(parents=True)
+        if self.passing:
+            self.temporary.touch()
         self.network.up()
         for name, role in self.shape.hosts().items():
             self.add(name, role, layers)
@@ -164,6 +187,7 @@ class Fleet:
             machine.sh("umount", "--lazy", where)
         shutil.rmtree(self.disks, ignore_errors=True)
         self.record.unlink(missing_ok=True)
+        self.temporary.unlink(missing_ok=True)
         self.hosts.clear()
 
     # Hosts
@@ -234,6 +258,11 @@ class Fleet:
     def apps(self) -> list[Host]:
         """The app servers."""
         return self.of("app")
+
+    @property
+    def developer(self) -> Developer:
+        """Somebody who deploys, from the developer's machine to the first file server."""
+        return Developer(self.host("dev"), self.of("file")[0], ROOT)
 
     def sharing(self) -> list[Host]:
         """Return the hosts that mount the share."""
@@ -312,3 +341,13 @@ class Fleet:
     def memory(self) -> int:
         """Return the bytes that all processes of the fleet take."""
         return cgroup.memory(cgroup.top(self.name))
+
+
+def sweep() -> None:
+    """Take away the fleets whose process has died without doing so."""
+    for mark in machine.RUN.glob("*.temporary"):
+        left = Fleet(mark.stem)
+        with contextlib.suppress(RuntimeError):  # it is in use
+            left.take()
+            left.down()
+        left.release()

@@ -20,6 +20,7 @@ __all__ = ["CommandFailed", "CommandHung", "Done", "Host"]
 
 STATE = "var/lib/appagent"  # on a small disk of its own, so that it can be filled
 STATE_MEGABYTES = 96
+NOTES = "var/log/apps"  # everybody may write there: what the tests' apps note of themselves
 POWEROFF = signal.SIGRTMIN + 4  # what systemd takes as "power off, cleanly"
 IN_GROUP = 'echo $$ > "$0/cgroup.procs" && exec "$@"'
 
@@ -65,6 +66,8 @@ class Host:
         machine.sh("mkfs.ext4", "-q", "-m", "0", state)
         self.insert_disk()
         self.name_it(names)
+        (self.root / NOTES).mkdir(parents=True)
+        (self.root / NOTES).chmod(0o1777)
         wanted = {"file": ["glusterd", "ssh"], "app": [], "dev": []}[self.role]
         for service in wanted:
             self.enable(f"{service}.service")
@@ -258,7 +261,9 @@ class Host:
     def fill_disk(self, leave: int = 0) -> None:
         """Fill the disk with appagent's state, but for some bytes."""
         path = f"/{STATE}/.filled-by-a-test"
-        script = f"cat /dev/zero > {path} 2>&-; truncate -s -{leave} {path}; sync -f {path}"
+        # What a filesystem holds back for writes that are under way becomes free with a sync.
+        fill = f"cat /dev/zero >> {path}; sync -f {path}; "
+        script = f"({fill * 3}) 2> /dev/null; truncate -s -{leave} {path}; sync -f {path}"
         self.run(script, check=False)
 
     def free_disk(self) -> None:

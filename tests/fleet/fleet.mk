@@ -1,0 +1,39 @@
+# The test fleet: real servers on this machine, as root. Included by the top Makefile, which names
+# in FLEET_NEEDS what has to be made first (the virtual environment).
+#
+#   make fleet-up [N=3]                     file servers fs1, fs2; app servers app1 … appN; dev
+#   make fleet-shell HOST=app1
+#   make fleet-run HOST=app1 CMD='…'        its output; make tells its exit status, and ends with 2
+#                                           unless that is 0: tests/fleet/fleet run app1 '…' ends with
+#                                           the command's own
+#   make fleet-down
+#   make test-fleet [TESTS=tests/fleet]     FLEET=name: a fleet beside others (default: f; tests: t)
+
+N ?= 3
+HOST ?= app1
+TESTS ?= tests/fleet
+FLEET_NEEDS ?=
+FLEET_SUDO := $(if $(filter 0,$(shell id -u)),,sudo -E)
+FLEET_CMD := $(value CMD)
+export FLEET_CMD
+
+.PHONY: fleet-up fleet-shell fleet-run fleet-down fleet-packages test-fleet
+
+fleet-packages:
+	@$(FLEET_SUDO) tests/fleet/install-packages
+
+fleet-up: $(FLEET_NEEDS) fleet-packages
+	@$(FLEET_SUDO) tests/fleet/fleet up $(N)
+
+fleet-shell:
+	@$(FLEET_SUDO) tests/fleet/fleet shell $(HOST)
+
+fleet-run:
+	@$(FLEET_SUDO) tests/fleet/fleet run $(HOST) "$$FLEET_CMD"
+
+fleet-down:
+	@$(FLEET_SUDO) tests/fleet/fleet down
+
+test-fleet: $(FLEET_NEEDS) fleet-packages
+	$(FLEET_SUDO) tests/fleet/fleet image
+	$(FLEET_SUDO) .venv/bin/python -m pytest -o timeout=1800 $(TESTS)

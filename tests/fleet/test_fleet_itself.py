@@ -1,0 +1,279 @@
+"""The fleet is what it says: servers that boot, share files, fail and come back."""
+
+import os
+import subprocess
+import time
+
+import pytest
+
+from . import agent, machine
+from .developer import app_files
+from .fleet import ROOT, Fleet, Shape
+from .host import CommandFailed, CommandHung, Host
+from .wait import wait_until
+
+
+def run_fleet(fleet: Fleet, *words: str) -> subprocess.CompletedProcess[str]:
+    """Run the command for people, on this fleet."""
+    return subprocess.run(
+        [str(machine.REPOSITORY / "tests/fleet/fleet"), *words],
+        check=False,
+        capture_output=True,
+        text=True,
+        env={**os.environ, "FLEET": fleet.name},
+    )
+
+
+def test_every_host_runs_systemd_with_a_journal(fleet: Fleet) -> None:
+    """The first process is systemd, nothing failed at boot, and what is logged is found."""
+    for host in fleet.hosts.values():
+        assert host.read("/proc/1/comm") == "systemd\n"
+        assert host.out("systemctl is-system-running") == "running", host.out("systemctl --failed")
+        host.run("logger -t hello 'from a test'")
+        found = host.journal("SYSLOG_IDENTIFIER=hello")
+        assert found[-1]["MESSAGE"] == "from a test"
+        assert found[-1]["_HOSTNAME"] == host.name
+
+
+def test_the_share_is_one_on_all_hosts(fleet: Fleet) -> None:
+    """A file that app1 writes is there on app2 and on both file servers."""
+    app1, app2 = fleet.host("app1"), fleet.host("app2")
+    app1.write(f"{ROOT}/hello", "from app1\n")
+    for host in fleet.sharing():
+        assert host.read(f"{ROOT}/hello") == "from app1\n"
+    assert " /files fuse.glusterfs " in app2.read("/proc/mounts")
+    app2.run(["rm", f"{ROOT}/hello"])
+
+
+def test_a_host_that_lost_its_power_comes_back_with_its_disk(fleet: Fleet) -> None:
+    """Files and the journal outlive the power cut, the boot is another one, the share is there."""
+    host = fleet.host("app1")
+    host.write("/var/lib/appagent/kept", "kept\n")
+    first = host.read("/proc/sys/kernel/random/boot_id")
+    host.power_off()
+    assert not host.running
+    host.power_on()
+    assert host.read("/var/lib/appagent/kept") == "kept\n"
+    assert host.read("/proc/sys/kernel/random/boot_id") != first
+    assert len({entry["_BOOT_ID"] for entry in host.journal("_PID=1")}) >= 2  # noqa: PLR2004
+    wait_until(lambda: fleet.volume.mounted(host), 60)
+    host.run("rm /var/lib/appagent/kept")
+
+
+def test_a_clean_reboot_stops_services_first(fleet: Fleet) -> None:
+    """A shutdown lets systemd end what runs."""
+    host = fleet.host("app2")
+    stop = "/bin/sh -c 'echo stopped > /root/stopped'"
+    host.run(f'systemd-run -q --unit=told -p ExecStop="{stop}" sleep infinity')
+    host.reboot()
+    assert host.read("/root/stopped") == "stopped\n"
+
+
+def answers(host: Host, other: Host) -> bool:
+    """Whether a host reaches another one's ssh."""
+    line = f"exec 3<>/dev/tcp/{other.address}/22 && head -c 3 <&3"
+    done = host.run(["timeout", "2", "bash", "-c", line], check=False)
+    return done.out == "SSH"
+
+
+def test_a_host_is_cut_off_and_connected_again(fleet: Fleet) -> None:
+    """Cut off from all, or from one; healed, it reaches all."""
+    app1, fs1, fs2 = (fleet.host(name) for name in ("app1", "fs1", "fs2"))
+    assert answers(app1, fs1)
+    app1.cut()
+    assert not answers(app1, fs1)
+    app1.heal()
+    wait_until(lambda: answers(app1, fs1), 30)
+    app1.cut(fs1)
+    assert not answers(app1, fs1)
+    assert answers(app1, fs2)
+    app1.heal(fs1)
+    wait_until(lambda: answers(app1, fs1), 30)
+
+
+def test_a_killed_fuse_client_leaves_a_dead_mount(fleet: Fleet) -> None:
+    """The mount stays in the list and says ENOTCONN, until it is mounted again."""
+    host = fleet.host("app1")
+    fleet.volume.kill_client(host)
+    done = host.run("LC_ALL=C ls /files", check=False)
+    assert "Transport endpoint is not connected" in done.err
+    assert " /files fuse.glusterfs " in host.read("/proc/mounts")
+    fleet.volume.mount(host)
+    assert host.out("ls /files") == "production"
+
+
+def test_an_unmounted_share_is_an_empty_directory(fleet: Fleet) -> None:
+    """Unmounted, and not mounted at the next boot where that was asked for."""
+    host = fleet.host("app2")
+    fleet.volume.unmount(host)
+    assert host.out("ls -A /files") == ""
+    fleet.volume.mount_at_boot(host, on=False)
+    host.power_off()
+    host.power_on()
+    assert not fleet.volume.mounted(host)
+    fleet.volume.mount_at_boot(host, on=True)
+    fleet.volume.mount(host)
+    assert host.out("ls /files") == "production"
+
+
+def test_a_brick_goes_down_and_comes_back_healed(fleet: Fleet) -> None:
+    """With one brick down the share is written on; the brick gets it all when it is back."""
+    app1, fs2 = fleet.host("app1"), fleet.host("fs2")
+    fleet.volume.brick_down(fs2)
+    wait_until(lambda: not fleet.volume.online()["fs2"], 30)
+    app1.write(f"{ROOT}/while-down", "written\n")
+    fleet.volume.brick_up(fs2)
+    fleet.volume.wait_healed()
+    brick = f"{fleet.volume.bricks['fs2']}/production/while-down"
+    assert fs2.read(brick) == "written\n"
+    app1.run(["rm", f"{ROOT}/while-down"])
+
+
+def test_file_servers_are_restarted_one_after_the_other(fleet: Fleet) -> None:
+    """The share is there all the time for who only reads it."""
+    app3 = fleet.host("app3")
+    app3.write(f"{ROOT}/rolling", "read me\n")
+    fleet.volume.restart_servers()
+    assert app3.read(f"{ROOT}/rolling") == "read me\n"
+    app3.run(["rm", f"{ROOT}/rolling"])
+
+
+def test_a_push_over_ssh_changes_the_work_tree_on_the_share(fleet: Fleet) -> None:
+    """Push, push of a revert, push of an older commit."""
+    developer, app1 = fleet.developer, fleet.host("app1")
+    developer.new_git("pushed")
+    first = developer.push("pushed", app_files("one"))
+    assert app1.read(f"{ROOT}/pushed/VERSION") == "one\n"
+    developer.push("pushed", app_files("two"))
+    developer.push_revert("pushed")
+    head = f"git -C {ROOT}/pushed rev-parse HEAD"
+    developer.push_back("pushed", first)
+    wait_until(lambda: app1.out(head) == first, 10)
+    wait_until(lambda: app1.read(f"{ROOT}/pushed/VERSION") == "one\n", 10)
+    developer.remove("pushed")
+
+
+def test_a_symlink_is_swapped_and_files_are_synced(fleet: Fleet) -> None:
+    """The other two ways in which teams deploy."""
+    developer, app1 = fleet.developer, fleet.host("app1")
+    developer.swap("linked", "1", app_files("one"))
+    developer.swap("linked", "2", app_files("two"))
+    assert app1.out(f"readlink {ROOT}/linked/current") == "releases/2"
+    assert app1.read(f"{ROOT}/linked/current/VERSION") == "two\n"
+    developer.point("linked", "1")
+    assert app1.read(f"{ROOT}/linked/current/VERSION") == "one\n"
+    developer.rsync("synced", app_files("one", parts=50))
+    assert app1.out(f"ls {ROOT}/synced/parts | wc -l") == "50"
+    developer.remove("linked")
+    developer.remove("synced")
+
+
+def test_a_command_runs_as_a_user_and_tells_its_status_and_output(fleet: Fleet) -> None:
+    """Status, both outputs, input, user with groups, and an error that says it all."""
+    host = fleet.host("app1")
+    done = host.run("cat; echo wrong >&2; exit 7", check=False, text="given")
+    assert (done.status, done.out, done.err) == (7, "given", "wrong\n")
+    assert host.out("id -un; id -gn", user="www-data") == "www-data\nwww-data"
+    assert host.run("kill -9 $$", check=False).status == 128 + 9
+    with pytest.raises(CommandFailed, match=r"exit status 3\nwhy it failed"):
+        host.run("echo why it failed; exit 3")
+
+
+def test_a_command_that_hangs_is_ended_with_its_children(fleet: Fleet) -> None:
+    """Nothing of it is left, and a daemon that a finished command left behind lives on."""
+    host = fleet.host("app1")
+    with pytest.raises(CommandHung, match="said before"):
+        host.run("echo said before; sleep 12345 & setsid sleep 12345; wait", timeout=1)
+    assert host.pids("^sleep 12345$") == []
+    assert host.out("setsid sleep 23456 & echo at once", timeout=5) == "at once"
+    assert len(host.pids("^sleep 23456$")) == 1
+    host.kill("KILL", *host.pids("^sleep 23456$"))
+
+
+def test_a_command_on_a_share_that_is_cut_off_ends_in_time(fleet: Fleet) -> None:
+    """The limit holds though not even SIGKILL ends what hangs in the share."""
+    host = fleet.host("app3")
+    host.cut()
+    began = time.monotonic()
+    with pytest.raises(CommandHung):
+        host.run(f"stat {ROOT}/none-looked-at-before", timeout=2)
+    assert time.monotonic() - began < 20  # noqa: PLR2004
+    host.heal()
+    wait_until(lambda: fleet.volume.mounted(host), 150)
+
+
+def test_a_stopped_process_goes_on_afterwards(fleet: Fleet) -> None:
+    """SIGSTOP for as long as the block lasts."""
+    host = fleet.host("app1")
+    host.run("systemd-run -q --unit=walker sleep infinity")
+    pid = host.main_pid("walker.service")
+    with host.stopped(pid):
+        assert "T" in host.out(["ps", "-o", "stat=", "-p", str(pid)])
+    assert "S" in host.out(["ps", "-o", "stat=", "-p", str(pid)])
+    host.run("systemctl stop walker")
+
+
+def test_a_full_disk_is_full_and_free_again(fleet: Fleet) -> None:
+    """Only the disk with appagent's state, so that the rest of the host goes on."""
+    host = fleet.host("app1")
+    host.fill_disk()
+    assert "No space left" in host.run("echo more > /var/lib/appagent/more", check=False).err
+    host.run("echo more > /root/more")
+    host.free_disk()
+    host.run("echo more > /var/lib/appagent/more && rm /var/lib/appagent/more")
+
+
+def test_new_nodes_join_and_are_cloned(fleet: Fleet) -> None:
+    """A node that boots into the running fleet, and one from an image of a running node."""
+    new = fleet.new_app()
+    new.write("/var/lib/appagent/state", "of the first\n")
+    new.write("/etc/marked", "too\n")
+    clone = fleet.clone(new)
+    assert clone.out("hostname") == clone.name != new.name
+    assert clone.read("/var/lib/appagent/state") == "of the first\n"
+    assert clone.read("/etc/marked") == "too\n"
+    assert clone.read("/etc/machine-id") != new.read("/etc/machine-id")
+    wait_until(lambda: fleet.volume.mounted(clone), 60)
+    for host in (clone, new):
+        fleet.remove(host)
+
+
+def test_the_command_for_people_tells_status_and_output(fleet: Fleet) -> None:
+    """`run` has the command's own; what is no host is said in one line."""
+    done = run_fleet(fleet, "run", "app1", "hostname; echo wrong >&2; exit 7")
+    assert (done.returncode, done.stdout, done.stderr) == (7, "app1\n", "wrong\n")
+    assert run_fleet(fleet, "run", "app1", "echo '$HOME' $HOME").stdout == "$HOME /root\n"
+    done = run_fleet(fleet, "run", "app99", "true")
+    assert done.returncode == 70  # noqa: PLR2004
+    assert done.stderr.startswith(f"fleet: the fleet '{fleet.name}' has no host 'app99'")
+    assert done.stderr.count("\n") == 1
+
+
+def test_a_second_fleet_of_the_same_name_is_refused(fleet: Fleet) -> None:
+    """Nobody's fleet is taken away while it is in use."""
+    done = run_fleet(fleet, "down")
+    assert done.returncode == 70  # noqa: PLR2004
+    assert "in use" in done.stderr
+    assert fleet.host("app1").ok("true")
+
+
+def test_another_fleet_lives_beside_and_is_gone_afterwards(fleet: Fleet) -> None:
+    """The same addresses, no way from one to the other, and nothing is left."""
+    name = f"{fleet.name}y"
+    with Fleet(name, Shape(apps=1, file_servers=0, dev=False)) as other:
+        app1 = other.host("app1")
+        assert app1.out("hostname") == "app1"
+        assert not answers(app1, fleet.host("fs1"))
+        assert fleet.host("app1").leader != app1.leader
+    assert f"fleet-{name}" not in machine.sh("find", "/sys/fs/cgroup", "-maxdepth", "2")
+    assert f"{name}-" not in machine.sh("ip", "netns", "list")
+    assert f"/{name}/" not in machine.sh("cat", "/proc/self/mountinfo")
+    assert not (machine.DISKS / name).exists()
+
+
+def test_the_agent_is_active_on_every_app_server(fleet: Fleet) -> None:
+    """Once there is one: installed from its wheel, as its unit."""
+    if not agent.installed(fleet.host("app1")):
+        pytest.skip("this tree holds no agent that can be installed yet")
+    for host in fleet.apps:
+        assert host.out(["systemctl", "is-active", agent.SERVICE]) == "active"
