@@ -1,0 +1,363 @@
+"""The daemon: wires the parts to the core, in one loop.
+
+Theory of operation. Everything that happens becomes an event; `feed` gives it to `core.step` and
+carries out the commands in their order. That is the only place where the node changes, and there
+is no await in it, so a decision is never interleaved with another. Tasks around it only turn I/O
+into events: the eyes' looks, the end of a run, a person's request, a timer.
+
+The daemon touches the local disk, /proc, sockets and its children. It never touches a share and
+never asks a name service, because both may hang: the eyes and the shims do that.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+from collections import deque
+from pathlib import Path
+
+from appagent import config, machine
+from appagent.control import Control
+from appagent.core import step as core
+from appagent.core.state import App
+from appagent.eyes import Eyes
+from appagent.model import (
+    Answer,
+    AppLook,
+    AskPermit,
+    Began,
+    Begin,
+    Command,
+    Configured,
+    Drop,
+    End,
+    Ended,
+    Event,
+    Fact,
+    Go,
+    Level,
+    Looked,
+    LookNow,
+    Now,
+    Outcome,
+    Permitted,
+    Rewatch,
+    Run,
+    Save,
+    SaveNodeHold,
+    SaveRoots,
+    Settings,
+    Stopping,
+    Tell,
+    Ticked,
+)
+from appagent.report.history import History
+from appagent.report.log import Log
+from appagent.report.service import Service
+from appagent.running import Running
+from appagent.started import Started
+from appagent.store import StateError, Store
+from appagent.verbs import Verbs
+
+HOUSEKEEPING = 60.0  # s
+NEVER_LESS = 0.02  # s between two ticks, however often time matters
+
+
+class Agent:
+    """One daemon on one app server."""
+
+    def __init__(self, loaded: config.Loaded, path: str | None, store: Store, log: Log) -> None:
+        """Put the parts together; nothing runs yet."""
+        self.settings: Settings = loaded.settings
+        self.config_path = path
+        self.config_files = loaded.files
+        self.config_refused = ""
+        self.store, self.log = store, log
+        self.service = Service()
+        self.since = machine.now()
+        found = store.load()
+        boot = machine.boot()
+        self.started = Started(self.settings.runtime_dir, boot)
+        self.node = core.first(
+            self.settings,
+            boot,
+            found.records,
+            lost=(found.lost | self.started.apps()) - found.records.keys(),
+            mounted=found.mounted,
+            hold=found.hold,
+        )
+        self.secret = found.secret
+        self.first_facts = found.facts
+        self.history = History(self.settings.state_dir, self.tell_from_thread)
+        self.eyes = Eyes(self)
+        self.running = Running(self)
+        self.control = Control(f"{self.settings.runtime_dir}/control.sock", Verbs(self).table())
+        self.events: deque[Event] = deque()
+        self.feeding = False
+        self.answer = Answer(70, "the core gave no answer")
+        self.timer: asyncio.TimerHandle | None = None
+        self.changed = asyncio.Event()
+        self.over = asyncio.Event()
+        self.code = 0
+        self.own_cache: dict[tuple[str, str], tuple[dict[str, object], str]] = {}
+
+    # --- the one way in --------------------------------------------------------------------------
+
+    def now(self) -> Now:
+        """The time."""
+        return machine.now()
+
+    def feed(self, event: Event) -> None:
+        """Give an event to the core and carry out what it decides. Never interleaved."""
+        self.events.append(event)
+        if self.feeding:
+            return
+        self.feeding = True
+        try:
+            while self.events:
+                self.node, commands = core.step(self.node, self.events.popleft(), self.now())
+                for command in commands:
+                    self.carry_out(command)
+        except Exception:
+            self.fault("the core or a command failed")
+            raise
+        finally:
+            self.feeding = False
+        self.arm()
+        self.changed.set()
+        self.changed = asyncio.Event()
+
+    def fault(self, text: str) -> None:
+        """A fault of ours: say all of it in the log and end; the apps and their runs go on."""
+        self.log.fault(f"a fault of appagent: {text}; it ends and is started again")
+        self.code = 70
+        self.over.set()
+
+    def ask(self, event: Event) -> Answer:
+        """Feed a person's request; the core's answer to it."""
+        self.answer = Answer(70, "the core gave no answer")
+        self.feed(event)
+        return self.answer
+
+    async def change(self, timeout: float) -> None:
+        """Wait until something changed, at most `timeout` seconds."""
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self.changed.wait(), timeout)
+
+    def arm(self) -> None:
+        """Wake up when time alone may matter."""
+        if self.timer is not None:
+            self.timer.cancel()
+        now = self.now()
+        wait = core.next_wake(self.node, now) - now.mono
+        self.timer = None
+        if wait != float("inf") and not self.over.is_set():
+            loop = asyncio.get_running_loop()
+            self.timer = loop.call_later(max(NEVER_LESS, wait), self.feed, Ticked())
+
+    # --- the ways out ----------------------------------------------------------------------------
+
+    def carry_out(self, command: Command) -> None:
+        """Do one thing that the core decided. What it leads to comes back as an event."""
+        match command:
+            case Save(record):
+                self.tell_all(self.store.save(record))
+                self.started.note(record)
+            case Drop(app):
+                self.tell_all(self.store.drop(app))
+                self.started.drop(app)
+            case SaveRoots(mounted):
+                self.tell_all(self.store.save_roots(mounted))
+            case SaveNodeHold(hold):
+                self.tell_all(self.store.save_node_hold(hold))
+            case AskPermit(app, target, version):
+                # There is no fleet to ask yet: who is alone may begin.
+                self.events.append(Permitted(app, target, version, "alone"))
+            case Begin(run):
+                self.running.begin(run)
+            case Go(_, run_id):
+                self.running.go(run_id)
+            case End(_, run_id, why):
+                self.running.end(run_id, why)
+            case Tell(fact):
+                self.tell(fact)
+            case LookNow(root, app):
+                self.eyes.look(root, app)
+            case Rewatch():
+                self.eyes.rewatch_soon()
+            case Answer():
+                self.answer = command
+
+    def tell(self, fact: Fact) -> None:
+        """Report a fact to everyone who listens."""
+        self.log.tell(fact)
+        self.history.tell(fact)
+
+    def tell_all(self, facts: list[Fact]) -> None:
+        """Report what a part says of itself."""
+        for fact in facts:
+            self.tell(fact)
+
+    def tell_from_thread(self, fact: Fact) -> None:
+        """Report what another thread says: the log takes it there, nothing else does."""
+        self.log.tell(fact)
+
+    def say(self, kind: str, text: str, level: Level = Level.INFO) -> None:
+        """Report a fact about the agent."""
+        self.tell(Fact(kind, self.now(), text, level=level))
+
+    # --- what the parts hand in ------------------------------------------------------------------
+
+    def looked(self, look: AppLook) -> None:
+        """The eye saw an app; its own settings are read here, where YAML is at hand."""
+        own, error = self.own_settings(look)
+        self.feed(Looked(look, own, error))
+
+    def own_settings(self, look: AppLook) -> tuple[dict[str, object], str]:
+        """What the app's own appagent.yaml says, or what is wrong with it."""
+        if look.settings is None:
+            return {}, ""
+        key = (look.app, look.settings)
+        if key not in self.own_cache:
+            self.own_cache = {k: v for k, v in self.own_cache.items() if k[0] != look.app}
+            file = f"{look.release_dir}/appagent.yaml"
+            try:
+                self.own_cache[key] = (dict(config.parse_own(look.settings, file)), "")
+            except config.ConfigErrors as wrong:
+                self.own_cache[key] = ({}, "; ".join(wrong.errors))
+        return self.own_cache[key]
+
+    def ended(self, event: Ended) -> None:
+        """A run is over."""
+        self.feed(event)
+
+    def began(self, event: Began) -> None:
+        """A shim waits for its go."""
+        self.feed(event)
+
+    def not_begun(self, run: Run, why: str) -> None:
+        """A shim could not be started."""
+        self.feed(Ended(run.app, run.id, Outcome.FAILED, line=why))
+
+    def changes(self, app: App) -> tuple[str, ...]:
+        """What changed in a tree since it was installed. Reads local files: not in the loop."""
+        return self.eyes.changes(app)
+
+    def log_file(self, app: str) -> str:
+        """The file that holds an app's output, or "" where the journal does."""
+        return self.running.log_file(app)
+
+    # --- life ------------------------------------------------------------------------------------
+
+    async def run(self) -> int:
+        """Run until told to end; the exit code."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self.over.set)
+        loop.add_signal_handler(signal.SIGHUP, self.reload)
+        loop.set_exception_handler(self.on_exception)
+        self.tell_all(list(self.first_facts))
+        try:
+            await self.control.open()
+        except OSError as error:
+            where = self.control.path
+            self.say("agent.failed", f"cannot listen at {where}: {error.strerror}", Level.ERROR)
+            return 73
+        self.feed(Configured(self.settings))
+        self.running.adopt_all()
+        self.say("agent.ready", f"{len(self.settings.roots)} roots; {os.getpid()} is the agent")
+        self.service.ready()
+        tasks = [loop.create_task(self.beat()), loop.create_task(self.keep_house())]
+        await self.over.wait()
+        await self.wind_up(tasks)
+        return self.code
+
+    async def wind_up(self, tasks: list[asyncio.Task[None]]) -> None:
+        """End without touching an app or a run, and without waiting for a share."""
+        self.service.stopping()
+        self.feed(Stopping())
+        self.say("agent.stopping", "the agent ends; apps and runs go on")
+        if self.timer is not None:
+            self.timer.cancel()
+        for task in tasks:
+            task.cancel()
+        await self.control.close()
+        await self.eyes.close()
+        self.running.release()
+        self.history.close()
+        self.store.close()
+        self.log.close()
+
+    def on_exception(self, _: asyncio.AbstractEventLoop, context: dict[str, object]) -> None:
+        """An exception that nobody took: it is a fault of ours, and it must not be silent."""
+        error = context.get("exception")
+        if isinstance(error, BaseException):
+            try:
+                raise error
+            except BaseException:  # noqa: BLE001 - it is logged with its traceback, whatever it is
+                self.fault(str(context.get("message", "an exception that nobody took")))
+        else:
+            self.log.say(Level.ERROR, str(context.get("message", "the loop complains")))
+
+    async def beat(self) -> None:
+        """Tell the service manager that the loop turns, and how things are."""
+        interval = min(self.service.watchdog_interval or 5.0, 5.0)
+        while True:
+            self.service.alive()
+            self.service.status(self.status_line())
+            await asyncio.sleep(interval)
+
+    def status_line(self) -> str:
+        """The line that `systemctl status` shows."""
+        away = [path for path, root in self.node.roots.items() if root.stuck or not root.known]
+        busy = [app.name for app in self.node.apps.values() if app.run is not None]
+        failed = [a.name for a in self.node.apps.values() if a.record.failures or a.backoff]
+        parts = [f"{len(self.node.apps)} apps"]
+        if busy:
+            parts.append(f"deploying {', '.join(sorted(busy)[:5])}")
+        if failed:
+            parts.append(f"failed: {', '.join(sorted(failed)[:5])}")
+        if away:
+            parts.append(f"unknown: {', '.join(sorted(away)[:3])}")
+        return "; ".join(parts)
+
+    async def keep_house(self) -> None:
+        """What is to be done now and then: output files, results, what could not be written."""
+        while True:
+            await asyncio.sleep(HOUSEKEEPING)
+            self.tell_all(self.store.flush())
+            await asyncio.to_thread(self.running.trim, tuple(self.node.apps))
+            self.eyes.prune(self.node)
+
+    def reload(self) -> None:
+        """Read the configuration again; keep the old one if the new one is bad."""
+        self.service.reloading()
+        try:
+            loaded = config.load(self.config_path)
+            self.check_unchanged(loaded.settings)
+        except (config.ConfigErrors, StateError) as wrong:
+            self.config_refused = str(wrong).replace("\n", "; ")
+            text = f"the configuration is not taken, the old one stays: {self.config_refused}"
+            self.say("config.refused", text, Level.ERROR)
+        else:
+            self.config_refused = ""
+            self.settings, self.config_files = loaded.settings, loaded.files
+            self.log.set_level(self.settings.log_level)
+            for warning in loaded.warnings:
+                self.say("config.warning", warning, Level.WARNING)
+            self.say("config.loaded", f"the configuration is in force: {', '.join(loaded.files)}")
+            self.feed(Configured(self.settings))
+        self.service.ready()
+
+    def check_unchanged(self, new: Settings) -> None:
+        """Where the agent lives cannot be changed while it runs."""
+        for name in ("state_dir", "runtime_dir"):
+            if getattr(new, name) != getattr(self.settings, name):
+                raise StateError(f"{name} changes only with a restart of the agent")
+
+
+def pidfile_of(settings: Settings) -> Path:
+    """Where `--daemonize` keeps its locked pidfile."""
+    return Path(settings.runtime_dir) / "appagent.pid"

@@ -1,0 +1,121 @@
+"""The command `appagent`: arguments and exit codes. What the commands do is in commands.py.
+
+Exit codes: 0; 1 a deploy or check failed; 64 usage; 69 no agent answers; 70 a fault of ours;
+75 try again; 77 not allowed; 78 configuration.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import difflib
+import os
+import sys
+from collections.abc import Sequence
+from typing import NoReturn
+
+from appagent import __version__
+
+USAGE, SOFTWARE = 64, 70
+ENDED_BY_INT, ENDED_BY_PIPE = 130, 141
+TARGETS = ("build", "install", "start", "restart", "stop", "check")
+
+
+class Parser(argparse.ArgumentParser):
+    """An argument parser that ends with 64, in one line, with the nearest known word."""
+
+    def error(self, message: str) -> NoReturn:
+        """Say what is wrong and where to read on."""
+        if "invalid choice: " in message:
+            wrong = message.split("invalid choice: ", 1)[1].split(" ", 1)[0].strip("'\"")
+            known = [str(c) for a in self._actions for c in (a.choices or ())]
+            near = difflib.get_close_matches(wrong, known, 1)
+            hint = f"; did you mean {near[0]}?" if near else f"; known are: {', '.join(known)}"
+            message = f"unknown {'target' if 'TARGET' in message else 'command'} {wrong}{hint}"
+        sys.stderr.write(f"appagent: {message} (appagent --help)\n")
+        raise SystemExit(USAGE)
+
+
+def parser() -> Parser:
+    """All commands and their arguments."""
+    top = Parser(
+        prog="appagent",
+        description="Brings the apps on a shared filesystem to the release that is there.",
+        epilog="Every command takes --config F; else $APPAGENT_CONFIG, else "
+        "/etc/appagent/appagent.yaml. Exit codes: 0; 1 a deploy or check failed; 64 usage; 69 no "
+        "agent answers; 70 a fault of appagent; 75 try again; 77 not allowed; 78 configuration.",
+    )
+    top.add_argument("--version", action="version", version=f"appagent {__version__}")
+    commands = top.add_subparsers(dest="command", metavar="COMMAND", parser_class=Parser)
+
+    def add(name: str, text: str, *, app: str = "", json: bool = False) -> Parser:
+        sub: Parser = commands.add_parser(name, help=text, description=text, allow_abbrev=False)
+        sub.add_argument("--config", metavar="F", help="the configuration file")
+        if app:
+            count = {"one": None, "maybe": "?", "any": "*"}[app]
+            sub.add_argument("app", metavar="APP", nargs=count)
+        if json:
+            sub.add_argument("--json", action="store_true", help="for programs")
+        return sub
+
+    run = add("run", "the daemon")
+    run.add_argument("--daemonize", action="store_true", help="go to the background")
+    run.add_argument("--pidfile", metavar="F", help="with --daemonize: the locked pidfile")
+    status = add("status", "what this node sees, wants, has applied, is doing", app="maybe")
+    status.add_argument("--json", action="store_true", help="for programs")
+    status.add_argument("--check", action="store_true", help="1 unless all is where it should be")
+    add("explain", "the plan now, and why; for a tree, what changed", app="one", json=True)
+    history = add("history", "deploys and runs, newest first", app="maybe", json=True)
+    history.add_argument("-n", "--limit", metavar="N", default="20", help="so many (20)")
+    logs = add("logs", "the journal of one app", app="one")
+    logs.add_argument("-f", "--follow", action="store_true", help="go on as it grows")
+    logs.add_argument("-n", "--lines", metavar="N", default="200", help="the last N lines (200)")
+    trigger = add("trigger", "do it now (no TARGET: look and deploy; clears a backoff)", app="one")
+    trigger.add_argument("target", metavar="TARGET", nargs="?", choices=TARGETS)
+    trigger.add_argument("--wait", action="store_true", help="until the app is there")
+    trigger.add_argument("--timeout", metavar="T", help="with --wait: at most so long, e.g. 60s")
+    add("cancel", "end a running build or install, or a backoff", app="one")
+    hold = add("hold", "deploy nothing new (no APP: on the whole node)", app="maybe")
+    hold.add_argument("--why", metavar="W", required=True, help="for whoever reads status")
+    hold.add_argument("--for", metavar="T", dest="span", help="ends by itself after, e.g. 1h")
+    add("resume", "end a hold or a stop (no APP: all of this node)", app="maybe")
+    add("forget", "an app that is gone from the share is really gone", app="one")
+    wait = add("wait", "0 once every app runs what is wanted, 1 if one cannot", app="any")
+    wait.add_argument("--timeout", metavar="T", help="at most so long, e.g. 60s; then 75")
+    wait.add_argument("-q", "--quiet", action="store_true", help="no words on the way")
+    add("check-config", "is the configuration right?", json=True)
+    add("doctor", "what on this machine would get in the way", json=True)
+    return top
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; the exit code."""
+    try:
+        args = parser().parse_args(argv)
+        if args.command is None:
+            parser().print_help(sys.stderr)
+            return USAGE
+        from appagent import commands  # noqa: PLC0415 - `--help` should not wait for the rest
+
+        code = commands.COMMANDS[args.command](args)
+        sys.stdout.flush()
+    except KeyboardInterrupt:
+        return ENDED_BY_INT
+    except BrokenPipeError:
+        # Whoever read us has enough. Python would complain once more when it flushes at its end.
+        with contextlib.suppress(OSError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return ENDED_BY_PIPE
+    except Exception as error:  # noqa: BLE001 - a person gets one line; the traceback on request
+        if os.environ.get("APPAGENT_TRACEBACK"):
+            raise
+        what = f"{type(error).__name__}: {error}"
+        sys.stderr.write(
+            f"appagent: a fault of appagent itself: {what} (APPAGENT_TRACEBACK=1 shows where)\n"
+        )
+        return SOFTWARE
+    return code
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

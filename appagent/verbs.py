@@ -1,0 +1,277 @@
+"""What can be asked of the daemon over its socket, and by whom."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import os
+import time
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+from appagent import __version__
+from appagent.control import LATER, OK, USAGE, Peer, Refused, Request, Verb
+from appagent.core.view import View, view
+from appagent.core.want import Kind, trouble
+from appagent.model import (
+    Cancel,
+    Event,
+    Forget,
+    Hold,
+    HoldAsked,
+    ResumeAsked,
+    Target,
+    Trigger,
+)
+from appagent.report import status as show
+from appagent.report.text import duration
+
+if TYPE_CHECKING:
+    from appagent.agent import Agent
+
+Lines = AsyncIterator[Mapping[str, object]]
+FAILED = 1
+HISTORY_MOST = 1000
+
+
+def who(peer: Peer) -> str:
+    """A person, as far as the kernel knows. No name service is asked: it could hang."""
+    if peer.uid == 0:
+        return "root"
+    try:
+        with open("/etc/passwd", encoding="utf-8", errors="replace") as lines:  # noqa: PTH123
+            for line in lines:
+                fields = line.split(":")
+                if len(fields) > 2 and fields[2] == str(peer.uid):  # noqa: PLR2004
+                    return fields[0]
+    except OSError:
+        pass
+    return f"uid {peer.uid}"
+
+
+def text_of(request: Request, name: str, most: int = 200) -> str:
+    """A string of the request, or ""."""
+    value = request.get(name, "")
+    if not isinstance(value, str) or len(value) > most:
+        raise Refused(USAGE, f"{name} must be a text of at most {most} characters")
+    return value
+
+
+def seconds_of(request: Request, name: str) -> float | None:
+    """A number of seconds of the request, or None."""
+    value = request.get(name)
+    if value is None:
+        return None
+    if not isinstance(value, int | float) or not math.isfinite(value) or value < 0:
+        raise Refused(USAGE, f"{name} must be a number of seconds")
+    return float(value)
+
+
+class Verbs:
+    """The daemon's answers. Reading never changes anything; changing is an event for the core."""
+
+    def __init__(self, agent: Agent) -> None:
+        """Speak for an agent."""
+        self.agent = agent
+
+    def table(self) -> dict[str, Verb]:
+        """Every verb by its name."""
+        return {
+            "status": Verb(self.status),
+            "explain": Verb(self.explain),
+            "history": Verb(self.history),
+            "wait": Verb(self.wait),
+            "where": Verb(self.where),
+            "trigger": Verb(self.trigger, changes=True),
+            "cancel": Verb(self.cancel, changes=True),
+            "hold": Verb(self.hold, changes=True),
+            "resume": Verb(self.resume, changes=True),
+            "forget": Verb(self.forget, changes=True),
+        }
+
+    # --- reading ---------------------------------------------------------------------------------
+
+    def data(self) -> show.Data:
+        """The whole node as plain data."""
+        agent = self.agent
+        found = show.node_data(agent.node, agent.now(), agent.eyes.intervals())
+        found["agent"] = {
+            "version": __version__,
+            "pid": os.getpid(),
+            "since": agent.since.wall,
+            "user": os.geteuid(),
+        }
+        found["eyes"] = agent.eyes.data(agent.now().mono)
+        found["unwritten"] = list(agent.store.unwritten)
+        found["config"] = {"files": list(agent.config_files), "refused": agent.config_refused}
+        return found
+
+    async def status(self, request: Request, _: Peer) -> Lines:
+        """The node, or one app."""
+        found = self.data()
+        name = text_of(request, "app")
+        if name:
+            self.known(name)
+            found["apps"] = [app for app in found["apps"] if app["app"] == name]
+        yield {"data": found}
+
+    def known(self, name: str) -> None:
+        """Refuse a name that is no app of this node."""
+        if name in self.agent.node.apps:
+            return
+        for path, why in self.agent.node.refused.items():
+            if path.rpartition("/")[2] == name:
+                raise Refused(FAILED, f"{path} is no app: {why}")
+        raise Refused(USAGE, f"no app {name} on this node; `appagent status` lists them")
+
+    async def explain(self, request: Request, _: Peer) -> Lines:
+        """The comparison for one app, and for a tree what changed."""
+        name = text_of(request, "app")
+        self.known(name)
+        app = self.agent.node.apps[name]
+        changes = await asyncio.to_thread(self.agent.changes, app)
+        told = show.explain_text(self.agent.node, app, self.agent.now(), changes)
+        data = show.app_data(self.agent.node, app, self.agent.now())
+        yield {"data": {**data, "changes": list(changes), "text": told}}
+
+    async def history(self, request: Request, _: Peer) -> Lines:
+        """Deploys and runs, newest first."""
+        name = text_of(request, "app")
+        limit = int(seconds_of(request, "limit") or 20)
+        alive = {app.run.id for app in self.agent.node.apps.values() if app.run}
+        deploys = {app.deploy.id for app in self.agent.node.apps.values() if app.deploy}
+        history = self.agent.history
+        found = await asyncio.to_thread(
+            history.deploys, name or None, min(limit, HISTORY_MOST), alive | deploys
+        )
+        yield {"data": {"deploys": [asdict(deploy) for deploy in found]}}
+
+    async def where(self, request: Request, _: Peer) -> Lines:
+        """Where an app's output goes: the journal, or a file."""
+        name = text_of(request, "app")
+        self.known(name)
+        log = self.agent.log_file(name)
+        yield {"data": {"journal": not log, "file": log}}
+
+    # --- waiting ---------------------------------------------------------------------------------
+
+    async def wait(self, request: Request, _: Peer) -> Lines:
+        """Until every app, or those named, run what is wanted."""
+        asked = request.get("apps") or []
+        if not isinstance(asked, list) or not all(isinstance(name, str) for name in asked):
+            raise Refused(USAGE, "apps must be a list of names")
+        names = [str(name) for name in asked]
+        timeout = seconds_of(request, "timeout")
+        async for line in self.waiting(names, timeout):
+            yield line
+
+    async def waiting(self, names: list[str], timeout: float | None) -> Lines:
+        """Yield a line whenever what is waited for changes; Refused if it cannot be reached."""
+        until = time.monotonic() + timeout if timeout is not None else math.inf
+        told = ""
+        while True:
+            open_ones, hopeless = self.unreached(names)
+            if hopeless:
+                lines = "; ".join(f"{each.app}: {each.word}: {each.why}" for each in hopeless)
+                raise Refused(FAILED, lines)
+            if not open_ones:
+                return
+            news = ", ".join(open_ones)
+            if news != told:
+                told = news
+                yield {"line": f"waiting for {news}"}
+            left = until - time.monotonic()
+            if left <= 0:
+                raise Refused(LATER, f"after {duration(timeout or 0)} still waiting for {news}")
+            await self.agent.change(min(left, 1.0))
+
+    def unreached(self, names: list[str]) -> tuple[list[str], list[View]]:
+        """What is not there yet, in words, and the apps that cannot get there by themselves."""
+        node, now = self.agent.node, self.agent.now()
+        open_ones, hopeless = [], []
+        for root in node.settings.roots:
+            state = node.roots.get(root.path)
+            if not names and (state is None or not state.known or state.stuck):
+                open_ones.append(f"{root.path} (unknown)")
+        for name in names or sorted(node.apps):
+            app = node.apps.get(name)
+            if app is None:
+                open_ones.append(f"{name} (not seen yet)")
+                continue
+            away = trouble(node, app)
+            if not names and away is not None and away.word == "unmanaged":
+                continue
+            seen = view(node, app, now)
+            if seen.reached is False:
+                hopeless.append(seen)
+            elif seen.reached is None or seen.want.kind is Kind.GONE:
+                open_ones.append(f"{name} ({seen.word})")
+        return open_ones, hopeless
+
+    # --- changing --------------------------------------------------------------------------------
+
+    def feed(self, event: Event) -> str:
+        """Ask the core; its answer, or Refused."""
+        answer = self.agent.ask(event)
+        if answer.code != OK:
+            raise Refused(answer.code, answer.text)
+        return answer.text
+
+    async def trigger(self, request: Request, peer: Peer) -> Lines:
+        """Do it now; with wait, until it is there."""
+        name, word = text_of(request, "app"), text_of(request, "target")
+        try:
+            target = Target(word) if word else None
+        except ValueError:
+            names = ", ".join(Target)
+            raise Refused(USAGE, f"{word} is no target; they are {names}") from None
+        self.known(name)
+        look = self.agent.node.apps[name].look
+        text = self.feed(Trigger(name, target, who(peer)))
+        yield {"line": text}
+        if request.get("wait") is True:
+            if target is None:
+                await self.looked_again(name, look.looked if look else 0.0)
+            async for line in self.waiting([name], seconds_of(request, "timeout")):
+                yield line
+
+    async def looked_again(self, name: str, before: float) -> None:
+        """Wait a moment for the look that was asked for, so that `wait` speaks of it."""
+        until = time.monotonic() + 5.0
+        while time.monotonic() < until:
+            app = self.agent.node.apps.get(name)
+            if app is None or (app.look is not None and app.look.looked > before):
+                return
+            await self.agent.change(0.2)
+
+    async def cancel(self, request: Request, peer: Peer) -> Lines:
+        """End a running build or install, or a backoff."""
+        name = text_of(request, "app")
+        self.known(name)
+        yield {"line": self.feed(Cancel(name, who(peer)))}
+
+    async def hold(self, request: Request, peer: Peer) -> Lines:
+        """Deploy nothing new."""
+        name, why = text_of(request, "app"), text_of(request, "why", 500)
+        if not why.strip():
+            raise Refused(USAGE, "say why: hold --why WORDS")
+        span = seconds_of(request, "for")
+        if name:
+            self.known(name)
+        until = time.time() + span if span is not None else None
+        yield {"line": self.feed(HoldAsked(name or None, Hold(why, until, who(peer))))}
+
+    async def resume(self, request: Request, peer: Peer) -> Lines:
+        """End a hold and a stop."""
+        name = text_of(request, "app")
+        if name:
+            self.known(name)
+        yield {"line": self.feed(ResumeAsked(name or None, who(peer)))}
+
+    async def forget(self, request: Request, peer: Peer) -> Lines:
+        """An app is really gone."""
+        name = text_of(request, "app")
+        self.known(name)
+        yield {"line": self.feed(Forget(name, who(peer)))}
+
