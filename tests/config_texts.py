@@ -21,6 +21,7 @@ def written(directory: Path, text: str | bytes, name: str = "appagent.yaml") -> 
     path = directory / name
     path.parent.mkdir(exist_ok=True)
     path.write_bytes(text.encode() if isinstance(text, str) else text)
+    path.chmod(0o644)  # whatever the umask is: what others may write is a warning
     return path
 
 
@@ -39,7 +40,7 @@ def loaded(directory: Path, machine: Machine = AS_ROOT, **files: str) -> Loaded:
     (directory / "conf.d").mkdir(exist_ok=True)
     for name, text in files.items():
         below = "appagent.yaml" if name == "main" else f"conf.d/{name}.yaml"
-        (directory / below).write_text(text)
+        written(directory, text, below)
     return load(str(directory / "appagent.yaml"), machine)
 
 

@@ -62,15 +62,11 @@ def load(path: str | None = None, machine: Machine | None = None) -> Loaded:
     """
     machine = machine or Machine.here()
     main = files.main_file(path)
-    try:
-        texts = [files.read(main, main=True)]
-    except TreeError as error:
-        raise ConfigErrors([error.problem]) from None
     more, warnings, problems = files.conf_d(main)
     trees = []
     for name in [main, *more]:
         try:
-            text = texts[0] if name is main else files.read(name)
+            text = files.read(name, main=name is main)
             tree, found = grow(text.text, text.file, _LIMITS)
         except TreeError as error:
             problems.append(error.problem)
@@ -82,10 +78,9 @@ def load(path: str | None = None, machine: Machine | None = None) -> Loaded:
         trees.append(tree)
         problems += found
         problems += _checked_alone(tree)
-    whole_tree = merged(trees) if len(trees) == 1 + len(more) else None
-    if whole_tree is None:
-        raise ConfigErrors(problems)
-    whole = _Whole(whole_tree, machine)
+    if len(trees) <= len(more):
+        raise ConfigErrors(problems)  # nothing can be said of the whole without one of its files
+    whole = _Whole(merged(trees), machine)
     problems += whole.problems
     if problems:
         raise ConfigErrors(problems)

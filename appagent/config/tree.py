@@ -228,11 +228,11 @@ class _Grower:
         self._count(place)
         self._tag(event, place)
         plain = not event.style
-        if plain and not event.value and self._open and isinstance(self._open[-1].node, Map):
+        if plain and not event.value and self._open:
             # A value that was left empty lies where its key is, not where the parser looked next.
             holder = self._open[-1]
-            if holder.key is not None:
-                place = holder.node.keys.get(holder.key, place)  # type: ignore[union-attr]
+            if isinstance(holder.node, Map) and holder.key is not None:
+                place = holder.node.keys.get(holder.key, place)
         node = Scalar(place, event.value, plain=plain)
         if event.anchor:
             self._anchors[event.anchor] = node

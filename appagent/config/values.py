@@ -15,10 +15,11 @@ from typing import NamedTuple
 from appagent.config.tree import shown
 
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_MEGABYTES = {"K": 1 / 1024, "M": 1.0, "G": 1024.0, "T": 1024.0 * 1024.0}
 _DURATION = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,6})?)(ms|s|m|h|d)")
 _NUMBER = re.compile(r"[0-9]+(?:\.[0-9]+)?")
 _COUNT = re.compile(r"0|[1-9][0-9]{0,8}")
-_PERCENT = re.compile(r"([0-9]{1,6}(?:\.[0-9]{1,4})?)%")
+_PERCENT = re.compile(r"([0-9]{1,6}(?:\.[0-9]{1,2})?)%")
 _MEMORY = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,4})?)([KMGT])")
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}")
 _URL = re.compile(r"https?://[^\s/?#]+\S*")
@@ -137,11 +138,14 @@ def _memory(text: str) -> str:
     if _NUMBER.fullmatch(text):
         what = f"{shown(text)} has no unit: write {text[:12]}M, or K, G or T"
         raise BadValueError(what)
-    if _percent(text, 1, 100) is None and not _MEMORY.fullmatch(text):
+    if _percent(text, 1, 100) is not None:
+        return text
+    found = _MEMORY.fullmatch(text)
+    if found is None:
         what = f"{shown(text)} is no amount of memory: write 512M, 2G, or 50% of the machine's"
         raise BadValueError(what)
-    if not text.strip("0.%KMGT"):
-        what = f"{text} of memory is nothing at all"
+    if float(found[1]) * _MEGABYTES[found[2]] < 1:
+        what = f"{text} is too little for any process: 1M at least"
         raise BadValueError(what)
     return text
 

@@ -160,3 +160,12 @@ def test_a_secret_address_is_not_repeated(tmp_path: Path) -> None:
     text = "notify: [{url: 'hooks.example/services/T0/B0/xyzzy', on: [failed]}]"
     (line,) = errors_of(written(tmp_path, GOOD + text))
     assert "xyzzy" not in line
+
+
+def test_a_main_file_that_cannot_be_read_does_not_hide_the_others(tmp_path: Path) -> None:
+    """What is wrong in conf.d is told along with it."""
+    main = written(tmp_path, b"\xff")
+    written(tmp_path, "nod: a\n", "conf.d/a.yaml")
+    first, second = errors_of(main)
+    assert first == "appagent.yaml:1: is not UTF-8: byte 0xff"
+    assert second.startswith("conf.d/a.yaml:1: nod: unknown key")
