@@ -11,7 +11,7 @@ import stat
 from pathlib import Path
 from typing import NamedTuple
 
-from appagent.config.tree import Place, Problem, TreeError
+from appagent.config.tree import Place, Problem, TreeError, printable
 
 DEFAULT = "/etc/appagent/appagent.yaml"
 VARIABLE = "APPAGENT_CONFIG"
@@ -31,12 +31,6 @@ def main_file(given: str | None) -> str:
     return given or os.environ.get(VARIABLE) or DEFAULT
 
 
-def name_of(path: str) -> str:
-    """Give a path as it can be printed, whatever bytes it is made of."""
-    readable = os.fsencode(path).decode("utf-8", "backslashreplace")
-    return readable if readable.isprintable() else repr(readable)[1:-1]
-
-
 def conf_d(main: str) -> tuple[list[str], list[str], list[Problem]]:
     """List conf.d beside the main file: the files to read, warnings, problems."""
     directory = Path(main).parent / "conf.d"
@@ -46,11 +40,11 @@ def conf_d(main: str) -> tuple[list[str], list[str], list[Problem]]:
         return [], [], []
     except (OSError, ValueError) as error:
         what = f"cannot be listed: {_why(error)}"
-        return [], [], [Problem(Place(name_of(str(directory)), 0), "", what)]
+        return [], [], [Problem(Place(printable(str(directory)), 0), "", what)]
     visible = [name for name in names if not name.startswith(".")]
     files = [str(directory / name) for name in visible if name.endswith(".yaml")]
     warnings = [
-        f"{name_of(str(directory / name))}: is not read; only *.yaml is"
+        f"{printable(str(directory / name))}: is not read; only *.yaml is"
         for name in visible
         if name.endswith((".yml", ".json"))
     ]
@@ -59,7 +53,7 @@ def conf_d(main: str) -> tuple[list[str], list[str], list[Problem]]:
 
 def read(path: str, *, main: bool = False) -> Text:
     """Read one file, or raise TreeError with the reason."""
-    file = name_of(path)
+    file = printable(path)
     try:
         # Without waiting: opening a FIFO would wait for a writer for ever.
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)

@@ -16,7 +16,18 @@ from appagent.config import files
 from appagent.config.merge import merged, root_path, same_root_twice
 from appagent.config.reading import ConfigErrors, Reader, Values
 from appagent.config.schema import NODE, ROOT
-from appagent.config.tree import Limits, Listing, Map, Node, Place, Problem, TreeError, grow, joined
+from appagent.config.tree import (
+    Limits,
+    Listing,
+    Map,
+    Node,
+    Place,
+    Problem,
+    TreeError,
+    grow,
+    joined,
+    printable,
+)
 from appagent.config.values import BadValueError, plain_name
 from appagent.core.settings import laid_over
 from appagent.model import (
@@ -84,7 +95,7 @@ def load(path: str | None = None, machine: Machine | None = None) -> Loaded:
     problems += whole.problems
     if problems:
         raise ConfigErrors(problems)
-    names = tuple(files.name_of(name) for name in [main, *more])
+    names = tuple(printable(name) for name in [main, *more])
     return Loaded(whole.settings, (*warnings, *whole.warnings), names, whole.places)
 
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from appagent.config.load import app_fields
 from appagent.config.reading import ConfigErrors, Reader
 from appagent.config.schema import OWN
-from appagent.config.tree import Limits, TreeError, grow
+from appagent.config.tree import Limits, TreeError, grow, printable
 from appagent.model import Rollout
 
 _LIMITS = Limits(characters=64 * 1024, nodes=2000)
@@ -24,7 +24,7 @@ def parse_own(text: str, file: str) -> Mapping[str, object]:
     Timeouts are as the app wishes them; settings_for holds them to the node's.
     """
     try:
-        tree, problems = grow(text, file, _LIMITS)
+        tree, problems = grow(text, printable(file), _LIMITS)
     except TreeError as error:
         raise ConfigErrors([error.problem]) from None
     reader = Reader(not_here=_NOT_ITS)

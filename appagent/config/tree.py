@@ -108,6 +108,11 @@ def shown(text: str) -> str:
     return repr(text if len(text) <= _SHOWN else text[: _SHOWN - 1] + "…")
 
 
+def printable(path: str) -> str:
+    """Give a path as it can stand in one line of a message, whatever bytes it is made of."""
+    return path if path.isprintable() else repr(path)[1:-1]
+
+
 def joined(path: str, key: str) -> str:
     """Give the path of a key below another path."""
     plain = len(key) <= _SHOWN and re.fullmatch(r"[\w.+@:<-]+", key)

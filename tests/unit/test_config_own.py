@@ -96,3 +96,12 @@ def test_a_wrong_file_of_an_app_is_named(text: str, line: str) -> None:
         parse_own(text, FILE)
     assert refused.value.errors[0].startswith(f"{FILE}:{line}")
     assert all(len(error) < 1000 and error.isprintable() for error in refused.value.errors)
+
+
+def test_an_odd_name_of_the_directory_cannot_forge_a_line() -> None:
+    """A pusher chooses the names of releases, too."""
+    with pytest.raises(ConfigErrors) as refused:
+        parse_own("x: 1", "/files/web/releases/a\nroot: all is well\udcff/appagent.yaml")
+    (line,) = refused.value.errors
+    assert line.isprintable()
+    assert line.startswith("/files/web/releases/a\\nroot: all is well\\udcff/appagent.yaml:1: x: ")
