@@ -1,4 +1,4 @@
-"""What people ask for. It changes a field of the record or a hold, and the comparison does the rest.
+"""What people ask for: it changes a field of the record or a hold; the comparison does the rest.
 
 A trigger with a target is no command to run something: it takes back the accomplishment, so that
 the plan asks for it again. So it survives a crash, needs no queue, and cannot run beside a deploy.
@@ -162,4 +162,3 @@ def forget(turn: Turn, event: Forget) -> None:
     turn.save(replace(app, forgotten=True), replace(app.record, stopped=False))
     turn.touch(app.name)
     turn.do(Answer(OK, f"{app.name} counts as gone: it is stopped as soon as its root can be read"))
-

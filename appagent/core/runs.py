@@ -144,26 +144,26 @@ def ended(turn: Turn, event: Ended) -> None:
 def fell_short(turn: Turn, app: App, run: Run, event: Ended) -> None:
     """What a run that did not succeed means for the next comparison."""
     settings = settings_for(turn.node.settings, app.name, app.own)
-    first, most = settings.retry_first, settings.retry_max
+    bounds = (settings.retry_first, settings.retry_max)
     match event.outcome:
         case Outcome.CANCELLED:
             if run.cancelled.startswith("cancelled by"):
-                retry_later(turn, app, run, event, first, most)
+                retry_later(turn, app, run, event, bounds)
         case Outcome.MOVED:
             turn.do(LookNow(run.root, run.app))
             if blame_way_back(turn, app, run, event):
                 return
-            retry_later(turn, app, run, event, MOVED_FIRST, MOVED_MAX)
+            retry_later(turn, app, run, event, (MOVED_FIRST, MOVED_MAX))
         case Outcome.LOST:
             # The first is simply done again: the machine went down. A second one in a row waits.
             again = app.backoff is not None and app.backoff.word == Outcome.LOST
-            retry_later(turn, app, run, event, first if again else 0.0, most)
+            retry_later(turn, app, run, event, (bounds[0] if again else 0.0, bounds[1]))
         case Outcome.REFUSED:
-            retry_later(turn, app, run, event, first, most)
+            retry_later(turn, app, run, event, bounds)
         case _:
             if give_up(turn, app, run, event):
                 return
-            retry_later(turn, app, run, event, first, most)
+            retry_later(turn, app, run, event, bounds)
 
 
 def give_up(turn: Turn, app: App, run: Run, event: Ended) -> bool:
@@ -214,14 +214,12 @@ def blame_way_back(turn: Turn, app: App, run: Run, event: Ended) -> bool:
     return True
 
 
-def retry_later(
-    turn: Turn, app: App, run: Run, event: Ended, first: float, most: float
-) -> None:
+def retry_later(turn: Turn, app: App, run: Run, event: Ended, bounds: tuple[float, float]) -> None:
     """Note when the same step may be tried again; say it loudly the first time only."""
     before = app.backoff
     same = before is not None and (before.version, before.target) == (run.version, run.target)
     attempts = before.attempts + 1 if before is not None and same else 1
-    wait = delay(first, most, attempts)
+    wait = delay(*bounds, attempts)
     backoff = Backoff(
         run.version, run.target, attempts, turn.now.mono + wait, event.line, str(event.outcome)
     )

@@ -138,5 +138,3 @@ class Node:
     def with_root(self, path: str, root: Root) -> Node:
         """The node with this root put in or replaced."""
         return replace(self, roots={**self.roots, path: root})
-
-

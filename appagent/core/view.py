@@ -1,4 +1,4 @@
-"""Words for what an app is doing, and whether it is where it is wanted. For people; never decided on.
+"""Words for what an app is doing, and whether it is where it is wanted. For people only.
 
 `status`, `explain`, `wait` and the roster all say the same of an app because they ask here.
 """
