@@ -3,6 +3,8 @@
 `make fleet-up`, `fleet-shell`, `fleet-run` and `fleet-down` call this.
 """
 
+# ruff: noqa: T201 - it talks to a person
+
 import argparse
 import sys
 import time
@@ -39,7 +41,7 @@ def main() -> int:
             return fleet_status(fleet)
         host = fleet.host(arguments.host)
         if arguments.command == "shell":
-            return host.attached(["/bin/bash", "-l"], shell=True)
+            return host.attached(["/bin/bash", "-l"], terminal=True)
         return host.attached(arguments.line, arguments.user)
     except (RuntimeError, LookupError, ValueError) as error:
         print(f"fleet: {error}", file=sys.stderr)

@@ -5,8 +5,8 @@ from .host import Host
 from .wait import wait_until
 
 SERVICE = "appagent.service"
-COMMAND = "/opt/appagent/bin/appagent"
-WHEELS = "/opt/wheelhouse"
+COMMAND = "/usr/local/bin/appagent"
+VERSIONS = "/opt/appagent/versions"
 CONFIG = """\
 environment: production
 roots:
@@ -14,36 +14,24 @@ roots:
     run_as: www-data
     trusted_owners: [deploy]
 """
-INSTALL = r"""
+UPGRADE = r"""
 set -eu
-cd /opt/systemd
-for kind in service slice target socket timer; do
-    for file in *.$kind; do
-        if [ -f "$file" ]; then install -m 644 "$file" /etc/systemd/system/; fi
-    done
-done
-if [ -f appagent.sysusers ]; then install -D -m 644 appagent.sysusers /etc/sysusers.d/appagent.conf; fi
-if [ -f appagent.tmpfiles ]; then install -D -m 644 appagent.tmpfiles /etc/tmpfiles.d/appagent.conf; fi
-systemd-sysusers
-systemctl daemon-reload
+python3 -m venv "$1"
+"$1/bin/pip" install -q --no-index --find-links /opt/wheelhouse "$2"
+"$1/share/appagent/put-in-place"
+systemctl restart appagent
 """
 
 
 def installed(host: Host) -> bool:
-    """Whether the image holds an agent whose command works."""
-    return host.ok([COMMAND, "--help"])
-
-
-def install_files(host: Host, config: str) -> None:
-    """Put the configuration and the units in their places."""
-    host.write("/etc/appagent/appagent.yaml", config)
-    host.run(INSTALL)
+    """Whether the image holds an agent."""
+    return host.ok(f"ls {VERSIONS}/*/bin/appagent")
 
 
 def install(host: Host, config: str) -> None:
-    """Put everything in its place, and start the service, now and at each boot."""
-    install_files(host, config)
-    host.run(["systemctl", "enable", "-q", SERVICE])
+    """Configure the agent that lies in the image, and let it be the node's: a running service."""
+    host.write("/etc/appagent/appagent.yaml", config)
+    host.run(f"{VERSIONS}/*/share/appagent/put-in-place")
     start(host)
 
 
@@ -61,10 +49,9 @@ def wait_service(host: Host, name: str, timeout: float = 60) -> None:
 
 
 def upgrade(host: Host, version: str) -> None:
-    """Install appagent as another version over the one that is there, and restart the service."""
+    """Install another version beside the one that is there, switch to it, restart the service."""
     made = wheel.build(host.disk / f"wheel-{version}", version)
-    target = host.root / "opt" / made.name
-    target.write_bytes(made.read_bytes())
-    pip = f"/opt/appagent/bin/pip install -q --no-index --find-links {WHEELS} --upgrade"
-    host.run(f"{pip} --force-reinstall --no-deps /opt/{made.name}", timeout=120)
-    host.run(["systemctl", "restart", SERVICE], timeout=100)
+    (host.root / "opt" / made.name).write_bytes(made.read_bytes())
+    words = [f"{VERSIONS}/{version}", f"/opt/{made.name}"]
+    host.run(["sh", "-c", UPGRADE, "sh", *words], timeout=180)
+    wait_service(host, SERVICE)

@@ -1,4 +1,4 @@
-"""Control groups: everything that runs for a fleet is below one, so it can be ended, whole and alone.
+"""Control groups: all that runs for a fleet is below one, so it can be ended, whole and alone.
 
     <cgroup2>/fleet-NAME/HOST/supervisor      systemd-nspawn
     <cgroup2>/fleet-NAME/HOST/payload         the host's own systemd and all its services

@@ -1,12 +1,12 @@
 """The fleet for tests: raised once, set right before each test, raised anew after a failed one.
 
     def test_something(fleet: Fleet) -> None: …          three app servers, replica 2
-    def test_other(raise_fleet: RaiseFleet) -> None:
-        fleet = raise_fleet(Shape(apps=1, file_servers=3, replica=3))   one of its own, gone after it
+    def test_other(raise_fleet: RaiseFleet) -> None:     one of its own, gone after it
+        fleet = raise_fleet(Shape(apps=1, file_servers=3, replica=3))
 
 Every host's journal is kept in .fleet/logs/<test>/ when a test fails. Where no fleet can be raised
-the tests are skipped, but in CI they fail. FLEET names the fleet (default: t); with FLEET_KEEP=1 the
-last one stays up (make fleet-shell FLEET=t HOST=app1) until `make fleet-down FLEET=t`.
+the tests are skipped, but in CI they fail. FLEET names the fleet (default: t); with FLEET_KEEP=1
+the last one stays up (make fleet-shell FLEET=t HOST=app1) until `make fleet-down FLEET=t`.
 """
 
 import contextlib

@@ -5,41 +5,15 @@ All goes over ssh to a file server, as the user `deploy`, and there through its 
 
 import re
 import shutil
-import textwrap
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from .host import NOTES, Host
 
 HOME = "home/deploy"
 
-# An app that notes each of its runs on the node's own disk, and whose files all name the release
-# they belong to, so that a half-written one is seen; what it starts lives on by itself.
-MAKEFILE = textwrap.dedent(r"""
-    NOTES := /var/log/apps
-    define note
-    @version=$$(cat VERSION); foreign=$$(grep -rLxF "$$version" parts | wc -l); \
-    echo "$$(date +%s.%N) $@ $$version $$foreign $$APP_RELEASE" >> $(NOTES)/$$APP_NAME
-    endef
-    end = [ ! -e $(NOTES)/$$APP_NAME.pid ] || kill $$(cat $(NOTES)/$$APP_NAME.pid) || true
-    begin = setsid sleep infinity < /dev/null > /dev/null 2>&1 & echo $$! > $(NOTES)/$$APP_NAME.pid
-
-    .PHONY: install start restart stop check
-    install:
-    	$(note)
-    start:
-    	$(note)
-    	@$(begin)
-    restart:
-    	$(note)
-    	@$(end); $(begin)
-    stop:
-    	$(note)
-    	@$(end); rm -f $(NOTES)/$$APP_NAME.pid
-    check:
-    	$(note)
-    	@kill -0 $$(cat $(NOTES)/$$APP_NAME.pid)
-    """).lstrip()
+MAKEFILE = (Path(__file__).parent / "app.mk").read_text()
 
 
 def app_files(version: str, parts: int = 3) -> dict[str, str]:
@@ -86,7 +60,7 @@ class Developer:
         return self.machine.out(line, "deploy", timeout=timeout)
 
     def put(self, directory: str, files: Mapping[str, str]) -> None:
-        """Make a directory in the developer's home hold these files and no others, but for git's."""
+        """Make a directory in the developer's home hold these files and no others (but git's)."""
         top = self.machine.root / HOME / directory
         top.mkdir(parents=True, exist_ok=True)
         for old in top.iterdir():
@@ -158,4 +132,3 @@ class Developer:
         """Take an app away, from the share and here."""
         self.ssh(f"rm -rf {self.root}/{app}", timeout=300)
         shutil.rmtree(self.machine.root / HOME / app, ignore_errors=True)
-

@@ -1,5 +1,4 @@
-# The test fleet: real servers on this machine, as root. Included by the top Makefile, which names
-# in FLEET_NEEDS what has to be made first (the virtual environment).
+# The test fleet: real servers on this machine, as root. Included by the top Makefile.
 #
 #   make fleet-up [N=3]                     file servers fs1, fs2; app servers app1 … appN; dev
 #   make fleet-shell HOST=app1
@@ -12,7 +11,6 @@
 N ?= 3
 HOST ?= app1
 TESTS ?= tests/fleet
-FLEET_NEEDS ?=
 FLEET_SUDO := $(if $(filter 0,$(shell id -u)),,sudo -E)
 FLEET_CMD := $(value CMD)
 export FLEET_CMD
@@ -22,7 +20,7 @@ export FLEET_CMD
 fleet-packages:
 	@$(FLEET_SUDO) tests/fleet/install-packages
 
-fleet-up: $(FLEET_NEEDS) fleet-packages
+fleet-up: .venv/dev.ready fleet-packages
 	@$(FLEET_SUDO) tests/fleet/fleet up $(N)
 
 fleet-shell:
@@ -34,6 +32,6 @@ fleet-run:
 fleet-down:
 	@$(FLEET_SUDO) tests/fleet/fleet down
 
-test-fleet: $(FLEET_NEEDS) fleet-packages
+test-fleet: .venv/dev.ready fleet-packages
 	$(FLEET_SUDO) tests/fleet/fleet image
 	$(FLEET_SUDO) .venv/bin/python -m pytest -o timeout=1800 $(TESTS)

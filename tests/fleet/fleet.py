@@ -137,7 +137,7 @@ class Fleet:
             msg = f"no fleet can be raised here, for lack of: {', '.join(lacks)}"
             raise RuntimeError(msg)
         sweep()
-        layers = image.layers()
+        layers = image.layers(with_agent=self.shape.start_agent)
         self.down()
         machine.allow_many_systemds()
         self.disks.mkdir(parents=True)
@@ -168,8 +168,6 @@ class Fleet:
         self.volume.install_mount(first)
         first.run(["install", "-d", "-m", "2775", "-o", "deploy", "-g", "deploy", ROOT])
         self.each(self.join, (host for host in self.sharing() if host is not first))
-        if agent.installed(first):
-            agent.install_files(first, self.shape.config)
 
     def join(self, host: Host) -> None:
         """Let a host that was just made join: mount the share, start the agent."""

@@ -53,7 +53,9 @@ class Volume:
 
     def peers(self) -> int:
         """Return how many peers the first server is connected with."""
-        return self.servers[0].out(["gluster", "peer", "status"]).count("Peer in Cluster (Connected)")
+        return (
+            self.servers[0].out(["gluster", "peer", "status"]).count("Peer in Cluster (Connected)")
+        )
 
     def ask(self, *words: str, timeout: float = 120) -> str:
         """Run a `gluster` command on a file server that is up, and return its output."""

@@ -11,8 +11,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from . import cgroup, machine
-from .inside import Command, CommandFailed, CommandHung, Done, Entrance, alive
-from .inside import first_process, start_of
+from .inside import (
+    Command,
+    CommandFailed,
+    CommandHung,
+    Done,
+    Entrance,
+    alive,
+    first_process,
+    start_of,
+)
 from .network import Network
 from .wait import wait_until
 
@@ -123,7 +131,10 @@ class Host:
                 stdout=console,
                 stderr=console,
                 start_new_session=True,
-                env={"SYSTEMD_NSPAWN_UNIFIED_HIERARCHY": "1", "PATH": "/usr/sbin:/usr/bin:/sbin:/bin"},
+                env={
+                    "SYSTEMD_NSPAWN_UNIFIED_HIERARCHY": "1",
+                    "PATH": "/usr/sbin:/usr/bin:/sbin:/bin",
+                },
             )
 
     def died(self) -> str:
@@ -216,13 +227,15 @@ class Host:
         """Whether a command ends with status 0."""
         return self.run(command, user, check=False, timeout=timeout).status == 0
 
-    def attached(self, command: Command, user: str = "root", *, shell: bool = False) -> int:
+    def attached(self, command: Command, user: str = "root", *, terminal: bool = False) -> int:
         """Run a command with this terminal as its own, and return its status."""
-        return self.entrance.attached(command, user, shell=shell)
+        return self.entrance.attached(command, user, terminal=terminal)
 
     def write(self, path: str, text: str, *, owner: str = "root:root", mode: str = "644") -> None:
         """Write a file in the host, whole, through its own mounts."""
-        script = 'mkdir -p "${1%/*}" && cat > "$1.new" && chown "$2" "$1.new" && chmod "$3" "$1.new"'
+        script = (
+            'mkdir -p "${1%/*}" && cat > "$1.new" && chown "$2" "$1.new" && chmod "$3" "$1.new"'
+        )
         script += ' && mv -T "$1.new" "$1"'
         self.run(["sh", "-c", script, "sh", path, owner, mode], text=text)
 
@@ -297,8 +310,8 @@ class Host:
             self.run("journalctl --sync", check=False)
         directory = self.root / "var/log/journal"
         narrow = [f"--boot={boot}"] if boot else []
-        command = ("journalctl", "-D", directory, "-o", "json", "--all", "-q", *narrow, *matches)
-        lines = machine.sh(*command, check=False).splitlines()
+        read = ["journalctl", f"--directory={directory}", "--output=json", "--all", "--quiet"]
+        lines = machine.sh(*read, *narrow, *matches, check=False).splitlines()
         return [readable(json.loads(line)) for line in lines]
 
     def keep_logs(self, into: Path) -> None:

@@ -1,11 +1,11 @@
 """The hosts' root filesystem: read-only layers, built once and kept between runs.
 
-    agent   appagent, installed from its wheel, its units beside it   (seconds; each change of it)
-    wheels  a wheelhouse of what appagent needs                       (each change of dependencies)
-    base    Debian with systemd, GlusterFS, ssh, git                  (a minute; each change of it)
+    agent   appagent, installed from its wheel     (seconds; each change of it)
+    wheels  a wheelhouse of what appagent needs       (each change of dependencies)
+    base    Debian with systemd, GlusterFS, ssh, git  (a minute; each change of it)
 
-A layer's directory is named after a hash of its recipe and of the layer below it, so a layer that is
-there is right. Layers are made in a directory of another name and renamed when they are whole.
+A layer's directory is named after a hash of its recipe and of the layer below it, so a layer that
+is there is right. Layers are made in a directory of another name and renamed when they are whole.
 What apt and pip need to know (mirrors, proxies, keys, certificates) comes from this machine's own
 configuration: /etc/apt and the like are bound into the build, and out again.
 """
@@ -21,10 +21,10 @@ from pathlib import Path
 
 from . import machine, wheel
 
-PACKAGES = (
-    "attr ca-certificates curl dbus git glusterfs-client glusterfs-server iproute2 less make"
-    " nginx-light openssh-server procps python3 python3-venv rsync systemd systemd-sysv"
-).split()
+PACKAGES = """
+attr ca-certificates curl dbus git glusterfs-client glusterfs-server iproute2 less make nginx-light
+openssh-server procps python3 python3-venv rsync systemd systemd-sysv
+"""
 
 BUILD = """
 set -eu
@@ -91,26 +91,29 @@ printf 'UseDNS no\nMaxStartups 100\n' > /etc/ssh/sshd_config.d/fleet.conf
 rm -f /etc/hostname /var/lib/dbus/machine-id /etc/apt/sources.list
 mkdir -p /files /bricks /var/lib/appagent
 rm -rf /usr/share/doc/* /usr/share/man/* /usr/share/locale/*
-""".replace("PACKAGES", " ".join(PACKAGES))
+""".replace("PACKAGES", " ".join(PACKAGES.split()))
 
 AGENT = r"""
 export LC_ALL=C
-python3 -m venv /opt/appagent
-/opt/appagent/bin/pip install -q --no-index --find-links /opt/wheelhouse /opt/wheel/*.whl
-ln -s /opt/appagent/bin/appagent /usr/local/bin/appagent
+version=$(basename /opt/wheel/*.whl | cut -d - -f 2)
+python3 -m venv "/opt/appagent/versions/$version"
+"/opt/appagent/versions/$version/bin/pip" install -q --no-index --find-links /opt/wheelhouse \
+    /opt/wheel/*.whl
 """
 
 
-def layers() -> list[Path]:
+def layers(*, with_agent: bool = True) -> list[Path]:
     """Return the layers of a host's root, the topmost first; build those that are not there."""
     machine.CACHE.mkdir(parents=True, exist_ok=True)
     with (machine.CACHE / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         suite = codename()
-        base = layer("base", [suite, " ".join(PACKAGES), BUILD, BASE], [], bootstrap)
+        base = layer("base", [suite, BUILD, BASE], [], bootstrap)
         found = [base]
-        if wheel.installable():
-            needs = layer("wheels", [base.name, *wheel.needs()], found, wheelhouse)
+        if with_agent and wheel.installable():
+            needs = layer(
+                "wheels", [base.name, *wheel.needs(), wheel.pinned().read_text()], found, wheelhouse
+            )
             found.insert(0, needs)
             recipe = [needs.name, AGENT, wheel.fingerprint()]
             found.insert(0, layer("agent", recipe, found, agent))
@@ -154,7 +157,6 @@ def wheelhouse(into: Path, below: list[Path]) -> None:
 def agent(into: Path, below: list[Path]) -> None:
     """Build the layer with appagent installed from its wheel, as its README says."""
     wheel.build(into / "opt/wheel")
-    shutil.copytree(machine.REPOSITORY / "systemd", into / "opt/systemd")
     with mounted([into, *below]) as root:
         inside(root, AGENT)
         upper = root.parent / "upper"

@@ -129,10 +129,10 @@ class Entrance:
         with suppress(subprocess.TimeoutExpired):
             process.wait(2)
 
-    def attached(self, command: Command, user: str = "root", *, shell: bool = False) -> int:
+    def attached(self, command: Command, user: str = "root", *, terminal: bool = False) -> int:
         """Run a command with this terminal as its own, and return its status."""
         group = self.new_group()
-        term = {"TERM": os.environ.get("TERM", "dumb")} if shell else {}
+        term = {"TERM": os.environ.get("TERM", "dumb")} if terminal else {}
         before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # it is the command's to answer
         try:
             words = self.words(command, user, term, group)

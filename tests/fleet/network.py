@@ -1,8 +1,8 @@
 """The network between the hosts: all of it inside namespaces, nothing on the machine's own.
 
-A namespace holds a bridge, the switch. Each host has a namespace with one interface, whose other end
-is a port of that switch, named after the host. A cut closes the port: the cable stays plugged in,
-and what is sent vanishes without a word, as behind a switch that died.
+A namespace holds a bridge, the switch. Each host has a namespace with one interface, whose other
+end is a port of that switch, named after the host. A cut closes the port: the cable stays plugged
+in, and what is sent vanishes without a word, as behind a switch that died.
 """
 
 from pathlib import Path
@@ -32,7 +32,8 @@ class Network:
         space = self.space(host)
         machine.sh("ip", "netns", "add", space)
         far = ("peer", "name", "eth0", "netns", space)
-        machine.sh("ip", "-n", self.switch, "link", "add", "name", host, "type", "veth", *far)
+        port = ("link", "add", "name", host, "type", "veth")
+        machine.sh("ip", "-n", self.switch, *port, *far)
         machine.sh("ip", "-n", self.switch, "link", "set", "dev", host, "master", "bridge", "up")
         machine.sh("ip", "-n", space, "link", "set", "lo", "up")
         machine.sh("ip", "-n", space, "address", "add", f"{address}/24", "dev", "eth0")
@@ -41,7 +42,7 @@ class Network:
     def unplug(self, host: str) -> None:
         """Take a host's namespace away, with all that was still on its way."""
         if self.path(host).exists():
-            # A namespace goes away later; its port has to be gone when the host is plugged in again.
+            # A namespace goes away later; its port has to be gone when the host comes again.
             machine.sh("ip", "-n", self.switch, "link", "delete", "dev", host, check=False)
             machine.sh("ip", "netns", "delete", self.space(host))
 

@@ -11,9 +11,7 @@ class TookTooLong(AssertionError):
     """A condition did not come true in time."""
 
 
-def wait_until(
-    condition: Callable[[], T], timeout: float, what: str = "", every: float = 0.1
-) -> T:
+def wait_until(condition: Callable[[], T], timeout: float, what: str = "", every: float = 0.1) -> T:
     """Ask `condition` until its answer is true, and return that answer.
 
     An exception of the condition counts as "not yet"; the last one is told if the time runs out.

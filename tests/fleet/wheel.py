@@ -2,7 +2,6 @@
 
 import hashlib
 import shutil
-import subprocess
 import sys
 import tempfile
 import tomllib
@@ -10,13 +9,12 @@ from pathlib import Path
 
 from . import machine
 
-SOURCES = ("appagent", "pyproject.toml", "README.md", "LICENSE", "systemd")
+NO_SOURCES = ("tests", "build", "dist", "__pycache__")
 
 
 def installable() -> bool:
     """Whether the work tree holds an agent that can be installed."""
-    needed = ("appagent/cli.py", "README.md", "LICENSE")
-    return all((machine.REPOSITORY / name).exists() for name in needed)
+    return (machine.REPOSITORY / "appagent/cli.py").exists()
 
 
 def needs() -> list[str]:
@@ -26,14 +24,18 @@ def needs() -> list[str]:
     return sorted(dependencies)
 
 
+def pinned() -> Path:
+    """Return the file with the versions that get installed."""
+    return machine.REPOSITORY / "constraints.txt"
+
+
 def sources() -> list[Path]:
-    """Return the files that the wheel and the units are made of, sorted."""
-    found = []
-    for name in SOURCES:
-        top = machine.REPOSITORY / name
-        inner = top.rglob("*") if top.is_dir() else [top]
-        found += [path for path in inner if path.is_file() and "__pycache__" not in path.parts]
-    return sorted(found)
+    """Return all files but the tests and what is generated, sorted: the wheel is made of some."""
+    found: list[Path] = []
+    for top in machine.REPOSITORY.iterdir():
+        if top.name not in NO_SOURCES and not top.name.startswith("."):
+            found += top.rglob("*") if top.is_dir() else [top]
+    return sorted(path for path in found if path.is_file() and "__pycache__" not in path.parts)
 
 
 def fingerprint() -> str:
@@ -58,26 +60,22 @@ def build(into: Path, version: str = "") -> Path:
             shutil.copy2(path, copy)
         if version:
             init = Path(scratch) / "appagent/__init__.py"
-            init.write_text(init.read_text() + f'\n__version__ = "{version}"\n')
+            init.write_text(f'{init.read_text()}\n__version__ = "{version}"\n')
         into.mkdir(parents=True, exist_ok=True)
-        pip("wheel", "-q", "--no-deps", "--wheel-dir", str(into), scratch)
+        python("build", "--wheel", "--outdir", str(into), scratch)
     return max(into.glob("*.whl"), key=lambda path: path.stat().st_mtime)
 
 
-def download(into: Path, python: str) -> None:
+def download(into: Path, version: str) -> None:
     """Get or build the wheels of what appagent needs, for the hosts' python ("python3.11")."""
     mine = f"python{sys.version_info.major}.{sys.version_info.minor}"
-    if mine != python:
-        msg = f"the hosts have {python}: raise the fleet with that, not with {mine}"
+    if mine != version:
+        msg = f"the hosts have {version}: raise the fleet with that, not with {mine}"
         raise RuntimeError(msg)
     into.mkdir(parents=True)
-    pip("wheel", "-q", "--wheel-dir", str(into), *needs())
+    python("pip", "wheel", "-q", "-c", str(pinned()), "--wheel-dir", str(into), *needs())
 
 
-def pip(*words: str) -> None:
-    """Run pip, with this machine's own configuration."""
-    command = [sys.executable, "-m", "pip", *words]
-    done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=600)
-    if done.returncode != 0:
-        msg = f"pip {' '.join(words)}: exit status {done.returncode}\n{done.stdout}{done.stderr}"
-        raise RuntimeError(msg)
+def python(module: str, *words: str) -> None:
+    """Run a module of this Python; pip takes this machine's own configuration."""
+    machine.sh(sys.executable, "-m", module, *words, timeout=600)
