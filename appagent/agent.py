@@ -129,9 +129,9 @@ class Agent:
         self.changed.set()
         self.changed = asyncio.Event()
 
-    def fault(self, text: str) -> None:
+    def fault(self, text: str, error: BaseException | None = None) -> None:
         """A fault of ours: say all of it in the log and end; the apps and their runs go on."""
-        self.log.fault(f"a fault of appagent: {text}; it ends and is started again")
+        self.log.fault(f"a fault of appagent: {text}; it ends and is started again", error)
         self.code = 70
         self.over.set()
 
@@ -141,10 +141,10 @@ class Agent:
         self.feed(event)
         return self.answer
 
-    async def change(self, timeout: float) -> None:
-        """Wait until something changed, at most `timeout` seconds."""
+    async def change(self, most: float) -> None:
+        """Wait until something changed, at most `most` seconds."""
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self.changed.wait(), timeout)
+            await asyncio.wait_for(self.changed.wait(), most)
 
     def arm(self) -> None:
         """Wake up when time alone may matter."""
@@ -159,7 +159,7 @@ class Agent:
 
     # --- the ways out ----------------------------------------------------------------------------
 
-    def carry_out(self, command: Command) -> None:
+    def carry_out(self, command: Command) -> None:  # noqa: C901 - one case for each command
         """Do one thing that the core decided. What it leads to comes back as an event."""
         match command:
             case Save(record):
@@ -226,7 +226,7 @@ class Agent:
             try:
                 self.own_cache[key] = (dict(config.parse_own(look.settings, file)), "")
             except config.ConfigErrors as wrong:
-                self.own_cache[key] = ({}, "; ".join(wrong.errors))
+                self.own_cache[key] = ({}, "; ".join(wrong.errors[:3]))
         return self.own_cache[key]
 
     def ended(self, event: Ended) -> None:
@@ -294,10 +294,7 @@ class Agent:
         """An exception that nobody took: it is a fault of ours, and it must not be silent."""
         error = context.get("exception")
         if isinstance(error, BaseException):
-            try:
-                raise error
-            except BaseException:  # noqa: BLE001 - it is logged with its traceback, whatever it is
-                self.fault(str(context.get("message", "an exception that nobody took")))
+            self.fault(str(context.get("message", "an exception that nobody took")), error)
         else:
             self.log.say(Level.ERROR, str(context.get("message", "the loop complains")))
 
@@ -307,6 +304,7 @@ class Agent:
         while True:
             self.service.alive()
             self.service.status(self.status_line())
+            self.eyes.check_mounts()
             await asyncio.sleep(interval)
 
     def status_line(self) -> str:
@@ -335,8 +333,7 @@ class Agent:
         """Read the configuration again; keep the old one if the new one is bad."""
         self.service.reloading()
         try:
-            loaded = config.load(self.config_path)
-            self.check_unchanged(loaded.settings)
+            loaded = self.loaded_anew()
         except (config.ConfigErrors, StateError) as wrong:
             self.config_refused = str(wrong).replace("\n", "; ")
             text = f"the configuration is not taken, the old one stays: {self.config_refused}"
@@ -351,11 +348,13 @@ class Agent:
             self.feed(Configured(self.settings))
         self.service.ready()
 
-    def check_unchanged(self, new: Settings) -> None:
-        """Where the agent lives cannot be changed while it runs."""
+    def loaded_anew(self) -> config.Loaded:
+        """The configuration as it is now. Where the agent lives cannot change while it runs."""
+        loaded = config.load(self.config_path)
         for name in ("state_dir", "runtime_dir"):
-            if getattr(new, name) != getattr(self.settings, name):
+            if getattr(loaded.settings, name) != getattr(self.settings, name):
                 raise StateError(f"{name} changes only with a restart of the agent")
+        return loaded
 
 
 def pidfile_of(settings: Settings) -> Path:

@@ -106,7 +106,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         with contextlib.suppress(OSError):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return ENDED_BY_PIPE
-    except Exception as error:  # noqa: BLE001 - a person gets one line; the traceback on request
+    except Exception as error:  # a person gets one line; the traceback on request
         if os.environ.get("APPAGENT_TRACEBACK"):
             raise
         what = f"{type(error).__name__}: {error}"

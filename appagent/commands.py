@@ -6,6 +6,7 @@ import argparse
 import json
 import os
 import shutil
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -57,22 +58,28 @@ def socket_of(args: Args) -> tuple[str, str]:
         return f"{DEFAULT_RUNTIME}/control.sock", wrong.errors[0]
 
 
-def asking(args: Args, request: Mapping[str, object], **patience: Any) -> Iterator[dict[str, Any]]:
+def asking(
+    args: Args, request: Mapping[str, object], patience: float | None = 10.0
+) -> Iterator[dict[str, Any]]:
     """Ask the daemon; yields its data and lines, raises Refused for an end that is not 0."""
     path, trouble = socket_of(args)
     try:
-        for line in ask(path, request, **patience):
+        for line in ask(path, request, patience):
             if "end" not in line:
                 yield line
                 continue
-            end = line["end"]
-            if isinstance(end, dict) and end.get("code") != OK:
-                raise Refused(int(end["code"]), str(end["text"]))
+            refuse(line["end"])
     except Refused as refused:
         if refused.code == NO_AGENT and trouble:
             text = f"{refused.text} (and the configuration is wrong: {trouble})"
             raise Refused(NO_AGENT, text) from None
         raise
+
+
+def refuse(end: Mapping[str, Any]) -> None:
+    """Raise what the daemon refused; an end that is well passes."""
+    if end["code"] != OK:
+        raise Refused(int(end["code"]), str(end["text"]))
 
 
 def answer(args: Args, request: Mapping[str, object]) -> Any:  # noqa: ANN401 - JSON is any
@@ -85,7 +92,7 @@ def answer(args: Args, request: Mapping[str, object]) -> Any:  # noqa: ANN401 - 
 
 def follow(args: Args, request: Mapping[str, object], *, quiet: bool = False) -> int:
     """Ask for something that may take long, and show the words on the way."""
-    for line in asking(args, request, timeout=None):
+    for line in asking(args, request, patience=None):
         if "line" in line and not quiet:
             words(str(line["line"]))
     return OK
@@ -172,7 +179,8 @@ def logs(args: Args) -> int:
     command = ["journalctl", "--no-pager", "-n", str(lines)]
     command += ["-f"] if args.follow else []
     sys.stdout.flush()
-    os.execvp(command[0], [*command, f"APP={args.app}", "+", f"SYSLOG_IDENTIFIER=appagent-{args.app}"])
+    command += [f"APP={args.app}", "+", f"SYSLOG_IDENTIFIER=appagent-{args.app}"]
+    return subprocess.run(command, check=False).returncode
 
 
 def show_file(path: Path, lines: int, *, follow_it: bool) -> int:

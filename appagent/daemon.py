@@ -9,6 +9,7 @@ import os
 import sys
 from pathlib import Path
 from types import TracebackType
+from typing import Self
 
 import daemon as python_daemon
 
@@ -44,7 +45,7 @@ class Pidfile:
             os.close(self.handle)
             raise StateError(f"an agent runs already (pid {holder}, {path})") from None
 
-    def __enter__(self) -> Pidfile:
+    def __enter__(self) -> Self:
         """Write the pid of whoever is the daemon now."""
         os.ftruncate(self.handle, 0)
         os.pwrite(self.handle, f"{os.getpid()}\n".encode("ascii"), 0)

@@ -14,7 +14,7 @@ def now() -> Now:
 
 
 def boot() -> str:
-    """This boot: the kernel's id of it and the start of PID 1.
+    """Name this boot: the kernel's id of it and the start of PID 1.
 
     A container shares the kernel's id with its host and has a PID 1 of its own, so the second
     part tells its restarts apart.

@@ -238,6 +238,7 @@ class Identity:
     pid: int
     started: int
     unit: str = ""  # the systemd scope it is in, if any
+    boot: str = ""  # the boot it belongs to: after another, the same numbers mean another process
 
 
 @dataclass(frozen=True, slots=True)
@@ -290,6 +291,7 @@ class Record:
     applied: Applied = Applied()
     layout: Layout | None = None
     release_dir: str = ""  # of the installed release
+    built: tuple[str, ...] = ()  # releases whose build was done by this node, newest last
     ignore: tuple[str, ...] = ()  # the lines that went into the installed id
     last_good: Version | None = None
     last_good_dir: str = ""
@@ -532,7 +534,7 @@ class SaveNodeHold:
 
 @dataclass(frozen=True, slots=True)
 class AskPermit:
-    """May this step begin?"""
+    """Ask whether this step may begin."""
 
     app: str
     target: Target

@@ -166,9 +166,9 @@ class Verbs:
         async for line in self.waiting(names, timeout):
             yield line
 
-    async def waiting(self, names: list[str], timeout: float | None) -> Lines:
+    async def waiting(self, names: list[str], most: float | None) -> Lines:
         """Yield a line whenever what is waited for changes; Refused if it cannot be reached."""
-        until = time.monotonic() + timeout if timeout is not None else math.inf
+        until = time.monotonic() + most if most is not None else math.inf
         told = ""
         while True:
             open_ones, hopeless = self.unreached(names)
@@ -183,7 +183,7 @@ class Verbs:
                 yield {"line": f"waiting for {news}"}
             left = until - time.monotonic()
             if left <= 0:
-                raise Refused(LATER, f"after {duration(timeout or 0)} still waiting for {news}")
+                raise Refused(LATER, f"after {duration(most or 0)} still waiting for {news}")
             await self.agent.change(min(left, 1.0))
 
     def unreached(self, names: list[str]) -> tuple[list[str], list[View]]:
@@ -274,4 +274,3 @@ class Verbs:
         name = text_of(request, "app")
         self.known(name)
         yield {"line": self.feed(Forget(name, who(peer)))}
-

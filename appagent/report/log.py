@@ -58,9 +58,9 @@ class Log:
         """Log words of the agent about itself that are no fact."""
         structlog.get_logger().log(LEVELS[level], text, **fields)
 
-    def fault(self, text: str) -> None:
-        """Log the exception that is being handled: a fault of ours, with its traceback."""
-        structlog.get_logger().error(text, exc_info=True)
+    def fault(self, text: str, error: BaseException | None = None) -> None:
+        """Log an exception (or the one being handled): a fault of ours, with its traceback."""
+        structlog.get_logger().error(text, exc_info=error or True)
 
     def set_level(self, level: str) -> None:
         """Log from this level on."""
