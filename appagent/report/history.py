@@ -37,7 +37,7 @@ _MOST_ROWS = 10_000
 _UNSOUND = frozenset((sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR))
 
 
-class _Foreign(Exception):
+class _NewerError(Exception):
     """The file is a newer agent's."""
 
 
@@ -123,17 +123,16 @@ class History:
     def _attempt(self) -> None:
         try:
             self._write()
-        except (sqlite3.DatabaseError, OSError, _NewerError) as error:
+        except Exception as error:  # noqa: BLE001 - whatever it is must not end this thread
             if self._in_trouble(error):
                 self._attempt_anew()
-        except Exception as error:  # noqa: BLE001 - a fault of ours must not end this thread
-            self._waiting.clear()  # what raised it would raise it again
-            self._say_failing(error)
 
     def _attempt_anew(self) -> None:
         try:
             self._write()
-        except (sqlite3.Error, OSError) as error:
+        except Exception as error:  # noqa: BLE001 - whatever it is must not end this thread
+            self._let_go()
+            self._waiting.clear()  # or each try would set another file aside
             self._say_failing(error)
 
     def _take(self, events: list[threading.Event]) -> bool:
@@ -208,11 +207,12 @@ class History:
         self._let_go()
         if isinstance(error, _NewerError):
             return self._set_aside("newer", error)
-        # What raises nothing more special is our own, or says that this is no database.
-        plain = type(error) in (sqlite3.DatabaseError, sqlite3.OperationalError)
-        code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT)
-        if plain and code & 0xFF in _UNSOUND:
-            return self._set_aside("damaged", error)
+        if type(error) in (sqlite3.DatabaseError, sqlite3.OperationalError):
+            code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT)
+            if code & 0xFF in _UNSOUND:
+                return self._set_aside("damaged", error)
+        elif not isinstance(error, OSError):
+            self._waiting.clear()  # a fault of ours: what raised it would raise it again
         self._say_failing(error)
         return False
 
@@ -236,7 +236,8 @@ class History:
         return True
 
     def _fact(self, kind: str, text: str, level: Level) -> None:
-        self._tell(Fact(kind, self._clock(), text, "", level, {"path": str(self.path)}))
+        with contextlib.suppress(RuntimeError):  # the loop that is told may be closed already
+            self._tell(Fact(kind, self._clock(), text, "", level, {"path": str(self.path)}))
 
 
 def _prepare(db: sqlite3.Connection) -> None:

@@ -1,0 +1,412 @@
+"""The history tells deploys and runs as they were, over crashes; failing, it harms nothing."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import sqlite3
+import stat
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from appagent.codec import encode
+from appagent.model import Fact, Level, Now, Outcome
+from appagent.report.history import History, deploys
+from appagent.report.past import PastDeploy
+
+T0 = 1_700_000_000.0
+DAY = 86_400.0
+
+
+def fact(
+    kind: str,
+    at: float,
+    text: str = "words",
+    app: str = "web",
+    **fields: Any,  # noqa: ANN401
+) -> Fact:
+    return Fact(kind, Now(at, T0 + at), text, app, Level.INFO, fields)
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.wall = T0 + 100.0
+
+    def __call__(self) -> Now:
+        return Now(self.wall - T0, self.wall)
+
+
+class Place:
+    """A state directory with a history that tells into a list."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.file = path / "history.sqlite"
+        self.clock = Clock()
+        self.told: list[Fact] = []
+
+    @contextlib.contextmanager
+    def opened(self, *, most_rows: int = 10_000, again: float = 5.0) -> Iterator[History]:
+        history = History(
+            str(self.path), self.told.append, clock=self.clock, most_rows=most_rows, again=again
+        )
+        try:
+            yield history
+        finally:
+            history.close(timeout=30)
+
+    def kinds(self) -> list[str]:
+        return [each.kind for each in self.told]
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Place:
+    return Place(tmp_path)
+
+
+def tell_deploy(tell: Callable[[Fact], None], n: int, app: str = "web", at: float = 0.0) -> None:
+    """Tell the whole story of a deploy with two runs."""
+    deploy = {"deploy_id": f"d{n}", "release": f"r{n}", "previous": f"r{n - 1}"}
+    tell(fact("deploy.seen", at, app=app, how="inotify", reason="new release", **deploy))
+    tell(fact("deploy.settled", at + 2, app=app, conf="env.1:a", **deploy))
+    tell(fact("deploy.began", at + 2.5, app=app, **deploy))
+    for step, target in enumerate(("install", "restart")):
+        run: dict[str, Any] = {"run_id": f"d{n}-{step}", "deploy_id": f"d{n}", "target": target}
+        tell(fact("run.began", at + 3 + step, app=app, release=f"r{n}", reason="new", **run))
+        end: dict[str, Any] = {"outcome": Outcome.OK, "exit_code": 0, "duration_ms": 700 + step}
+        tell(fact("run.ended", at + 3.7 + step, "it went well", app=app, **run, **end))
+    tell(fact("deploy.done", at + 5, f"r{n} is good", app=app, **deploy))
+
+
+def test_a_deploy_is_told_with_its_runs_and_how_long_each_part_took(place: Place) -> None:
+    with place.opened() as history:
+        tell_deploy(history.tell, 1)
+        (deploy,) = history.deploys()
+    assert (deploy.id, deploy.app, deploy.release, deploy.previous) == ("d1", "web", "r1", "r0")
+    assert (deploy.conf, deploy.how, deploy.reason) == ("env.1:a", "inotify", "new release")
+    assert (deploy.outcome, deploy.line) == ("done", "r1 is good")
+    assert (deploy.seen, deploy.ended) == (T0, T0 + 5)
+    parts = (deploy.settled_ms, deploy.begun_ms, deploy.good_ms, deploy.duration_ms)
+    assert parts == (2000, 500, 2500, 5000)
+    first, second = deploy.runs
+    assert (first.target, first.outcome, first.exit_code) == ("install", "ok", 0)
+    assert (second.target, second.duration_ms) == ("restart", 701)
+    assert encode(deploy)
+    assert place.told == []
+
+
+def test_parts_that_are_told_win_over_the_clock_on_the_wall(place: Place) -> None:
+    with place.opened() as history:
+        history.tell(fact("deploy.seen", 0, deploy_id="d1"))
+        history.tell(fact("deploy.done", -3600, deploy_id="d1", duration_ms=1500, good_ms=800))
+        (deploy,) = history.deploys()
+    assert (deploy.duration_ms, deploy.good_ms) == (1500, 800)
+
+
+def test_newest_come_first_for_one_app_or_all_and_limited(place: Place) -> None:
+    with place.opened() as history:
+        for n in range(1, 6):
+            tell_deploy(history.tell, n, app="api" if n % 2 else "web", at=-10.0 * n)
+        assert [each.id for each in history.deploys()] == ["d5", "d4", "d3", "d2", "d1"]
+        assert [each.id for each in history.deploys("web")] == ["d4", "d2"]
+        assert [each.id for each in history.deploys(limit=2)] == ["d5", "d4"]
+        assert history.deploys("nobody") == []
+        assert history.deploys(limit=0) == []
+
+
+def test_a_failed_deploy_keeps_the_end_of_its_output(place: Place) -> None:
+    output = "".join(f"\x1b[31mline {n}\x1b[0m\n" for n in range(5000)) + "boom\udcff"
+    with place.opened() as history:
+        history.tell(fact("deploy.seen", 0, deploy_id="d1"))
+        end: dict[str, Any] = {"outcome": "failed", "exit_code": 2, "target": "install"}
+        end["tail"] = output
+        history.tell(fact("run.ended", 2, "it failed", run_id="x", deploy_id="d1", **end))
+        history.tell(fact("deploy.failed", 2, "it failed", deploy_id="d1", **end))
+        (deploy,) = history.deploys()
+    assert (deploy.outcome, deploy.target, deploy.exit_code) == ("failed", "install", 2)
+    for each in (deploy.tail, deploy.runs[0].tail):
+        assert each.endswith("line 4999\nboom\\xff")
+        assert len(each) <= 4000
+        assert "\x1b" not in each
+
+
+def test_a_run_of_no_deploy_is_told_alone(place: Place) -> None:
+    with place.opened() as history:
+        tell_deploy(history.tell, 1)
+        history.tell(fact("run.began", 9, run_id="x", target="stop", reason="asked by root"))
+        history.tell(fact("run.ended", 9, run_id="x", outcome="ok", duration_ms=5))
+        stop, deploy = history.deploys()
+    assert (stop.id, stop.outcome, stop.reason) == ("", "ok", "asked by root")
+    assert [run.id for run in stop.runs] == ["x"]
+    assert deploy.id == "d1"
+
+
+def test_what_has_no_end_is_running_while_it_is_alive_and_interrupted_after(place: Place) -> None:
+    with place.opened() as history:
+        history.tell(fact("deploy.seen", 0, deploy_id="d1"))
+        history.tell(fact("run.began", 1, run_id="x", deploy_id="d1", target="install"))
+        (deploy,) = history.deploys(alive={"x"})
+        assert (deploy.outcome, deploy.runs[0].outcome) == ("running", "running")
+        (deploy,) = history.deploys(alive={"d1"})
+        assert (deploy.outcome, deploy.runs[0].outcome) == ("running", "interrupted")
+        (deploy,) = history.deploys()
+        assert (deploy.outcome, deploy.runs[0].outcome) == ("interrupted", "interrupted")
+
+
+def test_an_adopted_run_ends_in_the_deploy_in_which_it_began(place: Place) -> None:
+    with place.opened() as history:
+        history.tell(fact("deploy.seen", 0, deploy_id="d1", release="r1"))
+        history.tell(fact("run.began", 1, run_id="x", deploy_id="d1", target="install"))
+    with place.opened() as history:
+        history.tell(fact("deploy.seen", 5, deploy_id="d2", release="r1"))
+        end: dict[str, Any] = {"outcome": "ok", "duration_ms": 6000, "adopted": "yes"}
+        history.tell(fact("run.ended", 7, run_id="x", deploy_id="d2", **end))
+        history.tell(fact("deploy.done", 8, deploy_id="d2"))
+        second, first = history.deploys()
+    assert (second.id, second.outcome, second.runs) == ("d2", "done", ())
+    assert (first.id, first.outcome) == ("d1", "interrupted")
+    assert (first.runs[0].outcome, first.runs[0].adopted) == ("ok", True)
+
+
+def test_a_deploy_that_came_to_nothing_is_no_history(place: Place) -> None:
+    with place.opened() as history:
+        history.tell(fact("deploy.seen", 0, deploy_id="d1"))
+        history.tell(fact("deploy.void", 1, deploy_id="d1"))
+        assert history.deploys() == []
+
+
+def test_superseded_and_interrupted_are_told_as_such(place: Place) -> None:
+    with place.opened() as history:
+        for n, word in enumerate(("superseded", "interrupted")):
+            history.tell(fact("deploy.began", n, deploy_id=f"d{n}"))
+            history.tell(fact(f"deploy.{word}", n + 1, deploy_id=f"d{n}"))
+        assert [each.outcome for each in history.deploys()] == ["interrupted", "superseded"]
+
+
+def test_the_same_fact_twice_and_facts_that_are_not_for_it_do_no_harm(place: Place) -> None:
+    with place.opened() as history:
+        for _ in range(2):
+            tell_deploy(history.tell, 1)
+        history.tell(fact("app.unknown", 9, deploy_id="d9"))
+        history.tell(fact("deploy.done", 9))
+        history.tell(fact("run.ended", 9, app="", run_id="x"))
+        (deploy,) = history.deploys()
+    assert len(deploy.runs) == 2
+
+
+def test_it_survives_a_restart_and_can_be_read_without_an_agent(place: Place) -> None:
+    assert deploys(place.file, None, 10) == []
+    with place.opened() as history:
+        tell_deploy(history.tell, 1)
+    with place.opened() as history:
+        tell_deploy(history.tell, 2)
+        assert [each.id for each in deploys(place.file, "web", 1)]
+    assert [each.id for each in deploys(place.file, None, 10)] == ["d2", "d1"]
+
+
+def test_nobody_else_can_read_it(place: Place) -> None:
+    with place.opened() as history:
+        tell_deploy(history.tell, 1)
+        assert history.flush(30)
+        for path in place.path.iterdir():
+            assert stat.S_IMODE(path.stat().st_mode) == 0o600, path
+
+
+def test_what_is_older_than_90_days_is_forgotten(place: Place) -> None:
+    with place.opened() as history:
+        tell_deploy(history.tell, 1, at=0.0)
+        tell_deploy(history.tell, 2, at=20 * DAY)
+    place.clock.wall = T0 + 100 * DAY
+    with place.opened() as history:
+        (deploy,) = history.deploys()
+        assert deploy.id == "d2"
+        assert len(deploy.runs) == 2
+
+
+def test_only_so_many_are_kept(place: Place) -> None:
+    with place.opened(most_rows=10) as history:
+        for n in range(300):
+            tell_deploy(history.tell, n, at=n)
+    with place.opened(most_rows=10) as history:
+        kept = history.deploys(limit=1000)
+    assert [each.id for each in kept] == [f"d{n}" for n in reversed(range(290, 300))]
+
+
+# --- when it fails -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("content", [b"no database", b"SQLite format 3\0" + b"\xff" * 5000])
+def test_a_damaged_file_is_kept_aside_and_a_new_one_begun(place: Place, content: bytes) -> None:
+    place.file.write_bytes(content)
+    with place.opened() as history:
+        tell_deploy(history.tell, 1)
+        assert [each.id for each in history.deploys()] == ["d1"]
+    assert place.kinds() == ["history.damaged"]
+    assert place.file.with_name("history.sqlite.damaged").read_bytes() == content
+
+
+def test_damage_inside_the_file_is_found(place: Place) -> None:
+    with place.opened() as history:
+        for n in range(200):
+            tell_deploy(history.tell, n)
+    content = bytearray(place.file.read_bytes())
+    content[4096:] = os.urandom(len(content) - 4096)
+    place.file.write_bytes(content)
+    with place.opened() as history:
+        tell_deploy(history.tell, 1)
+        assert [each.id for each in history.deploys()] == ["d1"]
+    assert place.kinds() == ["history.damaged"]
+
+
+def test_a_file_with_other_tables_is_kept_aside(place: Place) -> None:
+    with contextlib.closing(sqlite3.connect(place.file)) as db:
+        db.execute("CREATE TABLE deploys (a)")
+        db.commit()
+    with place.opened() as history:
+        tell_deploy(history.tell, 1)
+        assert [each.id for each in history.deploys()] == ["d1"]
+    assert place.kinds() == ["history.damaged"]
+
+
+def test_a_newer_agents_file_is_kept_aside(place: Place) -> None:
+    with contextlib.closing(sqlite3.connect(place.file)) as db:
+        db.execute("PRAGMA user_version = 7")
+    with place.opened() as history:
+        tell_deploy(history.tell, 1)
+        assert [each.id for each in history.deploys()] == ["d1"]
+    assert place.kinds() == ["history.newer"]
+    assert place.file.with_name("history.sqlite.newer").exists()
+
+
+def wait_for(is_so: Callable[[], bool]) -> None:
+    """Wait until something is so; the test's own limit ends it otherwise."""
+    moment = threading.Event()
+    while not is_so():
+        moment.wait(0.01)
+
+
+def test_a_place_that_cannot_be_written_is_said_once_and_so_is_its_healing(place: Place) -> None:
+    place.path = place.path / "state"
+    place.path.write_text("a file where the directory should be")
+    with place.opened(again=0.01) as history:
+        tell_deploy(history.tell, 1)
+        assert history.flush(30)
+        tell_deploy(history.tell, 2)
+        assert history.flush(30)
+        assert place.kinds() == ["history.failed"]
+        assert history.deploys() == []
+        place.path.unlink()
+        wait_for(lambda: "history.works" in place.kinds())
+        assert [each.id for each in history.deploys()] == ["d2", "d1"]
+    assert place.kinds() == ["history.failed", "history.works"]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounting a tiny tmpfs needs root")
+def test_a_full_disk_costs_nothing_else(place: Place) -> None:
+    tiny = place.path / "tiny"
+    tiny.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=400k,mode=0700", "tmpfs", str(tiny)]
+    if subprocess.run(mount, check=False).returncode:
+        pytest.skip("mounting is not allowed here")
+    try:
+        place.path = tiny
+        ballast = tiny / "ballast"
+        with place.opened(again=0.01) as history:
+            tell_deploy(history.tell, 1)
+            assert [each.id for each in history.deploys()] == ["d1"]
+            with contextlib.suppress(OSError), ballast.open("wb", buffering=0) as file:
+                while True:
+                    file.write(b"x" * 4096)
+            for n in range(2, 60):
+                tell_deploy(history.tell, n)
+            wait_for(lambda: place.kinds() == ["history.failed"])
+            ballast.unlink()
+            wait_for(lambda: place.kinds() == ["history.failed", "history.works"])
+            assert len(history.deploys(limit=100)) == 59
+    finally:
+        subprocess.run(["umount", str(tiny)], check=True)
+
+
+def test_a_listener_that_is_gone_does_not_end_the_history(place: Place) -> None:
+    def tell(_: Fact) -> None:
+        raise RuntimeError("Event loop is closed")
+
+    place.file.write_bytes(b"no database")
+    history = History(str(place.path), tell, clock=place.clock)
+    tell_deploy(history.tell, 1)
+    assert len(history.deploys()) == 1
+    assert history.close(30)
+
+
+def test_a_database_that_somebody_holds_keeps_nobody_waiting(place: Place) -> None:
+    with place.opened() as history:
+        assert history.flush(30)
+        with contextlib.closing(sqlite3.connect(place.file, isolation_level=None)) as db:
+            db.execute("BEGIN IMMEDIATE")
+            tell_deploy(history.tell, 1)
+            assert not history.close(timeout=0.01)
+            db.execute("ROLLBACK")
+        assert history.close(timeout=30)
+    assert [each.id for each in deploys(place.file, None, 10)] == ["d1"]
+
+
+TELLS_FOR_EVER = """
+import sys, time
+from appagent.model import Fact, Now
+from appagent.report.history import History
+history = History(sys.argv[1], lambda fact: None)
+n = int(sys.argv[2])
+while True:
+    n += 1
+    at = Now(time.monotonic(), time.time())
+    ids = {"deploy_id": f"d{n}", "run_id": f"x{n}"}
+    history.tell(Fact("deploy.seen", at, "", "web", fields=ids))
+    history.tell(Fact("run.began", at, "", "web", fields=ids))
+    history.tell(Fact("run.ended", at, "", "web", fields={**ids, "outcome": "ok"}))
+    history.tell(Fact("deploy.done", at, "", "web", fields=ids))
+    history.flush()
+    print(n, flush=True)
+"""
+
+
+def test_killed_at_any_moment_it_has_what_was_written(place: Place) -> None:
+    last = 0
+    for lines in (1, 5, 20):
+        with subprocess.Popen(
+            [sys.executable, "-c", TELLS_FOR_EVER, str(place.path), str(last)],
+            stdout=subprocess.PIPE,
+            text=True,
+        ) as writer:
+            assert writer.stdout is not None
+            for _ in range(lines):
+                last = int(writer.stdout.readline())
+            writer.send_signal(signal.SIGKILL)
+            for line in writer.stdout:
+                last = int(line)
+        place.clock.wall = 0.0
+        with place.opened() as history:
+            told = {each.id: each for each in history.deploys(limit=1000)}
+        assert place.told == []
+        assert all(told[f"d{n}"].outcome == "done" for n in range(1, last + 1))
+
+
+def test_many_facts_at_once_are_taken_in_without_waiting(place: Place) -> None:
+    with place.opened() as history:
+        for n in range(600):
+            history.tell(fact("deploy.seen", n, deploy_id=f"d{n}"))
+        assert len(history.deploys(limit=1000)) == 600
+
+
+def test_what_is_told_can_be_made_json(place: Place) -> None:
+    with place.opened() as history:
+        tell_deploy(history.tell, 1)
+        data = encode(history.deploys()[0])
+    assert isinstance(data, dict)
+    assert set(data) == set(PastDeploy.__dataclass_fields__)
