@@ -1,0 +1,258 @@
+"""The child half of a shim: everything that touches the share or a name service, then make.
+
+It may hang at any of it; its parent (supervise.py) keeps the time. What it finds out it tells the
+parent over a pipe that closes by itself when make takes its place:
+
+    phase names | share | ask | make    what it is at; before `ask` nothing of the app's has run
+    uid N                               who the run belongs to
+    targets install=phony …             what make said, for the next run
+    warn TEXT
+    end OUTCOME STATUS TEXT             it is over, make was not started
+
+The order is what makes it safe: names, walk and trust, env files, all with the agent's rights and
+on descriptors; then the rights are dropped; and only then does anything of the app's count, its
+environment first.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+
+from appagent.run import environment, targets, users
+from appagent.run.failpoint import hit
+from appagent.run.kernel import die_with_parent, signal
+from appagent.run.trust import Refused
+from appagent.run.walk import Bases, Directory, Gone, Moved, filesystem, look
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import NoReturn
+
+    from appagent.run.spec import Spec
+    from appagent.run.trust import Trust
+
+MAX_MAKEFILE = 1024 * 1024  # of which a copy is kept
+KEEPS_COPY = ("install", "start", "restart")
+
+_RESET = (
+    signal.SIGHUP,
+    signal.SIGINT,
+    signal.SIGQUIT,
+    signal.SIGPIPE,
+    signal.SIGTERM,
+    signal.SIGCHLD,
+    signal.SIGXFSZ,
+)
+
+
+class Over(Exception):
+    """There is nothing to run: a target that is missing, a Makefile that make cannot read."""
+
+    def __init__(self, outcome: str, status: int, text: str) -> None:
+        """Take what is to be told to the parent."""
+        super().__init__(text)
+        self.outcome = outcome
+        self.status = status
+
+
+class Child:
+    """One attempt at a target, up to the exec of make."""
+
+    def __init__(self, spec: Spec, report: int, copy: int, parent: int) -> None:
+        """Take the order, the pipe to the parent, a file in memory for the copy of the Makefile."""
+        self.spec = spec
+        self.report = report
+        self.copy = copy
+        self.parent = parent
+        self.make = ""
+        self.is_bare = False
+
+    def main(self, output: int) -> NoReturn:
+        """Do it all; never returns, as it ends here or becomes make."""
+        outcome, status, text = "failed", 70, ""
+        try:
+            self._settle_in(output)
+            self._prepare()
+        except Refused as refused:
+            outcome, status, text = "refused", 0, str(refused)
+        except Moved as moved:
+            outcome, status, text = "moved", 0, str(moved)
+        except Over as over:
+            outcome, status, text = over.outcome, over.status, str(over)
+        except BaseException as fault:  # noqa: BLE001 - whatever it is, the parent must hear of it
+            text = f"a fault of appagent: {type(fault).__name__}: {fault}"
+        try:
+            self.tell(f"end {outcome} {status} {text}")
+        finally:
+            os._exit(0)
+
+    def tell(self, text: str) -> None:
+        """Say one line to the parent."""
+        line = text.replace("\n", " ").encode("utf-8", "replace")
+        os.write(self.report, line[:2000] + b"\n")
+
+    def _settle_in(self, output: int) -> None:
+        os.setpgid(0, 0)
+        for number in _RESET:
+            signal.signal(number, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_SETMASK, [])
+        self._stay_with_parent()
+        null = os.open("/dev/null", os.O_RDWR)
+        os.dup2(null, 0)
+        os.dup2(output, 1)
+        os.dup2(output, 2)
+
+    def _stay_with_parent(self) -> None:
+        """End with the parent: without it there is no deadline. TERM, which make hands on."""
+        die_with_parent(signal.SIGTERM)
+        if os.getppid() != self.parent:
+            os._exit(1)
+
+    def _prepare(self) -> None:
+        spec = self.spec
+        self.make = _find_make(spec["search"] or environment.SEARCH)
+        self.tell("phase names")
+        hit("child.names")
+        self.tell("phase share")
+        hit("child.share")
+        owner = self._owner()
+        self.tell("phase names")
+        user = users.account(spec["run_as"], owner, spec["kept"])
+        trust = users.trust_of(user, spec["trusted"])
+        self.tell(f"uid {user.uid}")
+        self.tell("phase share")
+        bases = self._bases(trust)
+        where = self._release(bases, owner)
+        read = environment.read_files(spec, bases)
+        environment.verify(spec, read, owner.st_uid if owner is not None else -1)
+        hit("child.read")
+        for warning in read.warnings:
+            self.tell(f"warn {warning}")
+        os.fchdir(where.fd)
+        if os.geteuid() == 0 and stat.S_ISREG(os.fstat(1).st_mode):
+            os.fchown(1, user.uid, -1)  # so that the app can open /dev/stdout anew
+        users.become(user)
+        self._stay_with_parent()  # the change of user has undone it
+        made = environment.build(spec, user, read.values, where.path)
+        self._ask_and_go(made)
+
+    def _owner(self) -> os.stat_result | None:
+        """Look who owns the app's directory, if it matters, before anybody is trusted."""
+        spec = self.spec
+        if spec["run_as"] != "owner":
+            return None
+        bases = Bases(spec["root"], spec["release_dirs"], None)
+        try:
+            return bases.resolve(bases.root, [spec["app"]]).status
+        except Gone:
+            if spec["target"] == "stop":
+                return None
+            raise
+
+    def _bases(self, trust: Trust) -> Bases:
+        spec = self.spec
+        bases = Bases(spec["root"], spec["release_dirs"], trust)
+        if spec["fstype"]:
+            now = filesystem(bases.root)
+            if now != spec["fstype"]:
+                raise Moved(
+                    f"{spec['root']} is on {now or 'an unknown filesystem'} and not on "
+                    f"{spec['fstype']}: is the share mounted?"
+                )
+        return bases
+
+    def _release(self, bases: Bases, owner: os.stat_result | None) -> Directory:
+        """Walk to the release, and judge what will be used of it."""
+        spec = self.spec
+        try:
+            where = bases.straight(spec["release_dir"])
+            if spec["seen"] and spec["target"] != "stop":
+                self._still_seen(bases, where, owner)
+            hit("child.walked")
+            self._judge(bases, where)
+        except Gone as gone:
+            if spec["target"] != "stop":
+                raise
+            return self._bare(bases, gone)
+        return where
+
+    def _still_seen(self, bases: Bases, where: Directory, owner: os.stat_result | None) -> None:
+        """Raise Moved unless the app's entry leads to this release, as it did when it was seen."""
+        spec = self.spec
+        app = bases.resolve(bases.root, [spec["app"]])
+        if owner is not None and app.status.st_uid != owner.st_uid:
+            raise Moved(f"{app.path} has just changed hands")
+        if app.same(where):
+            return
+        if spec["layout"] == "symlink":
+            now = bases.resolve(app, ["current"])
+            if now.same(where):
+                return
+            app = now
+        raise Moved(f"{spec['app']} is at {app.path} now, not at {where.path}")
+
+    def _judge(self, bases: Bases, where: Directory) -> None:
+        """Judge each Makefile that make might pick, and the app's own settings; keep a copy."""
+        first = ""
+        for name in (*targets.MAKEFILES, "appagent.yaml"):
+            try:
+                bases.file(where, name)
+            except Gone:
+                continue
+            first = first or name
+        if first in {"", "appagent.yaml"}:
+            raise Gone(f"there is no Makefile in {where.path}")
+        if self.spec["target"] in KEEPS_COPY:
+            data = bases.read(where, first, MAX_MAKEFILE)
+            if len(data) <= MAX_MAKEFILE:
+                os.truncate(self.copy, 0)
+                os.pwrite(self.copy, data, 0)
+
+    def _bare(self, bases: Bases, gone: Gone) -> Directory:
+        """Make ready to stop an app of which only the copy of its Makefile is left."""
+        spec = self.spec
+        look(bases.root, ".")  # gone is only what is gone from a root that can be read
+        try:
+            fd = os.open(f"{spec['kept']}/Makefile", os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        except FileNotFoundError:
+            raise Over("missing", 0, f"{gone}, and no copy of its Makefile was kept") from None
+        with open(fd, "rb") as file:
+            data = file.read(MAX_MAKEFILE)
+        os.mkdir(spec["bare"], 0o755)
+        fd = os.open(spec["bare"], os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+        with open(os.open("Makefile", flags, 0o644, dir_fd=fd), "wb") as file:
+            file.write(data)
+        self.is_bare = True
+        self.tell(f"warn {gone}: stopped with the copy of its Makefile")
+        return Directory(fd, spec["bare"], None, os.fstat(fd))
+
+    def _ask_and_go(self, made: dict[str, str]) -> None:
+        spec = self.spec
+        known = spec["targets"]
+        if known is None or self.is_bare:
+            self.tell("phase ask")
+            hit("child.ask")
+            try:
+                known = targets.ask(self.make, made)
+            except targets.Unreadable as words:
+                raise Over("failed", words.status, str(words)) from None
+            except targets.NotGnu as other:
+                raise Refused(str(other)) from None
+            self.tell("targets " + " ".join(f"{name}={how}" for name, how in known.items()))
+        if spec["target"] not in known:
+            raise Over("missing", 0, f"the Makefile has no target {spec['target']}")
+        if warning := targets.trap(spec, known):
+            self.tell(f"warn {warning}")
+        self.tell("phase make")
+        hit("child.make")
+        os.execve(self.make, ["make", spec["target"]], made)  # noqa: S606 - just what it is for
+
+
+def _find_make(search: str) -> str:
+    for folder in search.split(":"):
+        path = f"{folder}/make"
+        if folder.startswith("/") and os.access(path, os.X_OK):
+            return path
+    raise Refused(f"make is not found in {search}: install GNU make")

@@ -1,0 +1,140 @@
+"""Ending processes completely: TERM, a grace, then KILL, until nothing is left.
+
+Theory of operation. What to end is asked for anew in every round, as a set of processes: all below
+the shim (which adopts orphans, so that setsid and a double fork hide nothing), all of a session,
+all of a cgroup. KILL alone never wins against something that forks as fast as it is killed, so
+the last rounds stop everything first; what is stopped does not fork, and so each round leaves
+fewer. A process that hangs in the kernel (the share is away) cannot be ended by anyone, but with
+a KILL pending it also never runs a line of its program again.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+
+from appagent.run.kernel import signal
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_LAST = 5.0  # seconds of KILL, before what is left is said to hang
+_PAUSE = 0.005
+_MAX_PAUSE = 0.1
+
+
+class Process:
+    """What /proc says about one process."""
+
+    __slots__ = ("group", "parent", "pid", "session", "started", "state")
+
+    def __init__(self, pid: int, fields: list[str]) -> None:
+        """Take the fields of /proc/PID/stat behind the name."""
+        self.pid = pid
+        self.state = fields[0]
+        self.parent = int(fields[1])
+        self.group = int(fields[2])
+        self.session = int(fields[3])
+        self.started = int(fields[19])
+
+    @property
+    def alive(self) -> bool:
+        """A zombie is over: it only waits for its parent to notice."""
+        return self.state not in {"Z", "X", "x"}
+
+
+def process(pid: int) -> Process | None:
+    """Look at one process; None if there is no such one."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            text = file.read().decode("ascii", "replace")
+        return Process(pid, text[text.rindex(")") + 2 :].split())
+    except (OSError, ValueError, IndexError):
+        return None
+
+
+def processes() -> dict[int, Process]:
+    """Look at all processes."""
+    found: dict[int, Process] = {}
+    for name in os.listdir("/proc"):
+        if name.isdigit() and (one := process(int(name))) is not None:
+            found[one.pid] = one
+    return found
+
+
+def below(ancestor: int) -> set[int]:
+    """Find all living descendants of a process."""
+    everything = processes()
+    children: dict[int, list[int]] = {}
+    for one in everything.values():
+        children.setdefault(one.parent, []).append(one.pid)
+    found: set[int] = set()
+    ahead = list(children.get(ancestor, ()))
+    while ahead:
+        pid = ahead.pop()
+        if everything[pid].alive:
+            found.add(pid)
+        ahead.extend(children.get(pid, ()))
+    return found
+
+
+def of_session(leader: int, started: int) -> set[int]:
+    """Find the living members of the session that a process with this start time has led.
+
+    The kernel gives no number away that a session still uses; but once the session is over another
+    one may get it, whose leader then has another start time, and members that are older than it
+    cannot be.
+    """
+    first = process(leader)
+    if first is not None and first.started != started:
+        return set()
+    return {
+        one.pid
+        for one in processes().values()
+        if one.session == leader and one.alive and one.started >= started
+    }
+
+
+def send(pids: set[int], number: int) -> None:
+    """Send a signal to each that is still there."""
+    for pid in pids:
+        try:
+            os.kill(pid, number)
+        except (ProcessLookupError, PermissionError):
+            continue
+
+
+def end(
+    find: Callable[[], set[int]],
+    grace: float,
+    rest: Callable[[float], None] = time.sleep,
+    last: float = _LAST,
+) -> tuple[bool, set[int]]:
+    """End all that `find` finds. Tells whether KILL was needed, and what is left even so.
+
+    `rest` is called to pass the time; there a parent reaps what has ended.
+    """
+    found = find()
+    send(found, signal.SIGTERM)
+    send(found, signal.SIGCONT)  # what is stopped would not hear it
+    until = time.monotonic() + grace
+    pause = _PAUSE
+    while (found := find()) and time.monotonic() < until:
+        rest(min(pause, max(0.0, until - time.monotonic())))
+        pause = min(pause * 2, _MAX_PAUSE)
+    if not found:
+        return False, found
+    until = time.monotonic() + last
+    pause = _PAUSE
+    while found and time.monotonic() < until:
+        still = set(found)
+        while found and time.monotonic() < until:  # until a round finds nothing that still moves
+            send(found, signal.SIGSTOP)
+            found = find() - still
+            still |= found
+        send(still, signal.SIGKILL)
+        rest(pause)
+        pause = min(pause * 2, _MAX_PAUSE)
+        found = find()
+    return True, found

@@ -1,0 +1,85 @@
+"""Whose files may be run: a pure judgement of a stat.
+
+A file or directory is trusted when only root, the user that the app runs as, and the trusted
+owners can change it. So: owned by one of them, never writable by everyone, and writable by a
+group only where that group is trusted too. A user's private group (of its name, with nobody else
+in it: what `umask 002` is for) is as good as the user; `users.py` finds those.
+"""
+
+from __future__ import annotations
+
+import stat
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Callable
+
+_KINDS = {
+    stat.S_IFIFO: "a FIFO",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+    stat.S_IFDIR: "a directory",
+    stat.S_IFLNK: "a symbolic link",
+    stat.S_IFREG: "a regular file",
+}
+
+
+def kind(mode: int) -> str:
+    """Say what a file is, in words."""
+    return _KINDS.get(stat.S_IFMT(mode), "no regular file")
+
+
+class Refused(Exception):
+    """It must not be run as it is. The text is one line: what, whose, and what to do."""
+
+
+class Trust:
+    """The users and groups whose files one app's targets may come from."""
+
+    def __init__(
+        self,
+        uids: frozenset[int],
+        gids: frozenset[int],
+        user: str,
+        name_of: Callable[[str, int], str],
+    ) -> None:
+        """Take uids and gids beside root's, the user it runs as, and how to name an id."""
+        self.uids = uids | {0}
+        self.gids = gids | {0}
+        self.user = user
+        self._name_of = name_of
+
+    def demand(self, status: os.stat_result, path: str, *, base: bool = False) -> None:
+        """Raise Refused unless nobody but the trusted can change this.
+
+        A base is a directory from which one more step leads to what is used, and that step is
+        looked at by itself: there a directory like /tmp will do, in which everyone may add
+        something and nobody may take away what is another's.
+        """
+        mode = status.st_mode
+        if status.st_uid not in self.uids:
+            owner = self._name_of("user", status.st_uid)
+            raise Refused(
+                f"{path} belongs to {owner}, who is not trusted: give it to root or {self.user}, "
+                f"or put {owner} into trusted_owners"
+            )
+        if mode & stat.S_IWOTH and not (base and _sticky(status)):
+            raise Refused(
+                f"{path} can be changed by everyone (mode {stat.S_IMODE(mode):04o}, owner "
+                f"{self._name_of('user', status.st_uid)}): chmod o-w it"
+            )
+        if mode & stat.S_IWGRP and status.st_gid not in self.gids:
+            group = self._name_of("group", status.st_gid)
+            raise Refused(
+                f"{path} can be changed by group {group} (mode {stat.S_IMODE(mode):04o}, owner "
+                f"{self._name_of('user', status.st_uid)}): chmod g-w it, or put {group} into "
+                "trusted_owners"
+            )
+
+
+def _sticky(status: os.stat_result) -> bool:
+    return (
+        stat.S_ISDIR(status.st_mode) and bool(status.st_mode & stat.S_ISVTX) and status.st_uid == 0
+    )
