@@ -55,6 +55,7 @@ from appagent.model import (
 )
 from appagent.report.history import History
 from appagent.report.log import Log
+from appagent.report.outputs import JournalOutput
 from appagent.report.service import Service
 from appagent.running import Running
 from appagent.started import Started
@@ -92,7 +93,7 @@ class Agent:
         self.first_facts = found.facts
         self.history = History(self.settings.state_dir, self.tell_from_thread)
         self.eyes = Eyes(self)
-        self.running = Running(self)
+        self.running = Running(self, journal=isinstance(log.output, JournalOutput))
         self.control = Control(f"{self.settings.runtime_dir}/control.sock", Verbs(self).table())
         self.events: deque[Event] = deque()
         self.feeding = False

@@ -1,0 +1,107 @@
+"""The runs of one daemon: what the core decided, given to the spawner, and its words back.
+
+The spawner knows shims and nothing of settings; the core knows what is to run and nothing of
+processes. Here an order is made from the node as it is when the run begins.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Collection
+from typing import Protocol
+
+from appagent.core.settings import settings_for
+from appagent.core.state import Node
+from appagent.model import Began, Ended, Identity, RootSettings, Run
+from appagent.run.order import Order, order_for
+from appagent.run.spawn import Spawner
+
+
+class Daemon(Protocol):
+    """What the runs need of the agent."""
+
+    node: Node
+    secret: bytes
+
+    def began(self, event: Began) -> None:
+        """A shim waits for its go."""
+
+    def ended(self, event: Ended) -> None:
+        """A run is over."""
+
+    def not_begun(self, run: Run, why: str) -> None:
+        """A shim could not be started."""
+
+
+class Running:
+    """All runs of this daemon, adopted ones too."""
+
+    def __init__(self, daemon: Daemon, *, journal: bool) -> None:
+        """With `journal`, output goes to the journal, else to a file for each app."""
+        self.daemon = daemon
+        self.journal = journal
+        self.tasks: set[asyncio.Task[None]] = set()
+        state_dir = daemon.node.settings.state_dir
+        self.spawner = Spawner(state_dir, daemon.ended, boot=daemon.node.boot, journal=journal)
+
+    def begin(self, run: Run) -> None:
+        """Start the shim of a run; `began` or `not_begun` follows."""
+        task = asyncio.get_running_loop().create_task(self.start(run))
+        self.tasks.add(task)
+        task.add_done_callback(self.tasks.discard)
+
+    async def start(self, run: Run) -> None:
+        """Start the shim and tell who it is."""
+        try:
+            identity: Identity = await self.spawner.begin(run, self.order(run))
+        except OSError as error:
+            self.daemon.not_begun(run, f"the run cannot be started: {error.strerror or error}")
+        else:
+            self.daemon.began(Began(run.app, run.id, identity))
+
+    def order(self, run: Run) -> Order:
+        """What the shim must know, from the node as it is now."""
+        node = self.daemon.node
+        app = node.apps.get(run.app)
+        root = node.root_settings(run.root) or RootSettings(path=run.root)
+        look = app.look if app is not None else None
+        state = node.roots.get(run.root)
+        seen = look is not None and look.known and look.release == run.version.release
+        mounted = state is not None and state.look is not None and state.look.mounted
+        return order_for(
+            run,
+            root=root,
+            app=settings_for(node.settings, run.app, app.own if app is not None else {}),
+            environment=node.settings.environment,
+            node=node.settings.node,
+            secret=self.daemon.secret,
+            seen=seen,
+            fstype=state.look.fstype if mounted and state is not None and state.look else "",
+        )
+
+    def go(self, run_id: str) -> None:
+        """Its identity is recorded."""
+        self.spawner.go(run_id)
+
+    def end(self, run_id: str, why: str) -> None:
+        """End a run: TERM, grace, KILL."""
+        self.spawner.end(run_id, why)
+
+    def adopt_all(self) -> None:
+        """Take over the runs that an earlier agent left, and sweep up after those it did not."""
+        runs = [app.record.run for app in self.daemon.node.apps.values() if app.record.run]
+        for run in runs:
+            self.spawner.adopt(run)
+        self.spawner.sweep([run.id for run in runs])
+
+    def log_file(self, app: str) -> str:
+        """The file that holds an app's output, or "" where the journal does."""
+        return self.spawner.log_file(app)
+
+    def trim(self, apps: Collection[str]) -> None:
+        """Cut output files that what runs on has made too large."""
+        self.spawner.trim(apps)
+
+    def release(self) -> None:
+        """The daemon ends: every run goes on."""
+        self.spawner.release()
