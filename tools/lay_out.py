@@ -179,7 +179,7 @@ Deploy one. In another terminal:
   echo '<p>Edited.</p>' >> {static}/site/index.html
 
   # a changed environment: restart, no install
-  echo NAME=$USER >> {shown}/env/hello-symlink.env
+  echo NAME=you >> {shown}/env/hello-symlink.env
 
   appagent status
   appagent history

@@ -72,7 +72,7 @@ def inherit() -> "tuple[socket.socket, int, socket.socket] | None":
 def listen() -> socket.socket:
     """Open the port. Two servers may accept from it for a moment: neither may wait in accept."""
     listener = socket.create_server(("127.0.0.1", PORT), backlog=128)
-    listener.setblocking(False)
+    listener.settimeout(0)
     return listener
 
 
@@ -114,6 +114,7 @@ def serve() -> None:
     else:
         listener, lock, predecessor = inherited
         if listener.getsockname()[1] != PORT:
+            listener.close()  # what nobody accepts from must not be left listening
             listener = listen()
     server = Server(listener)
     threading.Thread(target=server.serve_forever, args=(0.1,)).start()

@@ -54,7 +54,7 @@ def listen(port: int) -> socket.socket:
         listener = socket.create_server(("127.0.0.1", port), backlog=128)
     except OSError as error:
         raise Failed(f"port {port}: {error}") from error
-    listener.setblocking(False)
+    listener.settimeout(0)
     return listener
 
 
@@ -103,7 +103,7 @@ def serve() -> int:
         answer(str(failed))
         return 1
     answer("ready")
-    leaving: "list[subprocess.Popen[bytes]]" = []
+    leaving: list[subprocess.Popen[bytes]] = []
     while True:
         got = signal.sigwait(signals)
         leaving = [process for process in leaving if process.poll() is None]
