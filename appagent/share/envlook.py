@@ -1,0 +1,109 @@
+"""One env file as it is seen: present, missing, broken or unknown; believed when read twice alike.
+
+A file that is being written is read half. So what a read gives counts only when the next read, a
+moment later, gives the same; until then what was seen before stands. An error is unknown at once,
+and a missing file is only what a listing of its directory says: without a share's mount the file
+would seem to be missing too, so before and after each read the ground is asked.
+"""
+
+from __future__ import annotations
+
+import stat
+
+from appagent.core.envfile import MAX_BYTES, EnvFileError, decode, digest, parse
+from appagent.model import EnvLook
+from appagent.share.disk import Disk, NotPlain
+from appagent.share.marks import is_listed, status_text
+from appagent.share.mounts import Mount
+from appagent.share.scene import Away, Ground, RootState
+from appagent.share.sight import in_words
+from appagent.share.watchlist import Watchlist
+
+AGAIN_SHARE = 1.0  # s until the second read
+AGAIN_LOCAL = 0.25
+
+
+class EnvState:
+    """An env file, and what was seen of it."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self.asked = False
+        self.pushed: EnvLook | None = None
+        self.was_mounted = False
+        self._read: tuple[str, str, str] | None = None  # state, digest, why of the last read
+        self._status = b""  # of a local file, when it was read
+
+    def look(
+        self, disk: Disk, ground: Ground, watch: Watchlist, roots: list[RootState], now: float
+    ) -> tuple[EnvLook | None, float]:
+        """Look at it: what there is to push, and in how many seconds to look again (0: later)."""
+        again = AGAIN_SHARE
+        try:
+            before = self._ground(ground, watch, roots)
+            again = AGAIN_SHARE if before.is_share else AGAIN_LOCAL
+            read = self._now(disk, watch, local=not before.is_share)
+            ground.unmoved(before, self._ground(ground, watch, roots))
+        except (OSError, Away) as error:
+            self._read, self._status = None, b""
+            why = in_words(error) if isinstance(error, OSError) else str(error)
+            return self._take(EnvLook(self.path, "unknown", why=why, looked=now)), again
+        if read != self._read:
+            self._read = read
+            return None, again
+        state, key, why = read
+        return self._take(EnvLook(self.path, state, key, why, now)), 0.0
+
+    def _ground(self, ground: Ground, watch: Watchlist, roots: list[RootState]) -> Mount:
+        """Give the mount that it lies on. Raises Away where a share should be and is not."""
+        mount = ground.mounts().holding(ground.real(self.path))
+        ground.own(mount, self.path, watch)
+        if mount.is_share:
+            self.was_mounted = True
+        elif self.was_mounted:
+            raise Away(f"{self.path} is not mounted any more")
+        else:
+            for root in roots:
+                if not root.known and root.spec.must_mount and _beside(self.path, root.path):
+                    raise Away(f"{self.path} is not looked at while {root.path} is not mounted")
+        return mount
+
+    def _now(self, disk: Disk, watch: Watchlist, *, local: bool) -> tuple[str, str, str]:
+        """Read it: state, digest, why."""
+        try:
+            status = b""
+            if local:
+                # On a local disk a status is true at once, so an unchanged file is not read again
+                # (one that is a symlink is: what it leads to has a status of its own).
+                found = disk.status(self.path)
+                status = status_text(found) if stat.S_ISREG(found.st_mode) else b""
+                if status and status == self._status and self._read is not None:
+                    return self._read
+            data = disk.read(self.path, MAX_BYTES, follow=True)
+        except (FileNotFoundError, NotADirectoryError):
+            if is_listed(disk, self.path):
+                raise
+            return "missing", "", ""
+        except NotPlain as error:
+            return "broken", "", f"{self.path}: {error}"
+        self._status = status
+        try:
+            items = parse(decode(data, self.path), self.path)
+        except EnvFileError as error:
+            return "broken", "", str(error)
+        return "present", digest(watch.secret, items), ""
+
+    def _take(self, look: EnvLook) -> EnvLook | None:
+        pushed = self.pushed
+        if not self.asked and pushed is not None:
+            same = (pushed.state, pushed.digest, pushed.why) == (look.state, look.digest, look.why)
+            if same:
+                return None
+        self.asked = False
+        self.pushed = look
+        return look
+
+
+def _beside(path: str, root: str) -> bool:
+    """Whether a path may lie on the same share as a root: they have their first directory alike."""
+    return path.split("/")[1:2] == root.split("/")[1:2]

@@ -1,0 +1,70 @@
+"""The few things that tell at a glance that an app may have changed: links, HEAD, refs.
+
+A whole look at an app costs a dozen operations on the share, a look at its marks one or two. Marks
+that stand say "as before"; marks that do not stand, or cannot be read, only say "look properly".
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from appagent.share.disk import Disk, NotPlain
+
+LINK = "link"  # the text of a symlink
+CONTENT = "content"  # what a small file holds
+STATUS = "status"  # a file that is too large to be read each time
+ABSENT = "absent"  # a name that is not there
+
+_MOST = 4096
+
+
+class Unclear(Exception):
+    """What is there is no release that could be deployed; the text says what it is instead."""
+
+
+class Mark(NamedTuple):
+    """One of them, and how it was."""
+
+    kind: str
+    path: str
+    value: bytes = b""
+
+
+def stand(disk: Disk, marks: Iterable[Mark]) -> bool:
+    """Whether all marks are as they were. Raises OSError where one cannot be read."""
+    return all(_value(disk, mark) == mark.value for mark in marks)
+
+
+def _value(disk: Disk, mark: Mark) -> bytes | None:
+    if mark.kind == LINK:
+        return os.fsencode(disk.link(mark.path))
+    if mark.kind == CONTENT:
+        try:
+            return disk.read(mark.path, _MOST)
+        except NotPlain:
+            return None
+    if mark.kind == STATUS:
+        return status_text(disk.status(mark.path))
+    return None if is_listed(disk, mark.path) else b""
+
+
+def status_text(status: os.stat_result) -> bytes:
+    """What of a file's status changes whenever the file does."""
+    what = (status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+    return b"%d %d %d %d" % what
+
+
+def is_listed(disk: Disk, path: str) -> bool:
+    """Whether a name is in the listing of its directory, which alone can say that it is not.
+
+    Where that directory is missing too, its own parent has to say so; an error is never an answer.
+    """
+    parent, _, name = path.rpartition("/")
+    try:
+        return any(entry.name == name for entry in disk.names(parent or "/"))
+    except (FileNotFoundError, NotADirectoryError):
+        if parent in ("", "/") or is_listed(disk, parent):
+            raise
+        return False

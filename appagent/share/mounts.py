@@ -1,0 +1,127 @@
+"""Which filesystem a path lies on, from the text of /proc/self/mountinfo. Nothing is touched here.
+
+inotify on a network filesystem accepts a watch and then reports only what this very node writes,
+so the kind of filesystem decides how a path is watched, and which process looks at it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+# Kinds whose files other machines write too. `fuse.*` can be local (mergerfs): polling it is only
+# slower, while trusting inotify on sshfs would be blind.
+_SHARES = frozenset(
+    (
+        "9p",
+        "afs",
+        "autofs",
+        "beegfs",
+        "ceph",
+        "cifs",
+        "fuse",
+        "gfs2",
+        "gpfs",
+        "lustre",
+        "ncpfs",
+        "nfs",
+        "nfs4",
+        "ocfs2",
+        "smb3",
+        "smbfs",
+        "virtiofs",
+    )
+)
+_OCTAL = re.compile(r"\\([0-7]{3})")
+
+
+@dataclass(frozen=True, slots=True)
+class Mount:
+    """One line of mountinfo. `id` tells a mount from the same one mounted again."""
+
+    id: int
+    point: str
+    fstype: str
+    source: str = ""
+
+    @property
+    def is_share(self) -> bool:
+        """Whether other machines write here too."""
+        return self.fstype in _SHARES or self.fstype.startswith("fuse.")
+
+
+NOWHERE = Mount(-1, "/", "")
+
+
+class Mounts:
+    """What is mounted, for questions about paths (absolute, normalised, without symlinks)."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        # A later line covers an earlier one of the same mount point.
+        self.by_point = {mount.point: mount for mount in _parse(text)}
+
+    def holding(self, path: str) -> Mount:
+        """Give the mount with the longest mount point at or above the path."""
+        at = path
+        while True:
+            mount = self.by_point.get(at)
+            if mount is not None:
+                return mount
+            if at in ("/", ""):
+                return NOWHERE
+            at = at.rpartition("/")[0] or "/"
+
+    def below(self, path: str) -> frozenset[str]:
+        """Give the mount points inside a directory."""
+        prefix = path.rstrip("/") + "/"
+        return frozenset(point for point in self.by_point if point.startswith(prefix))
+
+
+def _parse(text: str) -> Iterable[Mount]:
+    for line in text.splitlines():
+        fields = line.split(" ")
+        try:
+            dash = fields.index("-", 6)
+            point, source = _plain(fields[4]), _plain(fields[dash + 2])
+            yield Mount(int(fields[0]), point, fields[dash + 1], source)
+        except (ValueError, IndexError):
+            continue  # no line of the kernel's looks so; what we cannot read we do not use
+
+
+def _plain(field: str) -> str:
+    """Undo the kernel's way of writing blanks, tabs, newlines and backslashes."""
+    if "\\" not in field:
+        return field
+    return _OCTAL.sub(lambda match: chr(int(match[1], 8)), field)
+
+
+def real(path: str, mounts: Mounts, link: Callable[[str], str | None]) -> str:
+    """Resolve the symlinks of a path as far as it is local; below a share nothing is touched.
+
+    `link` gives the text of a symlink, None for anything else (also for what cannot be read).
+    """
+    done, todo, followed = "/", [part for part in path.split("/") if part], 0
+    while todo:
+        part = todo.pop(0)
+        if part == ".":
+            continue
+        if part == "..":
+            done = done.rpartition("/")[0] or "/"
+            continue
+        step = done.rstrip("/") + "/" + part
+        if mounts.holding(step).is_share or followed > _MOST_LINKS:
+            done = step
+            continue
+        text = link(step)
+        if text is None:
+            done = step
+            continue
+        followed += 1
+        done = "/" if text.startswith("/") else done
+        todo = [more for more in text.split("/") if more] + todo
+    return done
+
+
+_MOST_LINKS = 40  # as the kernel has it

@@ -1,0 +1,162 @@
+"""What an eye watches as it stands: its roots, their apps, and the ground they lie on.
+
+An `AppState` belongs to one thread at a time: to the quick one while the app is a symlink, a git
+work tree or not yet told, to the scanning one while it is a tree. `owner` says whose it is; who
+finds that the app has become something else hands it over. What other threads may set is only
+that it is dropped, and what rings: `how` and `asked`.
+"""
+
+from __future__ import annotations
+
+from appagent.model import RootLook
+from appagent.share.disk import Disk
+from appagent.share.marks import Mark
+from appagent.share.mounts import Mount, Mounts, real
+from appagent.share.scan import Scan, Scanner
+from appagent.share.sight import Sight
+from appagent.share.watchlist import AppSpec, RootSpec, Watchlist
+
+QUICK, TREES = "quick", "scan"
+
+
+class Away(Exception):
+    """What is to be looked at is not there to be looked at: not mounted, or mounted anew."""
+
+
+class RootState:
+    """A root, and what was seen of it."""
+
+    def __init__(self, spec: RootSpec) -> None:
+        self.spec = spec
+        self.real = spec.path  # without the symlinks that are on the local disk
+        self.apps: dict[str, AppState] = {}
+        self.were_apps: set[str] = set()  # without a Makefile they are unknown, not no apps
+        self.known = False
+        self.pushed: RootLook | None = None
+        self.asked = False
+        self.how = ""  # what rang
+        self.began = 0.0
+        self.bad_since: float | None = None
+        self.inotify = False  # watched by it now
+        self.no_inotify = ""  # why it cannot be
+
+    @property
+    def path(self) -> str:
+        """As it is configured."""
+        return self.spec.path
+
+
+class AppState:
+    """A child of a root that may be an app, and what was seen of it."""
+
+    def __init__(self, root: RootState, name: str, spec: AppSpec) -> None:
+        self.root = root
+        self.name = name
+        self.spec = spec
+        self.sight = Sight(root.path, name, spec.settle)
+        self.scanner = Scanner(spec.ignore)
+        self.owner = QUICK
+        self.base = ""  # of a tree that inotify watches, with a slash behind it
+        self._dropped = False
+        self.how = ""  # what rang
+        self.began = 0.0  # of the newest look
+        self.marks: tuple[Mark, ...] = ()
+        self.whole_at = 0.0  # when marks that stand are not enough any more
+        self.scan: Scan | None = None
+        self.kept = ""  # release whose manifest is kept
+
+    @property
+    def path(self) -> str:
+        """Where it is, as the root is configured."""
+        return f"{self.root.path.rstrip('/')}/{self.name}"
+
+    def drop(self) -> None:
+        """It is watched no more; who looks at it just now tells nobody."""
+        self._dropped = True
+
+    def dropped(self) -> bool:
+        """Whether it is watched no more."""
+        return self._dropped
+
+    def take_how(self, otherwise: str) -> str:
+        """What made this look happen; what rings from now on makes another one."""
+        how, self.how = self.how, ""
+        return how or otherwise
+
+
+class Ground:
+    """Whether a path lies where it should, asked before and after every look."""
+
+    def __init__(self, disk: Disk) -> None:
+        self._disk = disk
+        self._mounts = Mounts("")
+
+    def mounts(self) -> Mounts:
+        """What is mounted now."""
+        text = self._disk.mountinfo()
+        if text is not self._mounts.text and text != self._mounts.text:
+            self._mounts = Mounts(text)
+        return self._mounts
+
+    def real(self, path: str) -> str:
+        """Resolve the local part of a path."""
+        return real(path, self.mounts(), self._link)
+
+    def of_root(self, root: RootState, watch: Watchlist) -> Mount:
+        """Give the mount that a root lies on. Raises Away if it is not the right one."""
+        mount = self.mounts().holding(root.real)
+        self.own(mount, root.path, watch)
+        if root.spec.must_mount and not mount.is_share and mount.point != root.real:
+            raise Away(
+                f"{root.path} is not mounted: it lies on {mount.fstype or 'nothing'} "
+                f"at {mount.point}"
+            )
+        return mount
+
+    def own(self, mount: Mount, path: str, watch: Watchlist) -> None:
+        """Refuse what another eye has to look at, now or soon."""
+        if watch.share is None or watch.share == (mount.point if mount.is_share else ""):
+            return
+        if mount.is_share:
+            raise Away(f"{mount.fstype} is mounted on {mount.point} now; its eye is being started")
+        raise Away(f"{path} is not mounted any more: {watch.share} is away")
+
+    @staticmethod
+    def unmoved(before: Mount, after: Mount) -> None:
+        """Refuse a look during which something was mounted."""
+        if before != after:
+            raise Away(f"{after.point} was mounted anew during the look")
+        if after.fstype == "autofs":  # the look should have mounted what it stands for
+            raise Away(f"{after.point}: nothing is mounted there, only the automounter")
+
+    def allowed(self, root: RootState) -> AllowedPaths:
+        """Make the rule for where the links of a root's apps may lead."""
+        mounts = self.mounts()
+        return AllowedPaths(mounts, mounts.holding(root.real))
+
+    def mounted_below(self, root: RootState) -> frozenset[str]:
+        """The mount points inside a root, as the root is configured."""
+        points = self.mounts().below(root.real)
+        cut = len(root.real.rstrip("/"))
+        return frozenset(root.path.rstrip("/") + point[cut:] for point in points)
+
+    def _link(self, path: str) -> str | None:
+        try:
+            return self._disk.link(path)
+        except OSError:  # no link, or nothing that we may see
+            return None
+
+
+class AllowedPaths:
+    """A link may lead anywhere but onto another share: that one hangs when it likes."""
+
+    def __init__(self, mounts: Mounts, own: Mount) -> None:
+        self._mounts = mounts
+        self._own = own
+
+    def __call__(self, path: str) -> str:
+        """Say why a path must not be touched; "" if it may."""
+        mount = self._mounts.holding(path)
+        if not mount.is_share or mount.point == self._own.point:
+            return ""
+        return f"leads to another share, {mount.point}"

@@ -1,0 +1,150 @@
+"""The scanning thread: whole scans of the apps that are trees.
+
+Scans are paid from an account that gets a tenth of the time (agenda.py). What does not wait for
+it is the first look at an app, and a look that somebody asked for.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from appagent.model import AppLook, Layout
+from appagent.share import layouts, manifest, wire
+from appagent.share.agenda import Account, Agenda, Jitter
+from appagent.share.disk import Disk
+from appagent.share.marks import Unclear
+from appagent.share.polling import Emit
+from appagent.share.scan import SCHEME, Scan, Scanner
+from appagent.share.scene import QUICK, TREES, AppState, Away, Ground, RootState
+from appagent.share.sight import in_words
+from appagent.share.watched import Watched
+from appagent.share.watchlist import Watchlist
+
+SAFETY = 60.0  # s between looks at what inotify watches
+
+
+class Trees:
+    """Scans trees. `hand_over` takes an app that is none, `ring_root` a root in doubt."""
+
+    def __init__(self, disk: Disk, watched: Watched) -> None:
+        self.agenda: Agenda[AppState] = Agenda()
+        self.watch = Watchlist()
+        self.disk = disk
+        self.hand_over: Callable[[AppState], None] = lambda _: None
+        self.ring_root: Callable[[RootState], None] = lambda _: None
+        self._ground = Ground(disk)
+        self._watched = watched
+        self._account = Account(time.monotonic())
+        self._jitter = Jitter()
+        self._said = ""  # what went wrong with the last manifest
+
+    def put(self, app: AppState, due: float) -> None:
+        """Look at an app of ours then."""
+        self.agenda.sooner(app, due)
+
+    def turn(self, timeout: float, emit: Emit) -> None:
+        """Scan one tree, or wait."""
+        self.disk.pulse.rest()
+        free_at = self._account.free_at(time.monotonic())
+        app = self.agenda.take(timeout, free_at, _is_urgent)
+        if app is None or app.dropped():
+            return
+        if app.owner != TREES:
+            self.hand_over(app)
+            return
+        urgent = _is_urgent(app)
+        began = app.began = time.monotonic()
+        due = self._look(app, began, app.take_how("scan"), emit)
+        self.disk.pulse.rest()
+        if not urgent:
+            self._account.pay(began, time.monotonic())
+        if due is not None and not app.dropped():
+            self.agenda.sooner(app, due)
+
+    def _look(self, app: AppState, began: float, how: str, emit: Emit) -> float | None:
+        """Look at one app; when to look again, None if it is not ours any more."""
+        root = app.root
+        again = self._jitter(app.root.spec.scan_interval)
+        if not root.known:  # its apps are looked at afresh once it is back
+            return None
+        try:
+            before = self._ground.of_root(root, self.watch)
+            allowed = self._ground.allowed(root)
+            found = layouts.look(self.disk, root.path, app.name, app.spec.layout, allowed)
+            if not app.sight.believes(found.layout, began):
+                return began + again
+            if found.layout is not Layout.TREE:
+                app.owner = QUICK
+                self.hand_over(app)
+                return None
+            others = self._ground.mounted_below(root)
+            scan = app.scanner.scan(self.disk, found.base, began, others, app.scan)
+            also = self._also(app, found.base, began, others, scan)
+            listed = any(entry.name == app.name for entry in self.disk.names(root.path))
+            self._ground.unmoved(before, self._ground.of_root(root, self.watch))
+        except Away:
+            self.ring_root(root)
+            return began + again
+        except (OSError, Unclear) as error:
+            self._push(app.sight.failed(error, began, how), app, emit)
+            return began + again
+        if not listed:
+            self.ring_root(root)
+            return began + again
+        changing = scan.changed_since(app.scan) if app.scan is not None else ()
+        look = app.sight.saw(found, scan.release, began, how, also=also, changing=changing)
+        self._push(look, app, emit)
+        app.scan = scan
+        self._keep(app, emit)
+        added = self._watched.tree(app, found, scan, emit)
+        every = again if added or scan.torn or not root.inotify else self._jitter(SAFETY)
+        confirm = app.sight.confirm_at
+        return began + every if confirm is None else min(began + every, confirm)
+
+    def _also(
+        self, app: AppState, base: str, began: float, others: frozenset[str], scan: Scan
+    ) -> str:
+        """The id under the scheme and ignore lines that the applied one has."""
+        also = app.spec.also
+        if also is None:
+            return ""
+        if also.scheme == SCHEME:
+            if also.ignore == app.spec.ignore:
+                return scan.release
+            return Scanner(also.ignore).scan(self.disk, base, began, others, None).release
+        layout = next((one for one in Layout if also.scheme == f"{one}.1"), None)
+        if layout is None:
+            return ""
+        try:
+            root = app.root
+            allowed = self._ground.allowed(root)
+            return layouts.look(self.disk, root.path, app.name, layout, allowed).release
+        except Unclear:  # it does not lie like that any more
+            return ""
+
+    def _push(self, look: AppLook | None, app: AppState, emit: Emit) -> None:
+        if look is not None and not app.dropped():
+            emit("app", wire.look_body(look))
+
+    def _keep(self, app: AppState, emit: Emit) -> None:
+        """Keep the manifest of a tree that stood."""
+        last, scan = app.sight.last, app.scan
+        if last is None or scan is None or not self.watch.manifests or scan.torn:
+            return
+        if app.kept == scan.release or last.looked - last.since < app.sight.settle:
+            return
+        try:
+            manifest.write(self.watch.manifests, app.name, scan)
+        except OSError as error:
+            said = f"{app.name}: what the release is made of cannot be kept: {in_words(error)}"
+            if said != self._said:
+                emit("log", {"level": "warning", "text": said})
+            self._said = said
+            return
+        app.kept, self._said = scan.release, ""
+
+
+def _is_urgent(app: AppState) -> bool:
+    """Whether a scan does not wait for the account, nor is paid from it."""
+    return app.scan is None or app.sight.asked

@@ -1,0 +1,69 @@
+"""The lines between the daemon and an eye: one JSON object each, with one key that names it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import fields
+from typing import Any
+
+from appagent.model import AppLook, Beat, EnvLook, Layout, RootLook
+
+Body = dict[str, Any]
+Look = AppLook | RootLook | EnvLook | Beat
+
+MOST = 32 * 1024 * 1024  # bytes of a line; who sends more is broken
+
+_TUPLES = ("names", "changing")
+
+
+def line(kind: str, body: Body) -> bytes:
+    """Write one line. Names that are no UTF-8 pass as lone surrogates, escaped."""
+    return json.dumps({kind: body}, separators=(",", ":")).encode("ascii") + b"\n"
+
+
+def read(data: bytes) -> tuple[str, Body]:
+    """Read one line; ValueError for anything else."""
+    whole = json.loads(data)
+    if isinstance(whole, dict) and len(whole) == 1:
+        ((kind, body),) = whole.items()
+        if isinstance(body, dict):
+            return kind, body
+    raise ValueError("not an object with one object in it")
+
+
+def look_body(look: Look) -> Body:
+    """Write a look as the fields it has."""
+    return {field.name: getattr(look, field.name) for field in fields(look)}
+
+
+def app_look(body: Body) -> AppLook:
+    """Read a look at an app."""
+    values = _known(AppLook, body)
+    if values.get("layout") is not None:
+        values["layout"] = Layout(values["layout"])
+    return AppLook(**values)
+
+
+def root_look(body: Body) -> RootLook:
+    """Read a look at a root."""
+    return RootLook(**_known(RootLook, body))
+
+
+def env_look(body: Body) -> EnvLook:
+    """Read a look at an env file."""
+    return EnvLook(**_known(EnvLook, body))
+
+
+def beat(body: Body) -> Beat:
+    """Read a heartbeat."""
+    return Beat(**_known(Beat, body))
+
+
+def _known(kind: type[Look], body: Body) -> Body:
+    """The fields that we know, lists as the tuples they were."""
+    names = {field.name for field in fields(kind)}
+    return {
+        name: tuple(value) if name in _TUPLES else value
+        for name, value in body.items()
+        if name in names
+    }
