@@ -35,6 +35,8 @@ class Order:
     seen: bool = True
     fstype: str = ""
     limits: Mapping[str, str] = field(default_factory=dict)  # memory, cpu, tasks
+    names_within: float = 10.0  # seconds for a name service to answer
+    share_within: float = 30.0  # … and for the share, before anything runs
 
 
 def order_for(  # noqa: PLR0913 - all named, and all needed
@@ -126,6 +128,7 @@ def spec_of(  # noqa: PLR0913 - all named, and all needed
         "reason": run.reason,
         "timeout": float(run.timeout),
         "grace": float(run.grace),
+        "patience": {"names": order.names_within, "share": order.share_within},
         "root": run.root,
         "fstype": order.fstype,
         "run_as": order.run_as,

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
         reason: str
         timeout: float
         grace: float
+        patience: dict[str, float]  # seconds for `names` and for `share`, before anything runs
         root: str
         fstype: str  # of the filesystem that must hold the root; "": any
         run_as: str

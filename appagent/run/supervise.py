@@ -27,9 +27,7 @@ if TYPE_CHECKING:
 
     from appagent.run.spec import Spec
 
-NAMES_LIMIT = 10.0
-SHARE_LIMIT = 30.0
-_LIMITS = {"names": NAMES_LIMIT, "share": SHARE_LIMIT}
+_PREPARING = ("names", "share")  # phases in which nothing of the app has run yet
 _KILLED_SOON = 1.0  # seconds for a killed child to be gone, before it is said to hang
 _CHECK_EVERY = 1.0
 _RECENT = 4096
@@ -151,8 +149,8 @@ class Shim:
 
     def _limit(self) -> float:
         """When the child must be ended, as it is now."""
-        if self.phase in _LIMITS:
-            return min(self.deadline, self.phase_began + _LIMITS[self.phase])
+        if self.phase in _PREPARING:
+            return min(self.deadline, self.phase_began + self.spec["patience"][self.phase])
         return self.deadline
 
     def _step(self, most: float = 3600.0) -> None:
@@ -243,7 +241,7 @@ class Shim:
         """End the run because it was asked for, or its time is over."""
         cancelled = self.asked_to_end
         phase = self.phase
-        if phase in _LIMITS:
+        if phase in _PREPARING:
             self._kill_child()
             what = "the name service" if phase == "names" else "the share"
             if cancelled:

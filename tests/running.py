@@ -1,0 +1,198 @@
+"""A root with apps on the local disk, and runs in them: what the tests of running share."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import pwd
+import shutil
+import signal
+import tempfile
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
+from pathlib import Path
+from typing import TypedDict, TypeVar, Unpack
+
+from appagent import machine
+from appagent.model import Ended, Identity, Layout, Run, Target, Version
+from appagent.run.order import Order
+from appagent.run.spawn import Spawner
+
+T = TypeVar("T")
+
+ROOT = os.geteuid() == 0
+ME = pwd.getpwuid(os.geteuid()).pw_name
+WITHIN = 60.0  # only ends a test that has failed
+
+
+class RunFields(TypedDict, total=False):
+    id: str
+    app: str
+    version: Version
+    previous: str
+    layout: Layout
+    release_dir: str
+    reason: str
+    timeout: float
+    grace: float
+    identity: Identity | None
+    cancelled: str
+
+
+class World:
+    """One root, one state directory, and as many apps as a test likes."""
+
+    def __init__(self, base: Path) -> None:
+        self.base = base
+        self.root = base / "root"
+        self.state = base / "state"
+        self.root.mkdir()
+        self.state.mkdir()
+        self.count = 0
+        self.sessions: list[int] = []
+        self.order = Order(run_as=ME, node="app1", environment="test", secret=b"s" * 32)
+
+    def app(self, makefile: str, name: str = "web") -> Path:
+        """Make an app that is a tree. Its commands may begin at the left, as a shell's."""
+        path = self.root / name
+        path.mkdir(exist_ok=True)
+        (path / "Makefile").write_text(makefile)
+        return path
+
+    def release(self, name: str, makefile: str, app: str = "web") -> Path:
+        """Make a release in the symlink layout and put `current` on it."""
+        path = self.root / app / "releases" / name
+        path.mkdir(parents=True)
+        (path / "Makefile").write_text(makefile)
+        fresh = self.root / app / "current.new"
+        fresh.symlink_to(f"releases/{name}")
+        fresh.rename(self.root / app / "current")
+        return path
+
+    def plan(self, target: str, **fields: Unpack[RunFields]) -> Run:
+        """A run as the core would decide it."""
+        self.count += 1
+        app = fields.get("app", "web")
+        return Run(
+            id=fields.get("id", f"run-{self.count}"),
+            app=app,
+            root=str(self.root),
+            target=Target(target),
+            version=fields.get("version", Version("tree.1:aa:0123456789abcdef", "")),
+            previous=fields.get("previous", ""),
+            layout=fields.get("layout", Layout.TREE),
+            release_dir=fields.get("release_dir", str(self.root / app)),
+            reason=fields.get("reason", "new release"),
+            deploy="",
+            timeout=fields.get("timeout", WITHIN),
+            grace=fields.get("grace", 5.0),
+            began=machine.now(),
+            identity=fields.get("identity"),
+            cancelled=fields.get("cancelled", ""),
+        )
+
+    def run(self, target: str, order: Order | None = None, **fields: Unpack[RunFields]) -> Ended:
+        """Run one target from begin to end."""
+        run = self.plan(target, **fields)
+
+        async def play() -> Ended:
+            async with self.agent() as agent:
+                return await agent.whole(run, order or self.order)
+
+        return asyncio.run(play())
+
+    def play(self, scene: Callable[[Runs], Awaitable[T]]) -> T:
+        """Run a scene with one agent."""
+
+        async def play() -> T:
+            async with self.agent() as agent:
+                return await scene(agent)
+
+        return asyncio.run(play())
+
+    @asynccontextmanager
+    async def agent(self) -> AsyncIterator[Runs]:
+        agent = Runs(self)
+        try:
+            yield agent
+        finally:
+            agent.spawner.release()
+
+    def log(self, app: str = "web") -> str:
+        """All that the runs of an app have printed."""
+        path = self.state / "log" / f"{app}.log"
+        return path.read_text() if path.exists() else ""
+
+    def results(self) -> list[str]:
+        """Ids of the runs that have left a result."""
+        return sorted(path.stem for path in (self.state / "runs").glob("*.json"))
+
+
+class Runs:
+    """One agent's spawner, and the ends that it has told of."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.ends: asyncio.Queue[Ended] = asyncio.Queue()
+        self.spawner = Spawner(
+            str(world.state), self.ends.put_nowait, boot=machine.boot(), journal=False
+        )
+
+    async def begin(self, run: Run, order: Order | None = None) -> Identity:
+        identity = await self.spawner.begin(run, order or self.world.order)
+        self.world.sessions.append(identity.pid)
+        return Identity(identity.pid, identity.started, identity.unit, machine.boot())
+
+    async def ended(self) -> Ended:
+        return await asyncio.wait_for(self.ends.get(), WITHIN)
+
+    async def whole(self, run: Run, order: Order | None = None) -> Ended:
+        await self.begin(run, order)
+        self.spawner.go(run.id)
+        return await self.ended()
+
+
+async def becomes(condition: Callable[[], object]) -> None:
+    """Wait for a condition while the loop turns."""
+    async with asyncio.timeout(WITHIN):
+        while not condition():  # noqa: ASYNC110 - what is waited for is outside of the loop
+            await asyncio.sleep(0.01)
+
+
+@contextmanager
+def world() -> Iterator[World]:
+    """A world that every user can reach (a test's tmp_path is its owner's alone)."""
+    base = Path(tempfile.mkdtemp(prefix="appagent-"))
+    base.chmod(0o755)
+    umask = os.umask(0o022)
+    made = World(base)
+    try:
+        yield made
+    finally:
+        os.umask(umask)
+        for pid in [pid for session in made.sessions for pid in members(session)]:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        shutil.rmtree(base, ignore_errors=True)
+
+
+def alive(pid: int) -> bool:
+    """Whether a process is there and not only waits to be noticed."""
+    try:
+        text = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return False
+    return text.rpartition(")")[2].split()[0] not in "ZX"
+
+
+def members(session: int) -> list[int]:
+    """The living processes of a session."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = path.read_text().rpartition(")")[2].split()
+        except OSError:
+            continue
+        if int(fields[3]) == session and fields[0] not in "ZX":
+            found.append(int(path.parent.name))
+    return found
