@@ -11,7 +11,7 @@ from dataclasses import replace
 from appagent.core.state import App
 from appagent.core.turn import Turn
 from appagent.core.want import Kind, Want
-from appagent.model import Deploy, Drop, Layout, Level, Rewatch, Save
+from appagent.model import Deploy, Drop, Layout, Level, Rewatch
 
 
 def reason_for(turn: Turn, app: App, wanted: Want) -> str:
@@ -144,5 +144,4 @@ def remember(turn: Turn, app: App, wanted: Want) -> None:
     if (record.last_good, record.last_good_dir) == (wanted.version, wanted.release_dir):
         return
     record = replace(record, last_good=wanted.version, last_good_dir=wanted.release_dir)
-    turn.do(Save(record))
-    turn.put(replace(app, record=record))
+    turn.save(app, record)

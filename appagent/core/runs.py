@@ -14,7 +14,7 @@ from appagent.core.plan import begin, succeed, take_back
 from appagent.core.settings import settings_for
 from appagent.core.state import App, Backoff
 from appagent.core.turn import Turn
-from appagent.core.want import seen_version, way_back
+from appagent.core.want import hold_of, seen_version, way_back
 from appagent.model import (
     Began,
     End,
@@ -81,8 +81,9 @@ def end_run(turn: Turn, app: App, why: str) -> None:
     """Ask for the end of the run that is under way, once."""
     if app.record.run is not None and not app.record.run.cancelled:
         run = replace(app.record.run, cancelled=why)
-        app = turn.save(app, replace(app.record, run=run))
+        # The other way round, a crash between the two would leave a run that counts as ended.
         turn.do(End(app.name, run.id, why))
+        app = turn.save(app, replace(app.record, run=run))
         turn.tell(
             "run.cancelled",
             f"{app.name}: ending make {run.target}: {why}",
@@ -125,19 +126,20 @@ def ended(turn: Turn, event: Ended) -> None:
     if run.cancelled and outcome not in (Outcome.OK, Outcome.LOST):
         outcome = Outcome.CANCELLED
     tell_end(turn, app, run, replace(event, outcome=outcome))
-    app = turn.put(replace(app, starting=None, record=replace(app.record, run=None)))
+    app = turn.save(replace(app, starting=None), replace(app.record, run=None))
     if outcome is Outcome.OK:
         where = (run.release_dir, run.layout)
-        app = accomplish(turn, replace(app, last=None), run.target, run.version, where)
-        if app.again is not None:
-            applied = take_back(app.record.applied, app.again)
-            turn.save(replace(app, again=None), replace(app.record, applied=applied))
+        accomplish(turn, replace(app, last=None), run.target, run.version, where)
     else:
-        app = turn.save(replace(app, flowing=False, last=event), app.record)
+        app = turn.put(replace(app, flowing=False, last=event))
         if outcome is Outcome.MISSING:
             turn.put(replace(app, missing=app.missing | {run.target}, flowing=True))
         else:
             fell_short(turn, app, run, replace(event, outcome=outcome))
+    app = turn.node.apps[run.app]
+    if app.again is not None:
+        applied = take_back(app.record.applied, app.again)
+        turn.save(replace(app, again=None), replace(app.record, applied=applied))
     turn.touch(run.app, *(name for name, other in turn.node.apps.items() if other.queued))
 
 
@@ -147,7 +149,9 @@ def fell_short(turn: Turn, app: App, run: Run, event: Ended) -> None:
     bounds = (settings.retry_first, settings.retry_max)
     match event.outcome:
         case Outcome.CANCELLED:
-            if run.cancelled.startswith("cancelled by"):
+            # Ended for a reason of ours, the comparison goes on at once; a person's wish, or a
+            # hand that we do not know, is not answered by the same run again in that moment.
+            if not run.cancelled or run.cancelled.startswith("cancelled by"):
                 retry_later(turn, app, run, event, bounds)
         case Outcome.MOVED:
             turn.do(LookNow(run.root, run.app))
@@ -170,6 +174,11 @@ def give_up(turn: Turn, app: App, run: Run, event: Ended) -> bool:
     """A version that failed to start anew or to be good is not repeated blindly."""
     if run.target not in (Target.START, Target.RESTART, Target.CHECK):
         return False
+    if run.identity is None:
+        return False  # its shim never was: that says nothing of the version
+    down = app.record.applied.up != turn.node.boot
+    if down and hold_of(turn.node, app, turn.now) is not None:
+        return False  # what is held is kept: no way leads back from it
     # Where nothing can be seen now (the run was adopted, or the share went away under it), the
     # failure still counts: against what was seen when it began.
     seen = seen_version(turn.node, app) or app.record.failed_for or run.version
@@ -184,7 +193,7 @@ def give_up(turn: Turn, app: App, run: Run, event: Ended) -> bool:
         failed_for=seen,
     )
     back = way_back(turn.node, replace(app, record=record), seen)
-    if run.target is Target.START and back is None:
+    if down and back is None:
         return False  # an app that is down is tried again for ever
     deploy_failed(turn, app, run, event, "going back to " + back.version.release if back else "")
     turn.save(replace(app, deploy=None, backoff=None, asked=""), record)

@@ -9,7 +9,19 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 
 from appagent.core.state import App, Node
-from appagent.model import Command, Fact, Level, Now, Record, Save, Tell
+from appagent.model import (
+    Begin,
+    Command,
+    Drop,
+    End,
+    Fact,
+    Go,
+    Level,
+    Now,
+    Record,
+    Save,
+    Tell,
+)
 
 
 @dataclass(slots=True)
@@ -31,10 +43,30 @@ class Turn:
         return app
 
     def save(self, app: App, record: Record) -> App:
-        """Replace an app's record, and have it written before anything that follows."""
+        """Replace an app's record, and have it written before anything that follows.
+
+        What one turn decides about a record is written at once: a crash must not find the end of
+        a run without what it means. Only a shim that is told something in between parts two saves.
+        """
         if record != app.record:
-            self.do(Save(record))
+            place = self.unwritten(app.name)
+            if place is None:
+                self.do(Save(record))
+            else:
+                self.commands[place] = Save(record)
         return self.put(replace(app, record=record))
+
+    def unwritten(self, name: str) -> int | None:
+        """Where this turn's last save of an app is, if its shim was told nothing since."""
+        for place in range(len(self.commands) - 1, -1, -1):
+            match self.commands[place]:
+                case Save(record) if record.app == name:
+                    return place
+                case Begin() | Go() | End() | Drop():
+                    return None
+                case _:
+                    pass
+        return None
 
     def do(self, command: Command) -> None:
         """Decide a command."""
