@@ -94,7 +94,7 @@ def outwait(turn: Turn, app: App) -> App:
     if look is None or since is None or not look.known or app.listed is not True:
         return app
     settings = settings_for(turn.node.settings, app.name, app.own)
-    if turn.now.mono - since.mono < settings.max_wait:
+    if turn.now.mono < since.mono + settings.max_wait:
         return app
     if not app.waited:
         paths = ", ".join(app.changed[:5])
@@ -140,7 +140,8 @@ def note_wait(turn: Turn, app: App, wanted: Want) -> App:
         level = told[wanted.word]
         turn.tell(f"app.{wanted.word}", f"{app.name}: {wanted.why}", app, level)
     elif app.blocked and not blocked and wanted.kind is not Kind.WAIT:
-        turn.tell("app.known", f"{app.name}: no longer {app.blocked}", app)
+        if wanted.kind is not Kind.GONE:
+            turn.tell("app.known", f"{app.name}: no longer {app.blocked}", app)
     elif app.blocked and not blocked:
         blocked = app.blocked  # waiting for another reason now; the old one is not over yet
     return turn.put(replace(app, blocked=blocked))

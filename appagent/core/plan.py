@@ -35,7 +35,7 @@ def plan(record: Record, want: Want, boot: str, missing: AbstractSet[Target]) ->
     only_restart = Target.START in missing and Target.RESTART not in missing
     start = Target.RESTART if only_restart else Target.START
     if want.kind is Kind.KEEP:
-        return () if up or not applied.installed else (start,)
+        return () if up or not want.version.release else (start,)
     steps: list[Target] = []
     fresh = applied.installed != want.version.release
     if fresh:

@@ -123,7 +123,7 @@ def see(node: Node, app: App, now: Now) -> Want | None:
             )
         after = settings_for(node.settings, app.name, app.own).gone_after
         since = app.absent_since if app.absent_since is not None else now.mono
-        if now.mono - since < after:
+        if now.mono < since + after:  # just as `waking` reckons: a hair less is never woken for
             return wait("unknown", "not on the share any more; it counts as gone soon")
         return Want(Kind.GONE)
     if app.listed is None or app.look is None:
@@ -192,14 +192,7 @@ def want(node: Node, app: App, now: Now) -> Want:
         return wait(word, why)
     hold = hold_of(node, app, now)
     if hold is not None:
-        version = app.record.applied.running or Version(app.record.applied.installed, conf)
-        return Want(
-            Kind.KEEP,
-            why=hold.why,
-            version=version,
-            release_dir=app.record.release_dir,
-            layout=app.record.layout or look.layout or Layout.TREE,
-        )
+        return keep(app, hold, conf)
     if app.own_error:
         return wait("blocked", app.own_error)
     if not app.settled:
@@ -223,6 +216,29 @@ def want(node: Node, app: App, now: Now) -> Want:
 def version_of(app: App, wanted: Want) -> Version:
     """The version that a run is about: the wanted one, or for a stop what was applied."""
     if wanted.kind in (Kind.GONE, Kind.STOPPED):
-        applied = app.record.applied
-        return applied.running or Version(applied.installed, "")
+        return Version(kept_release(app), "")
     return wanted.version
+
+
+def kept_release(app: App) -> str:
+    """The release that this node would go on with: what is installed, else the last good one.
+
+    An install that began and did not succeed leaves nothing installed.
+    """
+    good = app.record.last_good
+    return app.record.applied.installed or (good.release if good is not None else "")
+
+
+def keep(app: App, hold: Hold, conf: str) -> Want:
+    """What is applied, under the environment as it is now: a start would get no other."""
+    record = app.record
+    where = record.release_dir
+    if not record.applied.installed and record.layout is Layout.SYMLINK and record.last_good_dir:
+        where = record.last_good_dir
+    return Want(
+        Kind.KEEP,
+        why=hold.why,
+        version=Version(kept_release(app), conf),
+        release_dir=where,
+        layout=record.layout or Layout.TREE,
+    )
