@@ -40,11 +40,24 @@ def end(group: Path, timeout: float = 60) -> None:
 
 
 def remove(group: Path) -> None:
-    """Remove a group whose processes have ended, and those below."""
-    for path in sorted(group.rglob("*"), reverse=True):
-        if path.is_dir():
-            path.rmdir()
-    group.rmdir()
+    """Remove a group whose processes have ended, and those below; in version 1 beside it, too.
+
+    Where the machine has both, systemd-nspawn makes groups of the same names in systemd's own.
+    """
+    inner = group.relative_to(top("x").parent)
+    for mount in mounts():
+        same = mount / inner
+        if same.is_dir():
+            for path in sorted(same.rglob("*"), reverse=True):
+                if path.is_dir():
+                    path.rmdir()
+            same.rmdir()
+
+
+def mounts() -> list[Path]:
+    """Return where control groups are mounted, of either version."""
+    rows = [line.split(" ") for line in Path("/proc/self/mounts").read_text().splitlines()]
+    return [Path(row[1]) for row in rows if row[2] in ("cgroup", "cgroup2")]
 
 
 def processes(group: Path) -> list[int]:

@@ -40,7 +40,7 @@ class Shape:
     arbiter: bool = False
     dev: bool = True
     volume: Mapping[str, str] = field(default_factory=dict)  # volume options; {"group": "…"} too
-    start_agent: bool = True  # install and start appagent on the app servers
+    start_agent: bool = os.environ.get("FLEET_AGENT") != "0"  # install and start appagent
     config: str = agent.CONFIG  # /etc/appagent/appagent.yaml
 
     def hosts(self) -> dict[str, str]:

@@ -274,9 +274,10 @@ class Host:
     def fill_disk(self, leave: int = 0) -> None:
         """Fill the disk with appagent's state, but for some bytes."""
         path = f"/{STATE}/.filled-by-a-test"
-        # What a filesystem holds back for writes that are under way becomes free with a sync.
-        fill = f"cat /dev/zero >> {path}; sync -f {path}; "
-        script = f"({fill * 3}) 2> /dev/null; truncate -s -{leave} {path}; sync -f {path}"
+        # What ext4 holds back for writes that are under way becomes free with a sync.
+        rest = f"while head -c 1K /dev/zero >> {path} && sync -f {path}; do :; done"
+        script = f"(cat /dev/zero >> {path}; sync -f {path}; {rest}) 2> /dev/null"
+        script += f"; truncate -s -{leave} {path}; sync -f {path}"
         self.run(script, check=False)
 
     def free_disk(self) -> None:
