@@ -67,6 +67,7 @@ class Eye:
         self._began = 0.0
         self._ticked = time.monotonic()
         self._backoff = _BACKOFF[0]
+        self._new: tuple[str, ...] = ()  # paths that were another eye's, which may have been stuck
         self._killed = False
         self._closing = False
         self._timer: asyncio.TimerHandle | None = None
@@ -88,7 +89,11 @@ class Eye:
 
     def watch(self, watchlist: Watchlist) -> None:
         """Watch this from now on; the first list starts the eye."""
+        new = tuple(path for path in watchlist.paths if path not in self.watchlist.paths)
         self.watchlist = watchlist
+        self._new += new
+        if new and self.stuck:
+            self._on_event(EyeStuck(new, self.stuck_since, self.stuck))
         if self._timer is None and not self._closing:
             self._timer = self._loop.call_later(_TICK, self._tick)
             self._start()
@@ -213,11 +218,20 @@ class Eye:
             self._set_stuck(why, since)
             if now - self.stuck_since > _KILL:
                 self._kill()
-        elif self.stuck and self.beat is not None:
+        elif self.beat is not None:
+            self._answers()
+
+    def _answers(self) -> None:
+        """All is well; say so where it was not, or where nobody knew."""
+        paths = set(self._new)
+        if self.stuck:
             self.stuck = ""
-            self._on_event(EyeBack(self.watchlist.paths))
+            paths.update(self.watchlist.paths)
             for root in self.watchlist.roots:
                 self.look(root.path)
+        self._new = ()
+        if paths:
+            self._on_event(EyeBack(tuple(path for path in self.watchlist.paths if path in paths)))
 
     def _trouble(self, now: float) -> tuple[str, float]:
         beat = self.beat
