@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -34,8 +33,7 @@ from appagent.model import (
 )
 from appagent.share import manifest
 from appagent.share.client import Eye
-from appagent.share.grouping import Group, groups
-from appagent.share.mounts import Mounts
+from appagent.share.grouping import group
 from appagent.share.watchlist import Also, AppSpec, RootSpec, Watchlist
 
 SCHEME = "tree.1"  # of the signatures that an eye makes now
@@ -148,19 +146,16 @@ class Eyes:
         """Send each eye its list where it changed; start an eye for a new share."""
         self.soon = None
         node = self.daemon.node
-        roots = [root_spec(node, root) for root in node.settings.roots]
+        roots = {root.path: root_spec(node, root) for root in node.settings.roots}
+        envs = env_files(node)
         self.table = mount_table()
-        parts = groups(Mounts(self.table), roots, env_files(node), local_link)
-        self.place = {
-            path: share
-            for share, part in parts.items()
-            for path in (*(root.path for root in part.roots), *part.env)
-        }
-        for share in self.eyes.keys() | parts.keys():
-            part = parts.get(share, Group())
+        groups = group(self.table, (*roots, *envs))
+        self.place = {path: share for share, paths in groups.items() for path in paths}
+        for share in self.eyes.keys() | groups.keys():
+            paths = groups.get(share, ())
             watchlist = Watchlist(
-                roots=part.roots,
-                env=part.env,
+                roots=tuple(roots[path] for path in paths if path in roots),
+                env=tuple(path for path in paths if path not in roots),
                 secret=self.daemon.secret,
                 manifests=self.manifests,
                 share=share,
@@ -263,14 +258,6 @@ class Eyes:
         if self.soon is not None:
             self.soon.cancel()
         await asyncio.gather(*(eye.close() for eye in self.eyes.values()))
-
-
-def local_link(path: str) -> str | None:
-    """The text of a symlink on a local disk, None for anything else."""
-    try:
-        return os.readlink(path)
-    except OSError:
-        return None
 
 
 def mount_table() -> str:
