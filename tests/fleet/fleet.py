@@ -300,8 +300,6 @@ class Fleet:
                 "role": host.role,
                 "address": host.address,
                 "layers": [str(layer) for layer in host.layers],
-                "leader": host.leader,
-                "leader_start": host.leader_start,
             }
             for host in self.hosts.values()
         }
@@ -321,8 +319,7 @@ class Fleet:
         fleet.shape = Shape(**known["shape"])
         for host_name, about in known["hosts"].items():
             layers = [Path(layer) for layer in about["layers"]]
-            host = fleet.add(host_name, about["role"], layers)
-            host.leader, host.leader_start = about["leader"], about["leader_start"]
+            fleet.add(host_name, about["role"], layers).find()
         fleet.volume = Volume(fleet.of("file"))
         return fleet
 

@@ -111,10 +111,14 @@ class Host:
             self.network.cut(self.name)
         self.group.mkdir(parents=True)
         self.supervise()
-        payload = self.group / "payload"
-        self.leader = wait_until(lambda: first_process(payload), timeout, self.died(), 0.02)
-        self.leader_start = start_of(self.leader)
+        wait_until(self.find, timeout, self.died(), 0.02)
         self.wait_booted(timeout)
+
+    def find(self) -> bool:
+        """Find the host's first process, whoever has booted it."""
+        self.leader = first_process(self.group / "payload")
+        self.leader_start = start_of(self.leader)
+        return self.running
 
     def supervise(self) -> None:
         """Start systemd-nspawn, in the host's control group; it outlives this process."""

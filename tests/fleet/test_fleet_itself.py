@@ -2,15 +2,19 @@
 
 import os
 import subprocess
+import sys
 import time
 
 import pytest
 
-from . import agent, machine
+from . import agent, cgroup, machine
+from .conftest import RaiseFleet
 from .developer import app_files
-from .fleet import ROOT, Fleet, Shape
+from .fleet import ROOT, Fleet, Shape, sweep
 from .host import CommandFailed, CommandHung, Host
 from .wait import wait_until
+
+BRICK = "/bricks/files/production"
 
 
 def run_fleet(fleet: Fleet, *words: str) -> subprocess.CompletedProcess[str]:
@@ -257,6 +261,15 @@ def test_a_second_fleet_of_the_same_name_is_refused(fleet: Fleet) -> None:
     assert fleet.host("app1").ok("true")
 
 
+def assert_nothing_left(name: str) -> None:
+    """No group, namespace, mount, loop device or file of that fleet."""
+    assert f"/fleet-{name}\n" not in machine.sh("find", "/sys/fs/cgroup", "-maxdepth", "2")
+    assert f"{name}-" not in machine.sh("ip", "netns", "list")
+    assert f"/{name}/" not in machine.sh("cat", "/proc/self/mountinfo")
+    assert f"/{name}/" not in machine.sh("losetup", "--list")
+    assert not (machine.DISKS / name).exists()
+
+
 def test_another_fleet_lives_beside_and_is_gone_afterwards(fleet: Fleet) -> None:
     """The same addresses, no way from one to the other, and nothing is left."""
     name = f"{fleet.name}y"
@@ -265,10 +278,48 @@ def test_another_fleet_lives_beside_and_is_gone_afterwards(fleet: Fleet) -> None
         assert app1.out("hostname") == "app1"
         assert not answers(app1, fleet.host("fs1"))
         assert fleet.host("app1").leader != app1.leader
-    assert f"fleet-{name}" not in machine.sh("find", "/sys/fs/cgroup", "-maxdepth", "2")
-    assert f"{name}-" not in machine.sh("ip", "netns", "list")
-    assert f"/{name}/" not in machine.sh("cat", "/proc/self/mountinfo")
-    assert not (machine.DISKS / name).exists()
+    assert_nothing_left(name)
+
+
+def test_what_an_interrupted_run_has_left_is_taken_away(fleet: Fleet) -> None:
+    """A process that is killed with its fleet up leaves nothing that the next one would find."""
+    name = f"{fleet.name}z"
+    script = f"""
+import time
+from fleet import Fleet, Shape
+with Fleet({name!r}, Shape(apps=1, file_servers=0, dev=False)):
+    print("up", flush=True)
+    time.sleep(600)
+"""
+    with subprocess.Popen(
+        [sys.executable, "-c", script],
+        stdout=subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": str(machine.REPOSITORY / "tests")},
+    ) as process:
+        assert process.stdout
+        assert process.stdout.readline() == b"up\n"
+        process.kill()
+    assert cgroup.populated(cgroup.top(name))
+    sweep()
+    assert_nothing_left(name)
+    assert fleet.host("app1").ok("true")
+
+
+def test_a_fleet_can_have_an_arbiter(raise_fleet: RaiseFleet) -> None:
+    """Another shape, for one test: three file servers, of which one holds no data."""
+    fleet = raise_fleet(Shape(apps=1, file_servers=3, replica=3, arbiter=True, dev=False))
+    assert all(fleet.volume.online().values())
+    fleet.host("app1").write(f"{ROOT}/thrice", "data\n")
+    sizes = {server.name: server.out(f"stat -c %s {BRICK}/thrice") for server in fleet.of("file")}
+    assert sizes == {"fs1": "5", "fs2": "5", "fs3": "0"}
+
+
+def test_a_brick_is_replaced_by_an_empty_one_and_healed(fleet: Fleet) -> None:
+    """The new brick holds what the old one held."""
+    fs2 = fleet.host("fs2")
+    fleet.host("app1").write(f"{ROOT}/moved", "data\n")
+    fleet.volume.replace_brick(fs2)
+    assert fs2.read(f"{fleet.volume.bricks['fs2']}/production/moved") == "data\n"
 
 
 def test_the_agent_is_active_on_every_app_server(fleet: Fleet) -> None:
