@@ -1,7 +1,8 @@
 """A real daemon on real directories, for the tests: a root with apps, and the agent over it.
 
 Every target of every app notes its begin and its end in one file, `calls`; what the agent did is
-read from there and from `status`, never guessed from time.
+read from there and from `status`, never guessed from time. That something did *not* happen is read
+after a `marker`: other apps of the same root that were deployed meanwhile, so the agent has looked.
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+from appagent import control
+
 T = TypeVar("T")
 
 PATIENCE = 60.0  # s; only a broken agent needs as much
@@ -26,10 +29,11 @@ PATIENCE = 60.0  # s; only a broken agent needs as much
 MAKEFILE = """\
 .PHONY: build install start restart stop check
 {targets}:
-\t@echo "begin $@ $$APP_NAME $$APP_RELEASE $$$$ $$GREETING" >> {calls}
+\t@echo "begin $@ $$APP_NAME $$APP_RELEASE $$$$ {version} $$GREETING" >> {calls}
 {body}
-\t@echo "end $@ $$APP_NAME $$APP_RELEASE $$$$" >> {calls}
+\t@echo "end $@ $$APP_NAME $$APP_RELEASE $$$$ {version}" >> {calls}
 """
+VERSION = "$$(cat version 2>/dev/null || echo -)"  # what lies on the disk in that moment
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +45,7 @@ class Call:
     app: str
     release: str
     pid: int
+    version: str = "-"  # what the file `version` held, where there was one
     greeting: str = ""
 
 
@@ -69,6 +74,7 @@ class Node:
         self.config = base / "appagent.yaml"
         self.process: subprocess.Popen[bytes] | None = None
         self.log = base / "agent.log"
+        self.program = [sys.executable, "-m", "appagent"]
         for directory in (self.root, self.env):
             directory.mkdir(parents=True)
         self.calls_file.touch()
@@ -111,7 +117,7 @@ class Node:
         """Start the agent and wait until it answers."""
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "appagent", "run", "--config", str(self.config)],
+                [*self.program, "run", "--config", str(self.config)],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -125,7 +131,11 @@ class Node:
         """Whether the agent answers."""
         if self.process is not None and self.process.poll() is not None:
             raise AssertionError(f"the agent ended ({self.process.returncode}):\n{self.told()}")
-        return self.command("status").returncode == 0
+        try:
+            self.status()
+        except control.Refused:
+            return False
+        return True
 
     def stop(self, number: int = signal.SIGTERM) -> int:
         """End the agent; its exit code."""
@@ -161,9 +171,19 @@ class Node:
             timeout=PATIENCE * 2,
         )
 
+    def ask(self, do: str, **request: object) -> Any:  # noqa: ANN401 - JSON is any
+        """Ask over the socket, as a command does but without a process of its own; the data."""
+        found: Any = None
+        for line in control.ask(f"{self.runtime}/control.sock", {"do": do, **request}):
+            found = line.get("data", found)
+            end = line.get("end")
+            if isinstance(end, dict) and end["code"] != 0:
+                raise control.Refused(end["code"], end["text"])
+        return found
+
     def status(self) -> dict[str, Any]:
         """What the agent says of itself."""
-        found: dict[str, Any] = json.loads(self.command("status", "--json", check=True).stdout)
+        found: dict[str, Any] = self.ask("status")
         return found
 
     def app(self, name: str) -> dict[str, Any]:
@@ -174,9 +194,7 @@ class Node:
 
     def history(self, name: str = "") -> list[dict[str, Any]]:
         """Deploys, newest first."""
-        args = [name] if name else []
-        out = self.command("history", "--json", "-n", "500", *args, check=True).stdout
-        found: list[dict[str, Any]] = json.loads(out)["deploys"]
+        found: list[dict[str, Any]] = self.ask("history", app=name, limit=500)["deploys"]
         return found
 
     def wait(self, *apps: str) -> None:
@@ -223,9 +241,8 @@ class Node:
         found = []
         for line in self.calls_file.read_text().splitlines():
             fields = line.split()
-            call = Call(
-                fields[0], fields[1], fields[2], fields[3], int(fields[4]), " ".join(fields[5:])
-            )
+            what, target, name, release, pid, version, *greeting = fields
+            call = Call(what, target, name, release, int(pid), version, " ".join(greeting))
             if call.app == app or not app:
                 found.append(call)
         return [call for call in found if what in ("", call.what)]
@@ -246,7 +263,7 @@ class Node:
         targets: str = "install start restart stop check",
     ) -> str:
         """A Makefile whose targets note their begin and end, with `body` between."""
-        return MAKEFILE.format(targets=targets, body=body, calls=self.calls_file)
+        return MAKEFILE.format(targets=targets, body=body, calls=self.calls_file, version=VERSION)
 
     def set_env(self, app: str, text: str) -> None:
         """Write an app's env file, as a whole."""
