@@ -7,9 +7,9 @@ The socket is never closed while servers change: what connects waits in it for w
 so no request is lost. The old server goes only when the new one serves, and it first finishes what
 it has begun. A new one that cannot start changes nothing.
 
-In the directory VAR: `lock`, locked for as long as a server runs, with its pid as text; and
-`hand-over`, the socket at which the successor asks. What it says comes from greeting.txt beside
-this file and from the environment: PORT, RELEASE, NAME.
+In the directory VAR: `lock`, locked for as long as a server runs, with the pid of the one that
+serves alone as text; and `hand-over`, the socket at which the successor asks. What it says comes
+from greeting.txt beside this file and from the environment: PORT, RELEASE, NAME.
 """
 
 import fcntl
@@ -83,26 +83,28 @@ def take_lock() -> int:
     return lock
 
 
-def offer(listener: socket.socket, lock: int) -> socket.socket:
+def offer(listener: socket.socket, lock: int, lines: "list[socket.socket]") -> None:
     """Open the door for a successor, in one move in place of the predecessor's."""
     mine = VAR / f"hand-over.{os.getpid()}"
     door = socket.socket(socket.AF_UNIX)
     door.bind(str(mine))
     door.listen()
     mine.rename(VAR / "hand-over")
-    threading.Thread(target=hand_over, args=(door, listener, lock), daemon=True).start()
-    return door
+    threading.Thread(target=hand_over, args=(door, listener, lock, lines), daemon=True).start()
 
 
-def hand_over(door: socket.socket, listener: socket.socket, lock: int) -> None:
+def hand_over(
+    door: socket.socket, listener: socket.socket, lock: int, lines: "list[socket.socket]"
+) -> None:
     """Give the sockets to whoever asks, and go once it says that it serves."""
     while True:
         line, _ = door.accept()
-        with line:
-            socket.send_fds(line, [b"."], [listener.fileno(), lock])
-            if line.recv(1):  # nothing: it did not come up, so all stays as it is
-                os.kill(os.getpid(), signal.SIGTERM)
-                return
+        socket.send_fds(line, [b"."], [listener.fileno(), lock])
+        if line.recv(1):
+            lines.append(line)
+            os.kill(os.getpid(), signal.SIGTERM)
+            return
+        line.close()  # it did not come up, so all stays as it is
 
 
 def serve() -> None:
@@ -118,17 +120,20 @@ def serve() -> None:
             listener = listen()
     server = Server(listener)
     threading.Thread(target=server.serve_forever, args=(0.1,)).start()
-    offer(listener, lock)
-    os.ftruncate(lock, 0)
-    os.pwrite(lock, f"{os.getpid()}\n".encode(), 0)
+    successors: list[socket.socket] = []
+    offer(listener, lock, successors)
     if inherited is not None:
         predecessor.send(b"!")
-        predecessor.close()
+        predecessor.recv(1)  # nothing, once it accepts no more
+    os.ftruncate(lock, 0)
+    os.pwrite(lock, f"{os.getpid()}\n".encode(), 0)
     os.chdir("/")  # a process that stands in a directory of the share would hold on to it
     print(f"{os.getpid()} serves {RELEASE} on port {PORT}", flush=True)
 
     signal.sigwait({signal.SIGTERM})
     server.shutdown()
+    for line in successors:
+        line.close()
     server.server_close()
     print(f"{os.getpid()} has gone", flush=True)
 

@@ -35,7 +35,7 @@ class Failed(Exception):
 
 
 class Worker(NamedTuple):
-    """A worker, and the line to it: it says there that it is ready, and goes when it is cut."""
+    """A worker, and the line to it: it says there that it is ready, and goes when that is cut."""
 
     process: "subprocess.Popen[bytes]"
     line: socket.socket
@@ -121,9 +121,11 @@ def serve() -> int:
         except Failed as failed:
             answer(str(failed))
             continue
+        worker.line.shutdown(socket.SHUT_WR)
+        select.select([worker.line], [], [], PATIENCE)  # it accepts no more
+        worker.line.close()
         if new.listener is not worker.listener:
             worker.listener.close()
-        worker.line.close()
         leaving.append(worker.process)
         worker = new
         answer("ready")

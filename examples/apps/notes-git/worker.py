@@ -1,8 +1,8 @@
 """The app itself: serves the notes on the socket that serve.py opened.
 
 `worker.py LISTENER LINE`: two descriptors. It reads all that it needs before it says on the line
-that it is ready, for the files around it change under it with the next push. It finishes what it
-has begun and goes when the line is cut, or at SIGTERM.
+that it is ready, for the files around it change under it with the next push. When the line is cut,
+or at SIGTERM, it accepts no more, finishes what it has begun, and goes.
 """
 
 import html
@@ -65,6 +65,7 @@ def main() -> None:
     os.chdir("/")
     signal.sigwait({signal.SIGTERM})
     server.shutdown()
+    line.shutdown(socket.SHUT_RDWR)  # that says: I accept no more, and finish what I have begun
     server.server_close()
 
 
