@@ -1,0 +1,46 @@
+"""A daemon of one run, as a process of its own that a test can kill or stop at any moment.
+
+Started with a state directory and a run (as JSON); each of its lines says how far it is. It says
+go once it gets a line.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+
+from appagent import machine
+from appagent.model import Ended, Layout, Run, Target, Version
+from appagent.run.order import Order
+from appagent.run.spawn import Spawner
+
+
+async def main() -> None:
+    asked = json.loads(sys.argv[2])
+    run_as = asked.pop("run_as")
+    asked["target"] = Target(asked["target"])
+    asked["layout"] = Layout(asked["layout"])
+    asked["version"] = Version(*asked["version"])
+    run = Run(**asked, began=machine.now())
+    over = asyncio.Event()
+
+    def ended(event: Ended) -> None:
+        sys.stdout.write(f"ended {event.outcome}\n")
+        sys.stdout.flush()
+        over.set()
+
+    spawner = Spawner(sys.argv[1], ended, boot=machine.boot(), journal=False)
+    identity = await spawner.begin(run, Order(run_as=run_as))
+    sys.stdout.write(f"began {identity.pid} {identity.started}\n")
+    sys.stdout.flush()
+    await asyncio.to_thread(sys.stdin.readline)
+    spawner.go(run.id)
+    sys.stdout.write("gone\n")
+    sys.stdout.flush()
+    await over.wait()
+    spawner.release()
+
+
+if __name__ == "__main__":
+    asyncio.run(main())

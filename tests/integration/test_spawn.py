@@ -1,0 +1,489 @@
+"""The agent's side of runs: adopting them, losing them, and never having two of one app."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Self, Unpack
+
+import pytest
+
+from appagent import machine
+from appagent.model import Identity, Outcome
+from appagent.run import spawn
+from tests import running
+from tests.running import ME, RunFields, Runs, World, alive, becomes, members
+from tests.waiting import until
+
+LONG = "install:\n\t@echo x >>begun; until [ -e go ]; do sleep .05; done; echo x >>done\n"
+
+
+@pytest.fixture
+def world() -> Iterator[World]:
+    with running.world() as made:
+        yield made
+
+
+class Daemon:
+    """An agent of one run in a process of its own."""
+
+    def __init__(self, world: World, target: str, **fields: Unpack[RunFields]) -> None:
+        self.run = run = world.plan(target, **fields)
+        asked = {
+            name: getattr(run, name)
+            for name in (
+                *("id", "app", "root", "target", "previous", "layout", "release_dir"),
+                *("reason", "deploy", "timeout", "grace"),
+            )
+        }
+        asked["version"] = [run.version.release, run.version.conf]
+        asked["run_as"] = ME
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "tests.begin_one", str(world.state), json.dumps(asked)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        self.into, self.out = self.process.stdin, self.process.stdout
+        word, pid, started = self.out.readline().split()
+        assert word == "began"
+        self.pid = int(pid)
+        world.sessions.append(self.pid)
+        self.run = replace(run, identity=Identity(self.pid, int(started), "", machine.boot()))
+
+    def go(self) -> None:
+        self.into.write("\n")
+        self.into.flush()
+        assert self.out.readline() == "gone\n"
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.wait()
+        self.into.close()
+        self.out.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.kill()
+
+
+# --- the agent goes down -------------------------------------------------------------------------
+
+
+def test_an_agent_that_dies_before_the_go_has_run_nothing(world: World) -> None:
+    app = world.app(LONG)
+    with Daemon(world, "install") as daemon:
+        pass
+    until(lambda: not alive(daemon.pid))
+    assert not (app / "begun").exists()
+
+    async def scene(agent: Runs) -> None:
+        agent.spawner.adopt(daemon.run)
+        ended = await agent.ended()
+        assert (ended.outcome, ended.adopted) == (Outcome.CANCELLED, True)
+        assert "nothing ran" in ended.line
+
+    world.play(scene)
+
+
+def test_a_run_outlives_its_agent_and_the_next_one_adopts_it(world: World) -> None:
+    app = world.app(LONG)
+    with Daemon(world, "install") as daemon:
+        daemon.go()
+        until((app / "begun").exists)
+
+    async def scene(agent: Runs) -> None:
+        agent.spawner.adopt(daemon.run)
+        (app / "go").touch()
+        ended = await agent.ended()
+        assert (ended.outcome, ended.adopted) == (Outcome.OK, True)
+
+    world.play(scene)
+    assert (app / "begun").read_text() == (app / "done").read_text() == "x\n"
+
+
+def test_a_run_that_ended_while_no_agent_was_there_tells_its_outcome(world: World) -> None:
+    app = world.app("install:\n\t@until [ -e go ]; do sleep .05; done; echo sorry; exit 3\n")
+    with Daemon(world, "install") as daemon:
+        daemon.go()
+    (app / "go").touch()
+    until(lambda: not alive(daemon.pid))
+
+    async def scene(agent: Runs) -> None:
+        agent.spawner.adopt(daemon.run)
+        ended = await agent.ended()
+        assert (ended.outcome, ended.exit_code, ended.adopted) == (Outcome.FAILED, 2, True)
+        assert "sorry" in ended.tail
+        assert ended.seconds > 0
+
+    world.play(scene)
+
+
+@pytest.mark.parametrize("moment", range(10))
+def test_whenever_the_agent_is_killed_the_run_happens_once_or_never(
+    world: World, moment: int
+) -> None:
+    app = world.app("install:\n\t@echo x >>done\n")
+    with Daemon(world, "install") as daemon:
+        daemon.into.write("\n")
+        daemon.into.flush()
+        time.sleep(moment * 0.004)  # the moments of a run, one after the other
+
+    async def scene(agent: Runs) -> Outcome:
+        agent.spawner.adopt(daemon.run)
+        return (await agent.ended()).outcome
+
+    outcome = world.play(scene)
+    done = (app / "done").read_text() if (app / "done").exists() else ""
+    assert (outcome, done) in {(Outcome.OK, "x\n"), (Outcome.CANCELLED, "")}
+
+
+def test_an_adopted_run_can_be_ended(world: World) -> None:
+    app = world.app(LONG)
+    with Daemon(world, "install") as daemon:
+        daemon.go()
+        until((app / "begun").exists)
+
+    async def scene(agent: Runs) -> None:
+        agent.spawner.adopt(daemon.run)
+        agent.spawner.end(daemon.run.id, "a newer release")
+        ended = await agent.ended()
+        assert (ended.outcome, ended.line) == (Outcome.CANCELLED, "a newer release")
+
+    world.play(scene)
+    assert not members(daemon.pid)
+
+
+def test_an_end_that_was_asked_for_before_the_crash_is_carried_out(world: World) -> None:
+    app = world.app(LONG)
+    with Daemon(world, "install") as daemon:
+        daemon.go()
+        until((app / "begun").exists)
+
+    async def scene(agent: Runs) -> None:
+        agent.spawner.adopt(replace(daemon.run, cancelled="a newer release"))
+        ended = await agent.ended()
+        assert (ended.outcome, ended.line) == (Outcome.CANCELLED, "a newer release")
+
+    world.play(scene)
+
+
+def test_the_deadline_holds_while_the_agent_is_stopped(world: World) -> None:
+    app = world.app("install:\n\t@touch begun; sleep 600\n")
+    with Daemon(world, "install", timeout=1.0, grace=0.2) as daemon:
+        daemon.go()
+        until((app / "begun").exists)
+        os.kill(daemon.process.pid, signal.SIGSTOP)
+        until(lambda: world.results() == [daemon.run.id])
+        until(lambda: not members(daemon.pid))
+        os.kill(daemon.process.pid, signal.SIGCONT)
+        assert daemon.out.readline() == "ended timeout\n"
+
+
+def test_an_agent_that_ends_cleanly_leaves_its_runs_alone(world: World) -> None:
+    app = world.app(LONG)
+
+    async def first(agent: Runs) -> Identity:
+        run = world.plan("install", id="one")
+        identity = await agent.begin(run)
+        agent.spawner.go(run.id)
+        await becomes((app / "begun").exists)
+        return identity
+
+    identity = world.play(first)
+    assert alive(identity.pid)
+
+    async def second(agent: Runs) -> None:
+        agent.spawner.adopt(world.plan("install", id="one", identity=identity))
+        (app / "go").touch()
+        assert (await agent.ended()).outcome is Outcome.OK
+
+    world.play(second)
+
+
+# --- the shim goes down --------------------------------------------------------------------------
+
+STUBBORN = (
+    "install:\n\t@trap '' TERM; touch begun; "
+    "sh -c 'trap \"\" TERM; while :; do sleep .1; done' & wait; sleep 600\n"
+)
+
+
+def test_a_killed_shim_is_lost_only_once_nothing_of_its_run_is_left(world: World) -> None:
+    app = world.app(STUBBORN)
+
+    async def scene(agent: Runs) -> None:
+        run = world.plan("install", grace=0.3)
+        identity = await agent.begin(run)
+        agent.spawner.go(run.id)
+        await becomes((app / "begun").exists)
+        os.kill(identity.pid, signal.SIGKILL)
+        ended = await agent.ended()
+        assert ended.outcome is Outcome.LOST
+        assert not members(identity.pid)
+
+    world.play(scene)
+
+
+def test_what_a_killed_shim_left_is_ended_by_the_next_agent(world: World) -> None:
+    app = world.app(STUBBORN)
+    with Daemon(world, "install", grace=0.3) as daemon:
+        daemon.go()
+        until((app / "begun").exists)
+        os.kill(daemon.process.pid, signal.SIGKILL)
+        os.kill(daemon.pid, signal.SIGKILL)
+    until(lambda: not alive(daemon.pid))
+    assert members(daemon.pid)
+
+    async def scene(agent: Runs) -> None:
+        agent.spawner.adopt(daemon.run)
+        ended = await agent.ended()
+        assert (ended.outcome, ended.adopted) == (Outcome.LOST, True)
+
+    world.play(scene)
+    assert not members(daemon.pid)
+
+
+@pytest.mark.parametrize(
+    ("place", "outcome", "ran"),
+    [
+        ("shim.ready", Outcome.FAILED, False),
+        ("shim.go", Outcome.LOST, False),
+        ("child.names", Outcome.FAILED, False),
+        ("child.read", Outcome.FAILED, False),
+        ("child.ask", Outcome.FAILED, False),
+        ("child.make", Outcome.FAILED, False),
+        ("shim.ended", Outcome.LOST, True),
+        ("shim.left", Outcome.OK, True),
+    ],
+)
+def test_a_kill_anywhere_in_the_shim_is_told(
+    world: World, monkeypatch: pytest.MonkeyPatch, place: str, outcome: Outcome, *, ran: bool
+) -> None:
+    app = world.app("install:\n\t@echo x >>done\n")
+    monkeypatch.setenv(spawn.FAILPOINTS, f"{place}=die")
+
+    async def scene(agent: Runs) -> Outcome:
+        run = world.plan("install")
+        await agent.begin(run)
+        if place == "shim.ready":  # it dies before it can be told
+            await becomes(lambda: not agent.spawner._watched)  # noqa: SLF001
+        agent.spawner.go(run.id)
+        return (await agent.ended()).outcome
+
+    assert world.play(scene) is outcome
+    assert (app / "done").exists() is ran
+
+
+def test_a_shim_that_is_stopped_does_not_hold_its_app_for_ever(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(spawn, "_OVERDUE", 0.3)
+    app = world.app("install:\n\t@touch begun; sleep 600\n")
+
+    async def scene(agent: Runs) -> None:
+        run = world.plan("install", timeout=0.7, grace=0.1)
+        identity = await agent.begin(run)
+        agent.spawner.go(run.id)
+        await becomes((app / "begun").exists)
+        os.kill(identity.pid, signal.SIGSTOP)
+        assert (await agent.ended()).outcome is Outcome.LOST
+        assert not members(identity.pid)
+
+    world.play(scene)
+
+
+def test_a_shim_that_cannot_be_started_says_why(world: World) -> None:
+    (world.state / "runs").write_text("in the way")
+    world.app("install:\n\ttrue\n")
+
+    async def scene(agent: Runs) -> None:
+        with pytest.raises(OSError, match="runs"):
+            await agent.begin(world.plan("install"))
+
+    world.play(scene)
+
+
+def test_a_shim_that_breaks_says_why(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    broken = world.base / "broken.py"
+    broken.write_text("raise RuntimeError('out of luck')\n")
+    monkeypatch.setattr(spawn, "SHIM", str(broken))
+    world.app("install:\n\ttrue\n")
+
+    async def scene(agent: Runs) -> None:
+        run = world.plan("install")
+        await agent.begin(run)
+        ended = await agent.ended()
+        assert ended.outcome is Outcome.FAILED
+        assert "out of luck" in ended.line
+
+    world.play(scene)
+
+
+def test_a_result_that_cannot_be_written_is_still_told_by_the_exit_status(world: World) -> None:
+    app = world.app(LONG.replace("echo x >>done", "exit 1"))
+
+    async def scene(agent: Runs) -> None:
+        run = world.plan("install")
+        await agent.begin(run)
+        agent.spawner.go(run.id)
+        await becomes((app / "begun").exists)
+        runs = world.state / "runs"
+        for path in runs.iterdir():
+            path.unlink()
+        runs.rmdir()
+        (app / "go").touch()
+        ended = await agent.ended()
+        assert ended.outcome is Outcome.FAILED
+        assert "could not be written" in ended.line
+
+    world.play(scene)
+
+
+# --- identities ----------------------------------------------------------------------------------
+
+
+def sleeper() -> subprocess.Popen[bytes]:
+    return subprocess.Popen(["sleep", "600"], start_new_session=True)
+
+
+@pytest.mark.parametrize("change", ["started", "boot"])
+def test_a_process_that_has_got_the_number_of_a_run_is_let_alone(world: World, change: str) -> None:
+    with sleeper() as other:
+        identity = Identity(other.pid, machine.started(other.pid), "", machine.boot())
+        if change == "started":
+            identity = replace(identity, started=identity.started - 1)
+        else:
+            identity = replace(identity, boot="another")
+
+        async def scene(agent: Runs) -> None:
+            agent.spawner.adopt(world.plan("install", identity=identity))
+            ended = await agent.ended()
+            assert (ended.outcome, ended.adopted) == (Outcome.LOST, True)
+
+        world.play(scene)
+        assert alive(other.pid)
+        other.kill()
+
+
+def test_a_run_that_was_never_begun_is_lost(world: World) -> None:
+    async def scene(agent: Runs) -> None:
+        agent.spawner.adopt(world.plan("install"))
+        assert (await agent.ended()).outcome is Outcome.LOST
+
+    world.play(scene)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"outcome": "splendid"}', "\0\0\0"])
+def test_a_damaged_result_is_a_lost_run(world: World, text: str) -> None:
+    runs = world.state / "runs"
+    runs.mkdir()
+    run = world.plan("install", identity=Identity(1, 1, "", "another"))
+    (runs / f"{run.id}.json").write_text(text)
+
+    async def scene(agent: Runs) -> None:
+        agent.spawner.adopt(run)
+        assert (await agent.ended()).outcome is Outcome.LOST
+
+    world.play(scene)
+
+
+def test_a_result_of_a_later_version_is_understood(world: World) -> None:
+    runs = world.state / "runs"
+    runs.mkdir()
+    run = world.plan("install", identity=Identity(1, 1, "", "another"))
+    (runs / f"{run.id}.json").write_text('{"outcome": "ok", "colour": [1, {"a": null}]}')
+
+    async def scene(agent: Runs) -> None:
+        agent.spawner.adopt(run)
+        assert (await agent.ended()).outcome is Outcome.OK
+
+    world.play(scene)
+
+
+# --- what is left --------------------------------------------------------------------------------
+
+
+def test_a_result_stays_until_the_next_run_of_the_app_begins(world: World) -> None:
+    world.app("install start:\n\ttrue\n")
+    world.app("install:\n\ttrue\n", "api")
+
+    async def scene(agent: Runs) -> None:
+        await agent.whole(world.plan("install", id="a"))
+        await agent.whole(world.plan("install", id="b", app="api"))
+        assert world.results() == ["a", "b"]
+        await agent.whole(world.plan("start", id="c"))
+        assert world.results() == ["b", "c"]
+
+    world.play(scene)
+
+
+def test_a_sweep_removes_what_nobody_waits_for(world: World) -> None:
+    world.app("install:\n\ttrue\n")
+    for name in ("a", "b", "c"):
+        world.run("install", id=name)
+
+    async def scene(agent: Runs) -> None:
+        run = world.plan("install", id="d")
+        await agent.begin(run)
+        agent.spawner.sweep({"b"})
+        assert world.results() == ["b"]
+        agent.spawner.go("d")
+        assert (await agent.ended()).outcome is Outcome.OK
+
+    world.play(scene)
+    assert world.results() == ["b", "d"]
+
+
+def test_many_runs_at_once_end_each_by_itself(world: World) -> None:
+    names = [f"app{number}" for number in range(8)]
+    for number, name in enumerate(names):
+        world.app(f"install:\n\t@exit {number % 2}\n", name)
+
+    async def scene(agent: Runs) -> dict[str, Outcome]:
+        runs = [world.plan("install", app=name) for name in names]
+        await asyncio.gather(*(agent.begin(run) for run in runs))
+        for run in runs:
+            agent.spawner.go(run.id)
+        return {ended.app: ended.outcome for ended in [await agent.ended() for _ in runs]}
+
+    outcomes = world.play(scene)
+    assert [outcomes[name] for name in names] == [Outcome.OK, Outcome.FAILED] * 4
+
+
+def test_no_descriptor_is_left_open(world: World) -> None:
+    world.app("install:\n\ttrue\n")
+
+    async def scene(agent: Runs) -> None:
+        await agent.whole(world.plan("install"))
+        before = len(list(Path("/proc/self/fd").iterdir()))
+        for _ in range(5):
+            await agent.whole(world.plan("install"))
+        assert len(list(Path("/proc/self/fd").iterdir())) == before
+
+    world.play(scene)
+
+
+def test_an_old_log_is_cut_by_the_agent_too(world: World) -> None:
+    log = Path(world.state / "log" / "web.log")
+    log.parent.mkdir()
+    log.write_bytes(b"old\n" * 5_000_000 + b"new\n")
+
+    async def scene(agent: Runs) -> None:
+        assert agent.spawner.trim(["web", "api"]) == [str(log)]
+
+    world.play(scene)
+    assert log.stat().st_size == 0
+    assert log.with_suffix(".log.1").read_bytes().endswith(b"new\n")
