@@ -34,8 +34,8 @@ _LONGEST_TEXT = 200  # of a link, inside a release id
 _SAFE = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789/._-+@:~,=")
 
 
-class NoMakefile(Unclear):
-    """A directory that is no app, or not yet, or not at the moment."""
+class NoApp(Unclear):
+    """A directory without a Makefile: no app, or not yet, or not at the moment."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +144,7 @@ def _parent(path: str) -> str:
 
 def _need_makefile(path: str, names: dict[str, str]) -> None:
     if not any(names.get(makefile, DIR) != DIR for makefile in MAKEFILES):
-        raise NoMakefile(f"there is no Makefile in {path}")
+        raise NoApp(f"there is no Makefile in {path}")
 
 
 def _settings(disk: Disk, path: str, names: dict[str, str]) -> str | None:
@@ -172,6 +172,18 @@ def _id_text(text: str) -> str:
 
 
 def _resolve(disk: Disk, root: str, path: str, allowed: Callable[[str], str]) -> _Place:
+    """Find the directory that a path leads to, which is one that a release may lie in."""
+    done, links, status = _follow(disk, root, path, allowed)
+    if not stat.S_ISDIR(status.st_mode):
+        raise NoApp(f"{done} is not a directory")
+    if not done.isprintable():
+        raise Unclear(f"{done!a} has letters in it that the path of a release must not have")
+    return _Place(done, links, status)
+
+
+def _follow(
+    disk: Disk, root: str, path: str, allowed: Callable[[str], str]
+) -> tuple[str, tuple[tuple[str, str], ...], os.stat_result]:
     """Follow every symlink of a path below the root, one by one.
 
     The result can be walked again without following any, which is what the shim does before it
@@ -199,17 +211,10 @@ def _resolve(disk: Disk, root: str, path: str, allowed: Callable[[str], str]) ->
             raise Unclear(f"{path} leads from link to link")
         text = disk.link(step)
         links.append((step, text))
-        if text.startswith("/"):
-            done, rest = _split(root, text)
-        else:
-            rest = text.split("/")
-        todo = [*rest, *todo]
-        status = None
-    if status is None:  # the last part was `..`, or there was none
-        status = disk.status(done or "/")
-    if not stat.S_ISDIR(status.st_mode):
-        raise Unclear(f"{done} is not a directory")
-    return _Place(done, tuple(links), status)
+        done, rest = _split(root, text) if text.startswith("/") else (done, text.split("/"))
+        todo, status = [*rest, *todo], None
+    # Without a status the last part was `..`, or there was none.
+    return done or "/", tuple(links), status or disk.status(done or "/")
 
 
 def _split(root: str, path: str) -> tuple[str, list[str]]:

@@ -20,7 +20,8 @@ from appagent.share.wire import Body
 
 Emit = Callable[[str, Body], None]
 
-_PAUSE = 1.0  # s after a turn that failed
+FAULT = 5.0  # s until a look that failed by a fault of ours is done again
+_PAUSE = 1.0  # s after such a turn
 _TURN = 1.0  # s that a turn may wait for something to do
 
 

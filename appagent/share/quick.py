@@ -2,10 +2,8 @@
 
 Theory of operation. A root is listed every `interval`; the listing alone says which apps there
 are. A new name is looked at before the listing is told, so that a listing names apps and not
-directories. An app that is no tree is looked at by its marks (one or two operations) every
-`interval`, and as a whole when they do not stand, when somebody asks, when inotify rings, and now
-and then. Trees are handed to the scanning thread. While a root is away its apps are not looked at;
-once it is back all of them are told afresh.
+directories. While a root is away its apps are not looked at; once it is back all of them are told
+afresh. How an app is looked at stands in marked.py and, for trees, in trees.py.
 """
 
 from __future__ import annotations
@@ -16,25 +14,22 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from appagent.core.names import is_hidden, managed, why_no_app
-from appagent.model import Layout, RootLook
-from appagent.share import layouts, marks, wire
+from appagent.model import RootLook
+from appagent.share import wire
 from appagent.share.agenda import Agenda, Jitter
 from appagent.share.disk import DIR, LINK, Disk, Entry
 from appagent.share.envlook import EnvState
-from appagent.share.layouts import Found, NoMakefile
-from appagent.share.marks import Unclear
+from appagent.share.marked import Marked
 from appagent.share.mounts import Mount
-from appagent.share.polling import Emit
+from appagent.share.polling import FAULT, Emit
 from appagent.share.scene import QUICK, TREES, AppState, Away, Ground, RootState
 from appagent.share.sight import CONFIRM, in_words, passes
-from appagent.share.trees import SAFETY, Trees
+from appagent.share.trees import Trees
 from appagent.share.watched import Watched
 from appagent.share.watchlist import RootSpec, Watchlist
 
-_WHOLE = 10.0  # s between whole looks at an app whose marks stand
 _ROOT_LOCAL = 5.0  # s between listings of a root that inotify watches
 _MOUNTS = 1.0  # s between questions whether something was mounted
-_BUSY = 0.5  # of the time that looks at marks may take at most
 
 
 class MountsState:
@@ -51,7 +46,6 @@ class Quick:
 
     def __init__(self, disk: Disk, trees: Trees, watched: Watched) -> None:
         self.agenda: Agenda[Item] = Agenda()
-        self.interval = 0.0  # between looks at the marks, as in force; 0: none are polled
         self.disk = disk
         self._watch = Watchlist()
         self._roots: dict[str, RootState] = {}
@@ -62,14 +56,18 @@ class Quick:
         self._watched = watched
         self._inbox: deque[Callable[[Emit], None]] = deque()
         self._jitter = Jitter()
-        self._cost = 0.0  # s that a look at marks takes, on average
-        self._polled = 0  # apps whose marks are
         self._held: list[tuple[str, wire.Body]] | None = None
         self._trees_held: list[AppState] = []
+        self._marked = Marked(disk, watched, self._to_trees, self._name)
         trees.hand_over = lambda app: self.agenda.sooner(app, 0.0)
         trees.ring_root = lambda root: self.agenda.sooner(root, 0.0)
         watched.ring_root = self._ring_root
         watched.ring_app = self._ring_app
+
+    @property
+    def interval(self) -> float:
+        """Between looks at marks, as in force."""
+        return self._marked.interval
 
     def post(self, task: Callable[[Emit], None]) -> None:
         """Have something done by the quick thread, before its next look."""
@@ -83,15 +81,26 @@ class Quick:
             self._inbox.popleft()(emit)
             self.disk.pulse.rest()
         item = self.agenda.take(timeout)
+        if item is None:
+            return
+        try:
+            self._look_at(item, emit)
+        except BaseException:  # of ours: it is said, and the look is done again
+            self.agenda.sooner(item, time.monotonic() + FAULT)
+            self._release(emit)
+            raise
+        finally:
+            self.disk.pulse.rest()
+
+    def _look_at(self, item: Item, emit: Emit) -> None:
         if isinstance(item, RootState):
             self._root(item, emit)
         elif isinstance(item, AppState):
             self._app(item, emit)
         elif isinstance(item, EnvState):
             self._env(item, emit)
-        elif item is not None:
+        else:
             self._look_at_mounts(item)
-        self.disk.pulse.rest()
 
     # --- what is asked -------------------------------------------------------------------------
 
@@ -142,7 +151,7 @@ class Quick:
 
     def set_watch(self, watch: Watchlist) -> None:
         """Watch this from now on; what is watched already goes on as it is."""
-        self._watch = self._trees.watch = watch
+        self._watch = self._trees.watch = self._marked.watch = watch
         specs = {spec.path: spec for spec in watch.roots}
         for path in [path for path in self._roots if path not in specs]:
             self._drop_root(self._roots.pop(path))
@@ -238,7 +247,7 @@ class Quick:
             root=root.path,
             known=True,
             empty=not entries,
-            refused=refused,
+            refused={**root.odd, **refused},
             mounted=mount.is_share,
             fstype=mount.fstype,
             looked=began,
@@ -247,7 +256,7 @@ class Quick:
         if back:
             for app in root.apps.values():
                 self._ask(app)
-        self._polled = sum(
+        self._marked.polled = sum(
             app.owner == QUICK
             for other in self._roots.values()
             if not other.inotify
@@ -289,6 +298,7 @@ class Quick:
         for name, app in list(root.apps.items()):
             if name not in mine:
                 self._drop(app)
+        root.odd = {name: why for name, why in root.odd.items() if name in mine}
         self._held = []  # what is seen of new apps is told after the listing that names them
         for name in children:
             if name in mine and name not in root.apps:
@@ -315,6 +325,10 @@ class Quick:
             root.asked = False
             root.pushed = look
             emit("root", wire.look_body(look))
+        self._release(emit)
+
+    def _release(self, emit: Emit) -> None:
+        """Tell what had to wait for a listing to be told."""
         held, self._held = self._held or [], None
         for kind, body in held:
             emit(kind, body)
@@ -323,8 +337,9 @@ class Quick:
             self._trees.put(app, 0.0)
 
     def _name(self, root: RootState, name: str, emit: Emit) -> None:
-        """A directory that was listed already turns out to be an app."""
-        if root.pushed is not None:
+        """A directory turns out to be an app. If it is not new, the listing did not name it."""
+        root.were_apps.add(name)
+        if self._held is None and root.pushed is not None:
             names = tuple(sorted({*root.pushed.names, name}))
             root.pushed = replace(root.pushed, names=names)
             emit("root", wire.look_body(root.pushed))
@@ -338,97 +353,21 @@ class Quick:
         if app.owner != QUICK:
             self._trees.put(app, 0.0)
             return
-        began = app.began = time.monotonic()
-        rung = bool(app.how)
-        how = app.take_how("poll")
+        due: float | None
         try:
-            mount = self._ground.of_root(root, self._watch)
-            if app.marks and not rung and not app.sight.asked and began < app.whole_at:
-                standing = self._marks_stand(app)
-                self._ground.unmoved(mount, self._ground.of_root(root, self._watch))
-                if standing:
-                    self._again(app, began)
-                    return
-            due = self._whole(app, began, how, mount, emit)
+            due = self._marked.look(app, emit)
         except Away:
             self.agenda.sooner(root, 0.0)
-            due = began + root.spec.interval
+            due = app.began + root.spec.interval
         if due is not None:
             self.agenda.sooner(app, due)
 
-    def _marks_stand(self, app: AppState) -> bool:
-        began = time.monotonic()
-        try:
-            return marks.stand(self.disk, app.marks)
-        except OSError:
-            return False  # the whole look says what it is
-        finally:
-            took = time.monotonic() - began
-            self._cost += (took - self._cost) / 16
-
-    def _whole(
-        self, app: AppState, began: float, how: str, mount: Mount, emit: Emit
-    ) -> float | None:
-        """Look at all of an app; when to look again, None if it is not ours any more."""
-        root, spec = app.root, app.root.spec
-        soon = began + self._jitter(spec.interval if app.sight.last else spec.scan_interval)
-        try:
-            allowed = self._ground.allowed(root)
-            found = layouts.look(self.disk, root.path, app.name, app.spec.layout, allowed)
-            also = self._also(app, found)
-            self._ground.unmoved(mount, self._ground.of_root(root, self._watch))
-        except (OSError, Unclear) as error:
-            self._ground.unmoved(mount, self._ground.of_root(root, self._watch))
-            app.marks = ()
-            if isinstance(error, NoMakefile) and app.name not in root.were_apps:
-                return began + self._jitter(spec.scan_interval)  # a directory like any other
-            look = app.sight.failed(error, began, how)
-            if look is not None and app.name in root.were_apps:
-                emit("app", wire.look_body(look))
-            return soon if app.sight.doubtful else began + self._jitter(spec.scan_interval)
-        if app.name not in root.were_apps:
-            root.were_apps.add(app.name)
-            if self._held is None:  # else the listing that names it is about to be told
-                self._name(root, app.name, emit)
-        if not app.sight.believes(found.layout, began):
-            return soon
-        if found.layout is Layout.TREE:
-            app.owner, app.marks = TREES, ()
-            app.how = how
-            if self._held is None:
-                self._trees.put(app, 0.0)
-            else:
-                self._trees_held.append(app)
-            return None
-        look = app.sight.saw(found, found.release, began, how, also=also)
-        if look is not None:
-            emit("app", wire.look_body(look))
-        app.marks = found.marks
-        added = self._watched.app(app, found, emit)
-        slow = SAFETY if root.inotify else _WHOLE
-        app.whole_at = began + self._jitter(
-            spec.scan_interval if found.incomplete or added else slow
-        )
-        self._again(app, began)
-        return None
-
-    def _again(self, app: AppState, began: float) -> None:
-        """Look again after the interval in force, or when it is to be seen that it stood."""
-        spec = app.root.spec
-        interval = max(spec.interval, self._polled * self._cost / _BUSY)
-        if self._watch.looks_per_second > 0:
-            interval = max(interval, self._polled / self._watch.looks_per_second)
-        self.interval = interval if self._polled else 0.0
-        due = app.whole_at if app.root.inotify else began + self._jitter(interval)
-        confirm = app.sight.confirm_at
-        if confirm is not None:
-            app.whole_at = min(app.whole_at, confirm)
-            due = min(due, confirm)
-        self.agenda.sooner(app, due)
-
-    def _also(self, app: AppState, found: Found) -> str:
-        also = app.spec.also
-        return found.release if also and also.scheme == f"{found.layout}.1" else ""
+    def _to_trees(self, app: AppState) -> None:
+        """Hand an app over, after the listing that names it is told."""
+        if self._held is None:
+            self._trees.put(app, 0.0)
+        else:
+            self._trees_held.append(app)
 
 
 def _sort_out(entries: list[Entry]) -> tuple[dict[str, str], list[str]]:

@@ -31,6 +31,7 @@ class RootState:
         self.real = spec.path  # without the symlinks that are on the local disk
         self.apps: dict[str, AppState] = {}
         self.were_apps: set[str] = set()  # without a Makefile they are unknown, not no apps
+        self.odd: dict[str, str] = {}  # what else would be apps, and what stands in the way
         self.known = False
         self.pushed: RootLook | None = None
         self.asked = False
@@ -63,6 +64,7 @@ class AppState:
         self.marks: tuple[Mark, ...] = ()
         self.whole_at = 0.0  # when marks that stand are not enough any more
         self.scan: Scan | None = None
+        self.odd_since: float | None = None  # since when something keeps it from being an app
         self.kept = ""  # release whose manifest is kept
 
     @property

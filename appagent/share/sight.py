@@ -86,7 +86,7 @@ class Sight:
             since=began,
             looked=began,
             incomplete=found.incomplete,
-            changing=changing,
+            changing=tuple(path.encode("utf-8", "backslashreplace").decode() for path in changing),
             settings=found.settings,
             how=how,
         )
@@ -141,11 +141,14 @@ def passes(error: OSError | Unclear) -> bool:
 
 
 def in_words(error: OSError | Unclear) -> str:
-    """Say what went wrong, for people."""
+    """Say what went wrong, for people and for logs: names that are no UTF-8 are made readable."""
     if isinstance(error, Unclear):
-        return str(error)
-    what = error.strerror or (os.strerror(error.errno) if error.errno else str(error))
-    return f"{error.filename}: {what}" if error.filename is not None else what
+        text = str(error)
+    else:
+        text = error.strerror or (os.strerror(error.errno) if error.errno else str(error))
+        if error.filename is not None:
+            text = f"{error.filename}: {text}"
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def _essence(look: AppLook) -> tuple[object, ...]:

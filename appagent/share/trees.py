@@ -13,15 +13,16 @@ from appagent.model import AppLook, Layout
 from appagent.share import layouts, manifest, wire
 from appagent.share.agenda import Account, Agenda, Jitter
 from appagent.share.disk import Disk
+from appagent.share.marked import SAFETY
 from appagent.share.marks import Unclear
-from appagent.share.polling import Emit
+from appagent.share.polling import FAULT, Emit
 from appagent.share.scan import SCHEME, Scan, Scanner
 from appagent.share.scene import QUICK, TREES, AppState, Away, Ground, RootState
 from appagent.share.sight import in_words
 from appagent.share.watched import Watched
 from appagent.share.watchlist import Watchlist
 
-SAFETY = 60.0  # s between looks at what inotify watches
+_SOON = 0.5  # s until a look that was not believed is done again
 
 
 class Trees:
@@ -55,17 +56,23 @@ class Trees:
             return
         urgent = _is_urgent(app)
         began = app.began = time.monotonic()
-        due = self._look(app, began, app.take_how("scan"), emit)
-        self.disk.pulse.rest()
-        if not urgent:
-            self._account.pay(began, time.monotonic())
+        try:
+            due = self._look(app, began, app.take_how("scan"), emit)
+        except BaseException:  # of ours: it is said, and the look is done again
+            self.agenda.sooner(app, began + FAULT)
+            raise
+        finally:
+            self.disk.pulse.rest()
+            if not urgent:
+                self._account.pay(began, time.monotonic())
         if due is not None and not app.dropped():
             self.agenda.sooner(app, due)
 
     def _look(self, app: AppState, began: float, how: str, emit: Emit) -> float | None:
         """Look at one app; when to look again, None if it is not ours any more."""
         root = app.root
-        again = self._jitter(app.root.spec.scan_interval)
+        again = self._jitter(root.spec.scan_interval)
+        soon = min(again, _SOON)
         if not root.known:  # its apps are looked at afresh once it is back
             return None
         try:
@@ -73,7 +80,7 @@ class Trees:
             allowed = self._ground.allowed(root)
             found = layouts.look(self.disk, root.path, app.name, app.spec.layout, allowed)
             if not app.sight.believes(found.layout, began):
-                return began + again
+                return began + soon
             if found.layout is not Layout.TREE:
                 app.owner = QUICK
                 self.hand_over(app)
@@ -88,7 +95,7 @@ class Trees:
             return began + again
         except (OSError, Unclear) as error:
             self._push(app.sight.failed(error, began, how), app, emit)
-            return began + again
+            return began + (soon if app.sight.doubtful else again)
         if not listed:
             self.ring_root(root)
             return began + again

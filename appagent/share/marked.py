@@ -1,0 +1,144 @@
+"""Looks at the apps that are no trees, and at directories that may become apps.
+
+Such an app is looked at by its marks (one or two operations) every `interval`, and as a whole when
+they do not stand, when somebody asks, when inotify rings, and now and then. What turns out to be a
+tree is handed to the scanning thread.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from appagent.model import Layout
+from appagent.share import layouts, marks, wire
+from appagent.share.agenda import Jitter
+from appagent.share.disk import Disk
+from appagent.share.layouts import Found, NoApp
+from appagent.share.marks import Unclear
+from appagent.share.mounts import Mount
+from appagent.share.polling import Emit
+from appagent.share.scene import TREES, AppState, Ground, RootState
+from appagent.share.sight import in_words
+from appagent.share.watched import Watched
+from appagent.share.watchlist import Watchlist
+
+SAFETY = 60.0  # s between looks at what inotify watches
+_WHOLE = 10.0  # s between whole looks at an app whose marks stand
+_BUSY = 0.5  # of the time that looks at marks may take at most
+_ODD = 10.0  # s after which what keeps a directory from being an app is told
+
+
+class Marked:
+    """The quick thread's looks at apps; each says when the next one is due."""
+
+    def __init__(
+        self,
+        disk: Disk,
+        watched: Watched,
+        to_trees: Callable[[AppState], None],
+        tell_name: Callable[[RootState, str, Emit], None],
+    ) -> None:
+        self.watch = Watchlist()
+        self.polled = 0  # apps whose marks are polled
+        self.interval = 0.0  # between looks at marks, as in force; 0: none are polled
+        self._disk = disk
+        self._ground = Ground(disk)
+        self._watched = watched
+        self._to_trees = to_trees
+        self._tell_name = tell_name
+        self._jitter = Jitter()
+        self._cost = 0.0  # s that a look at marks takes, on average
+
+    def look(self, app: AppState, emit: Emit) -> float | None:
+        """Look at an app; when to look again, None if it is not the quick thread's any more.
+
+        Raises Away where its root has to be looked at first.
+        """
+        root = app.root
+        began = app.began = time.monotonic()
+        rung = bool(app.how)
+        how = app.take_how("poll")
+        mount = self._ground.of_root(root, self.watch)
+        if app.marks and not rung and not app.sight.asked and began < app.whole_at:
+            standing = self._stand(app)
+            self._ground.unmoved(mount, self._ground.of_root(root, self.watch))
+            if standing:
+                return self._again(app, began)
+        return self._whole(app, began, how, mount, emit)
+
+    def _stand(self, app: AppState) -> bool:
+        began = time.monotonic()
+        try:
+            return marks.stand(self._disk, app.marks)
+        except OSError:
+            return False  # the whole look says what it is
+        finally:
+            self._cost += (time.monotonic() - began - self._cost) / 16
+
+    def _whole(
+        self, app: AppState, began: float, how: str, mount: Mount, emit: Emit
+    ) -> float | None:
+        """Look at all of an app."""
+        root, spec = app.root, app.root.spec
+        try:
+            allowed = self._ground.allowed(root)
+            found = layouts.look(self._disk, root.path, app.name, app.spec.layout, allowed)
+            self._ground.unmoved(mount, self._ground.of_root(root, self.watch))
+        except (OSError, Unclear) as error:
+            self._ground.unmoved(mount, self._ground.of_root(root, self.watch))
+            self._failed(app, error, began, how, emit)
+            pace = spec.interval if app.sight.doubtful else spec.scan_interval
+            return began + self._jitter(pace)
+        app.odd_since = None
+        root.odd.pop(app.name, None)
+        if app.name not in root.were_apps:
+            self._tell_name(root, app.name, emit)
+        if not app.sight.believes(found.layout, began):
+            return began + self._jitter(spec.interval)
+        if found.layout is Layout.TREE:
+            app.owner, app.marks, app.how = TREES, (), how
+            self._to_trees(app)
+            return None
+        look = app.sight.saw(found, found.release, began, how, also=_also(app, found))
+        if look is not None:
+            emit("app", wire.look_body(look))
+        app.marks = found.marks
+        added = self._watched.app(app, found, emit)
+        slow = SAFETY if root.inotify else _WHOLE
+        soon = bool(found.incomplete) or added
+        app.whole_at = began + self._jitter(spec.scan_interval if soon else slow)
+        return self._again(app, began)
+
+    def _failed(
+        self, app: AppState, error: OSError | Unclear, began: float, how: str, emit: Emit
+    ) -> None:
+        app.marks = ()
+        if app.name in app.root.were_apps:
+            look = app.sight.failed(error, began, how)
+            if look is not None:
+                emit("app", wire.look_body(look))
+        elif isinstance(error, NoApp):
+            app.odd_since = None  # a directory like any other
+        else:
+            app.odd_since = app.odd_since or began
+            if began - app.odd_since > _ODD:
+                app.root.odd[app.name] = in_words(error)
+
+    def _again(self, app: AppState, began: float) -> float:
+        """After the interval in force, or when it is to be seen that it stood."""
+        interval = max(app.root.spec.interval, self.polled * self._cost / _BUSY)
+        if self.watch.looks_per_second > 0:
+            interval = max(interval, self.polled / self.watch.looks_per_second)
+        self.interval = interval if self.polled else 0.0
+        due = app.whole_at if app.root.inotify else began + self._jitter(interval)
+        confirm = app.sight.confirm_at
+        if confirm is not None:
+            app.whole_at = min(app.whole_at, confirm)
+            due = min(due, confirm)
+        return due
+
+
+def _also(app: AppState, found: Found) -> str:
+    also = app.spec.also
+    return found.release if also and also.scheme == f"{found.layout}.1" else ""
