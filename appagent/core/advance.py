@@ -13,6 +13,7 @@ from math import inf
 
 from appagent.core.backoff import churn_delay, churn_until, churned
 from appagent.core.deploy import finish, note_deploy, reason_for
+from appagent.core.listing import heir, move
 from appagent.core.plan import plan
 from appagent.core.runs import accomplish, end_run
 from appagent.core.settings import settings_for
@@ -36,6 +37,9 @@ def advance(turn: Turn, name: str) -> None:
     app = drop_old_failures(turn, app)
     app = outwait(turn, app)
     wanted = want(turn.node, app, turn.now)
+    if wanted.kind is Kind.GONE and heir(turn, app):
+        move(turn, app, heir(turn, app))
+        return
     app = turn.put(replace(app, wake=min(app.wake, waking(turn, app))))
     if app.run is not None:
         reconsider(turn, app, wanted)

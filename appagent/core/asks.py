@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from appagent.core.listing import take_in
 from appagent.core.plan import take_back
 from appagent.core.runs import end_run
 from appagent.core.state import App, Churn
@@ -157,8 +158,9 @@ def forget(turn: Turn, event: Forget) -> None:
             return
         turn.do(Drop(app.name))
         turn.node = turn.node.without_app(app.name)
+        take_in(turn)
         turn.do(Answer(OK, f"{app.name}: forgotten; what runs of it goes on"))
         return
-    turn.save(replace(app, forgotten=True), replace(app.record, stopped=False))
+    turn.save(replace(app, forgotten=True, doubted=False), replace(app.record, stopped=False))
     turn.touch(app.name)
     turn.do(Answer(OK, f"{app.name} counts as gone: it is stopped as soon as its root can be read"))

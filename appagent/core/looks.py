@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from appagent.core.names import managed
+from appagent.core.listing import apps_of, note_absence, note_names, note_refused, take_in
 from appagent.core.settings import settings_for
 from appagent.core.settle import is_settled
 from appagent.core.state import App, Root
@@ -17,27 +17,19 @@ from appagent.model import (
     EyeStuck,
     Level,
     Looked,
-    LookNow,
-    Record,
     Rewatch,
     RootLook,
-    Save,
     SaveRoots,
     Version,
 )
 
 
-def apps_of(turn: Turn, root: str) -> list[str]:
-    """The names of the apps that belong to a root."""
-    return [name for name, app in turn.node.apps.items() if app.record.root == root]
-
-
 def root_looked(turn: Turn, look: RootLook) -> None:
     """A root was looked at."""
-    settings = turn.node.root_settings(look.root)
-    if settings is None:
-        return
     old = turn.node.roots.get(look.root, Root(since=turn.now.mono))
+    late = old.look is not None and look.looked < old.look.looked
+    if turn.node.root_settings(look.root) is None or late:
+        return
     changed = old.known != look.known or old.look is None
     since = turn.now.mono if changed else old.since
     turn.node = turn.node.with_root(
@@ -51,7 +43,7 @@ def root_looked(turn: Turn, look: RootLook) -> None:
                 level=Level.WARNING,
                 path=look.root,
             )
-        forget_absence(turn, look.root)
+        note_absence(turn, look.root)
         turn.touch(*apps_of(turn, look.root))
         return
     if changed and old.look is not None:
@@ -61,65 +53,7 @@ def root_looked(turn: Turn, look: RootLook) -> None:
         turn.do(SaveRoots(turn.node.mounted))
         turn.do(Rewatch())
     note_refused(turn, look)
-    note_names(turn, look, set(look.names))
-
-
-def note_refused(turn: Turn, look: RootLook) -> None:
-    """Say once of each entry that cannot be an app why it cannot."""
-    prefix = look.root.rstrip("/") + "/"
-    mine = {prefix + name: why for name, why in look.refused.items()}
-    others = {
-        path: why
-        for path, why in turn.node.refused.items()
-        if path.rpartition("/")[0] + "/" != prefix or path.rpartition("/")[2] in look.names
-    }
-    for path, why in mine.items():
-        if turn.node.refused.get(path) != why:
-            turn.tell("app.refused", f"{path}: {why}", level=Level.WARNING, path=path)
-    turn.node = replace(turn.node, refused={**others, **mine})
-
-
-def note_names(turn: Turn, look: RootLook, names: set[str]) -> None:
-    """Compare the names in a root with the apps that are known: new, here, or absent."""
-    settings = turn.node.root_settings(look.root)
-    for name in apps_of(turn, look.root):
-        app = turn.node.apps[name]
-        if name in names:
-            turn.put(replace(app, listed=True, absent_since=None, forgotten=False))
-        elif app.listed is not False or app.absent_since is None:
-            turn.put(replace(app, listed=False, absent_since=turn.now.mono))
-        turn.touch(name)
-    for name in sorted(names):
-        known = turn.node.apps.get(name)
-        if settings is None or not managed(name, settings.include, settings.exclude):
-            continue
-        if known is None:
-            turn.put(App(Record(app=name, root=look.root), listed=True))
-            turn.do(Rewatch())  # its env files are to be read
-            turn.do(LookNow(look.root, name))
-            turn.touch(name)
-        elif known.record.root != look.root:
-            claim(turn, known, look.root)
-
-
-def claim(turn: Turn, app: App, root: str) -> None:
-    """A second root has an app of the same name: it moved there, or the name is taken."""
-    old = turn.node.root_settings(app.record.root)
-    if old is None or app.listed is False:
-        if app.record.root:  # a record that was lost does not know where its app was
-            turn.tell("app.moved", f"{app.name} is now in {root}, not in {app.record.root}", app)
-        record = replace(app.record, root=root)
-        turn.do(Save(record))
-        turn.put(App(record, listed=True, starting=app.starting))
-        turn.do(Rewatch())
-        turn.do(LookNow(root, app.name))
-        turn.touch(app.name)
-        return
-    path = f"{root.rstrip('/')}/{app.name}"
-    why = f"an app of this name is in {app.record.root} already; names are unique on a node"
-    if turn.node.refused.get(path) != why:
-        turn.tell("app.refused", f"{path}: {why}", level=Level.WARNING, path=path)
-        turn.node = replace(turn.node, refused={**turn.node.refused, path: why})
+    note_names(turn, look)
 
 
 def looked(turn: Turn, event: Looked) -> None:
@@ -128,7 +62,10 @@ def looked(turn: Turn, event: Looked) -> None:
     app = turn.app(look.app)
     if app is None or app.record.root != look.root:
         return
-    if (event.own, event.own_error) != (app.own, app.own_error):
+    if app.look is not None and look.looked < app.look.looked:
+        return  # late: a newer one is known
+    # While nothing can be seen of an app, what it said of itself goes on.
+    if look.known and (event.own, event.own_error) != (app.own, app.own_error):
         app = replace(app, own=event.own, own_error=event.own_error)
         turn.do(Rewatch())
     app = turn.put(replace(app, look=look, changed=look.changing or app.changed))
@@ -222,14 +159,6 @@ def touch_users(turn: Turn, path: str) -> None:
             turn.touch(name)
 
 
-def forget_absence(turn: Turn, root: str) -> None:
-    """Absence counts only over an unbroken row of good looks."""
-    for name in apps_of(turn, root):
-        app = turn.node.apps[name]
-        if app.absent_since is not None:
-            turn.put(replace(app, absent_since=None))
-
-
 def eye_stuck(turn: Turn, event: EyeStuck) -> None:
     """An eye does not answer: everything it looks at is unknown."""
     fresh = False
@@ -239,7 +168,7 @@ def eye_stuck(turn: Turn, event: EyeStuck) -> None:
             root = root or Root(since=turn.now.mono)
             fresh = fresh or not root.stuck
             turn.node = turn.node.with_root(path, replace(root, stuck=event.why, since=event.since))
-            forget_absence(turn, path)
+            note_absence(turn, path)
             turn.touch(*apps_of(turn, path))
         else:
             fresh = fresh or path not in turn.node.envs_stuck
@@ -263,10 +192,8 @@ def eye_back(turn: Turn, event: EyeBack) -> None:
         if root is not None and root.stuck:
             was = True
             turn.node = turn.node.with_root(path, replace(root, stuck="", since=turn.now.mono))
-            for name in apps_of(turn, path):
-                app = turn.node.apps[name]
-                if app.listed is False:
-                    turn.put(replace(app, absent_since=turn.now.mono))
+            note_absence(turn, path)
+            take_in(turn)
             turn.touch(*apps_of(turn, path))
         if path in turn.node.envs_stuck:
             was = True

@@ -17,6 +17,7 @@ from math import inf
 
 from appagent.core import asks, looks, runs
 from appagent.core.advance import advance
+from appagent.core.listing import take_in
 from appagent.core.state import App, Node, Root
 from appagent.core.turn import Turn
 from appagent.model import (
@@ -135,6 +136,7 @@ def configured(turn: Turn, settings: Settings) -> None:
         roots.setdefault(path, Root(since=turn.now.mono))
     turn.node = replace(turn.node, settings=settings, roots=roots)
     turn.do(Rewatch())
+    take_in(turn)
     turn.touch(*turn.node.apps)
 
 

@@ -17,7 +17,7 @@ from appagent.core.ids import conf_id
 from appagent.core.names import managed
 from appagent.core.settings import settings_for
 from appagent.core.state import App, Node
-from appagent.model import Hold, Layout, Now, RootSettings, Version
+from appagent.model import AppLook, Hold, Layout, Now, RootSettings, Version
 
 
 class Kind(StrEnum):
@@ -79,13 +79,6 @@ def environment(node: Node, root: RootSettings, app: App) -> tuple[str, str, str
     return conf_id(user, digests), "", ""
 
 
-def vanished(node: Node, root: str) -> bool:
-    """More than half of a root's apps, and at least two, are gone at once: not to be believed."""
-    known = [a for a in node.apps.values() if a.record.root == root and not a.forgotten]
-    absent = [a for a in known if a.listed is False]
-    return len(absent) >= 2 and 2 * len(absent) > len(known)  # noqa: PLR2004 - the design's rule
-
-
 def trouble(node: Node, app: App) -> Want | None:
     """Why nothing at all can be said of the app's place now, or None."""
     root = node.root_settings(app.record.root)
@@ -115,10 +108,10 @@ def see(node: Node, app: App, now: Now) -> Want | None:
         state = node.roots[app.record.root]
         if state.look is not None and state.look.empty:
             return wait("unknown", f"{app.record.root} is empty: is the share mounted there?")
-        if vanished(node, app.record.root):
+        if app.doubted:
             return wait(
                 "unknown",
-                f"more than half of the apps of {app.record.root} are gone at once; if that is "
+                f"more than half of the apps of {app.record.root} went at once; if that is "
                 f"meant: appagent forget {app.name}",
             )
         after = settings_for(node.settings, app.name, app.own).gone_after
@@ -195,6 +188,11 @@ def want(node: Node, app: App, now: Now) -> Want:
         return keep(app, hold, conf)
     if app.own_error:
         return wait("blocked", app.own_error)
+    return forward(node, app, look, conf)
+
+
+def forward(node: Node, app: App, look: AppLook, conf: str) -> Want:
+    """The newest complete release; where it failed here, the last good one, or nothing new."""
     if not app.settled:
         return wait("settling", look.incomplete or "waiting until it is complete")
     seen = Version(app.settled, conf)
