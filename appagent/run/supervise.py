@@ -125,7 +125,7 @@ class Shim:
             now = time.monotonic()
             limit = self._limit()
             if self.asked_to_end or now >= limit:
-                return self._end_it(now)
+                return self._end_it()
 
     def _start(self) -> None:
         heard, report = os.pipe2(os.O_CLOEXEC)
@@ -237,7 +237,7 @@ class Shim:
 
     # --- the forced end --------------------------------------------------------------------------
 
-    def _end_it(self, now: float) -> tuple[str, int | None, str]:
+    def _end_it(self) -> tuple[str, int | None, str]:
         """End the run because it was asked for, or its time is over."""
         cancelled = self.asked_to_end
         phase = self.phase
@@ -246,7 +246,7 @@ class Shim:
             what = "the name service" if phase == "names" else "the share"
             if cancelled:
                 return "cancelled", None, "ended before anything ran"
-            spent = _span(now - self.phase_began)
+            spent = _span(min(self.spec["patience"][phase], self.spec["timeout"]))
             return "moved", None, f"nothing ran: {what} did not answer for {spent}"
         self.killed_hard, left = self.end_everything()
         self.hanging = len(left)

@@ -463,15 +463,19 @@ def test_many_runs_at_once_end_each_by_itself(world: World) -> None:
     assert [outcomes[name] for name in names] == [Outcome.OK, Outcome.FAILED] * 4
 
 
+def descriptors() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
 def test_no_descriptor_is_left_open(world: World) -> None:
     world.app("install:\n\ttrue\n")
 
     async def scene(agent: Runs) -> None:
         await agent.whole(world.plan("install"))
-        before = len(list(Path("/proc/self/fd").iterdir()))
+        before = descriptors()
         for _ in range(5):
             await agent.whole(world.plan("install"))
-        assert len(list(Path("/proc/self/fd").iterdir())) == before
+        assert descriptors() == before
 
     world.play(scene)
 

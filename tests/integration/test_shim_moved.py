@@ -1,0 +1,407 @@
+"""What a shim finds changed since it was looked at, and the stop of what is gone."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from appagent.core import envfile, ids
+from appagent.model import Ended, Layout, Outcome, Version
+from appagent.run import spawn
+from tests import running
+from tests.running import ME, Runs, World, becomes
+
+
+@pytest.fixture
+def world() -> Iterator[World]:
+    with running.world() as made:
+        yield made
+
+
+def ran(world: World) -> bool:
+    return any(world.root.rglob("done"))
+
+
+# --- the release ---------------------------------------------------------------------------------
+
+
+def test_a_release_that_is_gone_has_moved(world: World) -> None:
+    world.app("install:\n\ttouch done\n")
+    ended = world.run("install", release_dir=f"{world.root}/web/releases/7")
+    assert ended.outcome is Outcome.MOVED
+    assert "is not there any more" in ended.line
+
+
+def test_a_release_without_a_makefile_has_moved(world: World) -> None:
+    app = world.app("")
+    (app / "Makefile").unlink()
+    ended = world.run("install")
+    assert ended.outcome is Outcome.MOVED
+    assert "no Makefile" in ended.line
+
+
+def test_a_release_that_is_not_the_current_one_any_more_has_moved(world: World) -> None:
+    old = world.release("1", "install:\n\ttouch done\n")
+    new = world.release("2", "install:\n\ttouch done\n")
+    moved = world.run("install", layout=Layout.SYMLINK, release_dir=str(old))
+    assert moved.outcome is Outcome.MOVED
+    assert moved.line == f"web is at {new} now, not at {old}"
+    assert not ran(world)
+    assert world.run("install", layout=Layout.SYMLINK, release_dir=str(new)).outcome is Outcome.OK
+
+
+def test_going_back_to_an_earlier_release_does_not_ask_where_current_leads(world: World) -> None:
+    old = world.release("1", "restart:\n\ttouch done\n")
+    world.release("2", "restart:\n\tfalse\n")
+    order = replace(world.order, seen=False)
+    ended = world.run("restart", order, layout=Layout.SYMLINK, release_dir=str(old))
+    assert ended.outcome is Outcome.OK
+    assert (old / "done").exists()
+
+
+def test_an_app_that_is_itself_a_link_is_followed_by_hand(world: World) -> None:
+    release = world.root / ".releases" / "5"
+    release.mkdir(parents=True)
+    (release / "Makefile").write_text("install:\n\ttouch done\n")
+    (world.root / "web").symlink_to(".releases/5")
+    ended = world.run("install", layout=Layout.SYMLINK, release_dir=str(release))
+    assert ended.outcome is Outcome.OK
+    (world.root / "web").unlink()
+    (world.root / "web").symlink_to(".releases/6")
+    ended = world.run("install", layout=Layout.SYMLINK, release_dir=str(release))
+    assert ended.outcome is Outcome.MOVED
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{root}/web/releases/1",
+        "./releases//1/",
+        "../web/releases/1",
+        "../../root/web/releases/1",
+        "../../root/./web/current2",
+    ],
+)
+def test_links_of_any_kind_inside_the_root_are_followed(world: World, text: str) -> None:
+    release = world.release("1", "install:\n\ttouch done\n")
+    (world.root / "web" / "current2").symlink_to("releases/1")
+    (world.root / "web" / "current").unlink()
+    (world.root / "web" / "current").symlink_to(text.format(root=world.root))
+    ended = world.run("install", layout=Layout.SYMLINK, release_dir=str(release))
+    assert (ended.outcome, ended.line) == (Outcome.OK, "")
+
+
+def test_a_root_that_is_reached_over_a_link_is_the_administrators_affair(world: World) -> None:
+    release = world.release("1", "install:\n\ttouch done\n")
+    (world.base / "files").symlink_to("root")
+    (world.root / "web" / "current").unlink()
+    (world.root / "web" / "current").symlink_to(release)  # as the real path has it
+    run = world.plan("install", layout=Layout.SYMLINK)
+    run = replace(run, root=f"{world.base}/files", release_dir=f"{world.base}/files/web/releases/1")
+    assert world.play(lambda agent: agent.whole(run)).outcome is Outcome.OK
+    run = replace(run, id="2", release_dir=str(release))
+    assert world.play(lambda agent: agent.whole(run)).outcome is Outcome.OK
+
+
+def test_releases_may_lie_in_release_dirs(world: World) -> None:
+    release = world.base / "releases" / "web" / "1"
+    release.mkdir(parents=True)
+    (release / "Makefile").write_text("install:\n\ttouch done\n")
+    (world.root / "web").mkdir()
+    (world.root / "web" / "current").symlink_to(release)
+    ended = world.run("install", layout=Layout.SYMLINK, release_dir=str(release))
+    assert ended.outcome is Outcome.REFUSED
+    assert "release_dirs" in ended.line
+    order = replace(world.order, release_dirs=(f"{world.base}/releases",))
+    ended = world.run("install", order, layout=Layout.SYMLINK, release_dir=str(release))
+    assert ended.outcome is Outcome.OK
+
+
+def test_a_root_that_is_away_has_moved_and_nothing_runs(world: World) -> None:
+    world.app("install stop:\n\ttouch done\n")
+    world.run("install")
+    world.root.rename(world.base / "elsewhere")
+    for target in ("install", "stop"):
+        ended = world.run(target)
+        assert ended.outcome is Outcome.MOVED, ended
+        assert str(world.root) in ended.line
+
+
+def test_a_root_on_another_filesystem_has_moved(world: World) -> None:
+    world.app("install stop:\n\ttouch done\n")
+    order = replace(world.order, fstype="fuse.glusterfs")
+    for target in ("install", "stop"):
+        ended = world.run(target, order)
+        assert ended.outcome is Outcome.MOVED
+        assert "is the share mounted?" in ended.line
+    assert not ran(world)
+
+
+def test_the_filesystem_that_is_expected_is_recognised(world: World) -> None:
+    kind = ""
+    deepest = -1
+    for line in Path("/proc/self/mountinfo").read_text().splitlines():
+        point, tail = line.split()[4], line.split(" - ")[1]
+        inside = str(world.root).startswith(point.rstrip("/") + "/")
+        if inside and len(point) >= deepest:
+            deepest, kind = len(point), tail.split()[0]
+    world.app("install:\n\ttouch done\n")
+    assert world.run("install", replace(world.order, fstype=kind)).outcome is Outcome.OK
+
+
+def test_a_swap_between_look_and_use_does_not_matter(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app = world.app("install:\n\ttouch done\n")
+    evil = world.base / "evil"
+    evil.mkdir()
+    (evil / "Makefile").write_text("install:\n\ttouch evil\n")
+    monkeypatch.setenv(spawn.FAILPOINTS, f"child.read=pause:{world.base}")
+
+    async def scene(agent: Runs) -> Ended:
+        run = world.plan("install")
+        await agent.begin(run)
+        agent.spawner.go(run.id)
+        await becomes((world.base / "child.read.here").exists)
+        app.rename(world.base / "moved-away")
+        app.symlink_to(evil)
+        (world.base / "child.read.go").touch()
+        return await agent.ended()
+
+    assert world.play(scene).outcome is Outcome.OK
+    assert (world.base / "moved-away" / "done").exists()
+    assert not (evil / "evil").exists()
+
+
+# --- a name service or a share that hangs ---------------------------------------------------------
+
+
+@pytest.mark.parametrize(("place", "what"), [("names", "the name service"), ("share", "the share")])
+def test_what_does_not_answer_is_not_waited_for(
+    world: World, monkeypatch: pytest.MonkeyPatch, place: str, what: str
+) -> None:
+    world.app("install:\n\ttouch done\n")
+    monkeypatch.setenv(spawn.FAILPOINTS, f"child.{place}=hang")
+    ended = world.run("install", replace(world.order, names_within=0.3, share_within=0.3))
+    assert ended.outcome is Outcome.MOVED
+    assert ended.line == f"nothing ran: {what} did not answer for 300ms"
+    assert not ran(world)
+
+
+def test_a_run_that_hangs_on_the_share_can_be_cancelled(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.app("install:\n\ttouch done\n")
+    monkeypatch.setenv(spawn.FAILPOINTS, "child.share=hang")
+
+    async def scene(agent: Runs) -> Ended:
+        run = world.plan("install")
+        await agent.begin(run)
+        agent.spawner.go(run.id)
+        await asyncio.sleep(0)
+        agent.spawner.end(run.id, "asked")
+        return await agent.ended()
+
+    assert world.play(scene).outcome is Outcome.CANCELLED
+    assert not ran(world)
+
+
+# --- the stop of what is gone --------------------------------------------------------------------
+
+PLAIN = "install start restart:\n\ttrue\nstop:\n\t@pwd; touch stopped; echo $$APP_DIR $$PWD\n"
+
+
+def test_a_stop_runs_in_the_release_while_it_is_there(world: World) -> None:
+    app = world.app(PLAIN)
+    ended = world.run("stop")
+    assert (ended.outcome, ended.warnings) == (Outcome.OK, ())
+    assert (app / "stopped").exists()
+
+
+@pytest.mark.parametrize("target", ["install", "start", "restart"])
+def test_a_stop_of_what_is_gone_uses_the_copy_of_its_makefile(world: World, target: str) -> None:
+    stopped = world.base / "stopped"
+    app = world.app(PLAIN.replace("touch stopped", f"touch {stopped}"))
+    assert world.run(target).outcome is Outcome.OK
+    shutil.rmtree(app)
+    ended = world.run("stop", id="the-stop")
+    assert ended.outcome is Outcome.OK
+    assert "stopped with the copy of its Makefile" in ended.warnings[0]
+    assert stopped.exists()
+    bare = world.state / "runs" / "the-stop.stop"
+    assert world.log().endswith(f"{bare}\n{app} {bare}\n")
+    world.app("install:\n\ttrue\n")
+    assert world.run("install").outcome is Outcome.OK
+
+
+def test_nothing_is_kept_of_a_run_that_failed(world: World) -> None:
+    app = world.app("install:\n\tfalse\nstop:\n\ttrue\n")
+    world.run("install")
+    assert not (world.state / "apps" / "web" / "Makefile").exists()
+    shutil.rmtree(app)
+    ended = world.run("stop")
+    assert ended.outcome is Outcome.MISSING
+    assert "no copy of its Makefile was kept" in ended.line
+
+
+def test_the_newest_makefile_that_succeeded_is_kept(world: World) -> None:
+    world.app("install:\n\ttrue\n# one\n")
+    world.run("install")
+    app = world.app("install:\n\ttrue\n# two\n")
+    (app / "GNUmakefile").write_text("install:\n\ttrue\n# three\n")
+    world.run("install")
+    kept = world.state / "apps" / "web"
+    assert (kept / "Makefile").read_text().endswith("# three\n")
+    assert [path.name for path in kept.iterdir()] == ["Makefile"]
+
+
+def test_a_copy_never_follows_a_link(world: World) -> None:
+    precious = world.base / "precious"
+    precious.write_text("precious")
+    kept = world.state / "apps" / "web"
+    kept.mkdir(parents=True)
+    (kept / "Makefile").symlink_to(precious)
+    (kept / "Makefile.new").symlink_to(precious)
+    world.app("install:\n\ttrue\n")
+    ended = world.run("install")
+    assert ended.outcome is Outcome.OK
+    assert precious.read_text() == "precious"
+
+
+def test_a_huge_makefile_is_run_and_not_kept(world: World) -> None:
+    world.app("install:\n\ttrue\n" + "#" * 2_000_000 + "\n")
+    assert world.run("install").outcome is Outcome.OK
+    assert not (world.state / "apps" / "web" / "Makefile").exists()
+
+
+# --- env files -----------------------------------------------------------------------------------
+
+SHOW = "install stop:\n\t@echo [$$A] [$$B] [$$PATH]\n"
+
+
+def env(world: World, name: str, text: str) -> str:
+    path = world.base / name
+    path.write_text(text)
+    path.chmod(0o644)
+    return str(path)
+
+
+def conf(world: World, *texts: str | None) -> str:
+    secret = world.order.secret
+    digests = [
+        ids.NO_FILE if text is None else envfile.digest(secret, envfile.parse(text, "f"))
+        for text in texts
+    ]
+    return ids.conf_id(ME, digests)
+
+
+def test_env_files_are_read_in_order_and_the_later_one_wins(world: World) -> None:
+    world.app(SHOW)
+    first, second = "A=1\nB='x y'\n", "A=2\n# c\n"
+    order = replace(
+        world.order, env_files=(env(world, "one", first), "-" + env(world, "two", second))
+    )
+    version = Version("tree.1:a:b", conf(world, first, second))
+    ended = world.run("install", order, version=version)
+    assert (ended.outcome, ended.line) == (Outcome.OK, "")
+    assert world.log().startswith("[2] [x y] [")
+
+
+def test_env_files_that_have_changed_since_the_look_are_looked_at_anew(world: World) -> None:
+    world.app(SHOW)
+    order = replace(world.order, env_files=(env(world, "one", "A=2\n"),))
+    ended = world.run("install", order, version=Version("tree.1:a:b", conf(world, "A=1\n")))
+    assert ended.outcome is Outcome.MOVED
+    assert "changed since" in ended.line
+
+
+def test_a_changed_comment_is_no_change(world: World) -> None:
+    world.app(SHOW)
+    order = replace(world.order, env_files=(env(world, "one", "# new\nA='1'\n"),))
+    ended = world.run("install", order, version=Version("tree.1:a:b", conf(world, "A=1\n")))
+    assert ended.outcome is Outcome.OK
+
+
+def test_a_missing_env_file_blocks_unless_it_may_be_missing(world: World) -> None:
+    world.app(SHOW)
+    missing = f"{world.base}/nowhere/app.env"
+    order = replace(world.order, env_files=(missing,))
+    ended = world.run("install", order)
+    assert (ended.outcome, ended.line) == (Outcome.MOVED, f"env file {missing} is not there")
+    order = replace(world.order, env_files=(f"-{missing}",))
+    version = Version("tree.1:a:b", conf(world, None))
+    assert world.run("install", order, version=version).outcome is Outcome.OK
+
+
+def test_a_broken_env_file_is_refused_with_its_line_and_never_its_value(world: World) -> None:
+    world.app(SHOW)
+    path = env(world, "one", "A=1\nhunter2 is secret\n")
+    ended = world.run("install", replace(world.order, env_files=(path,)))
+    assert ended.outcome is Outcome.REFUSED
+    assert ended.line.startswith(f"{path}:2: ")
+    assert "hunter2" not in str(ended)
+    assert not ran(world)
+
+
+def test_a_stop_goes_on_without_its_env_files(world: World) -> None:
+    world.app(SHOW)
+    path = env(world, "one", "A=1\nbroken\n")
+    order = replace(world.order, env_files=(path, f"{world.base}/missing"))
+    ended = world.run("stop", order, version=Version("tree.1:a:b", "env.1:0000000000000000"))
+    assert ended.outcome is Outcome.OK
+    assert len(ended.warnings) == 2
+    assert world.log().startswith("[] [] [")
+
+
+def test_what_an_env_file_must_not_set_is_left_out_with_a_warning(world: World) -> None:
+    app = world.app("install:\n\t@env >seen\n")
+    names = ("APP_NAME", "MAKEFLAGS", "NOTIFY_SOCKET", "LISTEN_FDS", "APP_KEY", "HOME")
+    path = env(world, "one", "".join(f"{name}=n\n" for name in names))
+    ended = world.run("install", replace(world.order, env_files=(path,)))
+    assert ended.outcome is Outcome.OK
+    assert [warning.split()[2].rstrip(",") for warning in ended.warnings] == list(names[:4])
+    seen = (app / "seen").read_text().splitlines()
+    assert {"APP_NAME=web", "APP_KEY=n", "HOME=n"} <= set(seen)
+
+
+def of_process(pid: int, what: str) -> bytes:
+    return Path(f"/proc/{pid}/{what}").read_bytes()
+
+
+def test_values_never_appear_in_arguments_or_results(world: World) -> None:
+    app = world.app("install:\n\t@touch begun; until [ -e go ]; do sleep .05; done; exit 1\n")
+    path = env(world, "one", "A=hunter2\n")
+
+    async def scene(agent: Runs) -> None:
+        run = world.plan("install")
+        identity = await agent.begin(run, replace(world.order, env_files=(path,)))
+        agent.spawner.go(run.id)
+        await becomes((app / "begun").exists)
+        for pid in running.members(identity.pid):
+            assert b"hunter2" not in of_process(pid, "cmdline")
+        assert b"hunter2" not in of_process(identity.pid, "environ")
+        (app / "go").touch()
+        ended = await agent.ended()
+        assert "hunter2" not in str(ended)
+
+    world.play(scene)
+    kept = [path for path in world.state.rglob("*") if path.is_file()]
+    assert kept
+    assert all(b"hunter2" not in path.read_bytes() for path in kept)
+
+
+def test_env_files_may_be_readable_by_root_alone(world: World) -> None:
+    if not running.ROOT:
+        pytest.skip("needs root")
+    world.app(SHOW)
+    path = env(world, "one", "A=1\n")
+    os.chmod(path, 0o600)  # noqa: PTH101
+    order = replace(world.order, run_as="daemon", env_files=(path,))
+    assert world.run("install", order).outcome is Outcome.OK
+    assert world.log().startswith("[1]")
