@@ -57,6 +57,7 @@ from appagent.report.history import History
 from appagent.report.log import Log
 from appagent.report.outputs import JournalOutput
 from appagent.report.service import Service
+from appagent.run.failpoint import hit
 from appagent.running import Running
 from appagent.started import Started
 from appagent.store import StateError, Store
@@ -166,6 +167,7 @@ class Agent:
             case Save(record):
                 self.tell_all(self.store.save(record))
                 self.started.note(record)
+                self.hit("saved", record.app)
             case Drop(app):
                 self.tell_all(self.store.drop(app))
                 self.started.drop(app)
@@ -178,8 +180,9 @@ class Agent:
                 self.events.append(Permitted(app, target, version, "alone"))
             case Begin(run):
                 self.running.begin(run)
-            case Go(_, run_id):
+            case Go(app, run_id):
                 self.running.go(run_id)
+                self.hit("went", app)
             case End(_, run_id, why):
                 self.running.end(run_id, why)
             case Tell(fact):
@@ -232,11 +235,19 @@ class Agent:
 
     def ended(self, event: Ended) -> None:
         """A run is over."""
+        self.hit("ended", event.app)
         self.feed(event)
 
     def began(self, event: Began) -> None:
         """A shim waits for its go."""
+        self.hit("began", event.app)
         self.feed(event)
+
+    def hit(self, what: str, name: str) -> None:
+        """Pass a failpoint of an app's run, e.g. `agent.ended.install`; for the tests alone."""
+        app = self.node.apps.get(name)
+        if app is not None and app.run is not None:
+            hit(f"agent.{what}.{app.run.target}")
 
     def not_begun(self, run: Run, why: str) -> None:
         """A shim could not be started."""

@@ -17,6 +17,7 @@ from appagent.agent import Agent, pidfile_of
 from appagent.config import Loaded
 from appagent.model import Level
 from appagent.report.log import Log, set_up
+from appagent.run import failpoint
 from appagent.store import StateError, Store
 
 OK, SOFTWARE, LATER = 0, 70, 75
@@ -85,6 +86,7 @@ def run(loaded: Loaded, path: str | None, *, daemonize: bool, pidfile: str | Non
 def serve(loaded: Loaded, path: str | None) -> int:
     """Set up the log and the state, and turn the loop until the end."""
     settings = loaded.settings
+    failpoint.arm(os.environ.get("APPAGENT_FAILPOINT", ""))
     log = set_up(settings.log_format, settings.log_level)
     try:
         store = Store(settings.state_dir)

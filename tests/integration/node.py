@@ -115,6 +115,11 @@ class Node:
 
     def start(self, **environment: str) -> None:
         """Start the agent and wait until it answers."""
+        self.launch(**environment)
+        wait_until(self.answers, "the agent answers")
+
+    def launch(self, **environment: str) -> None:
+        """Start the agent."""
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 [*self.program, "run", "--config", str(self.config)],
@@ -125,7 +130,6 @@ class Node:
                 env={**os.environ, **environment},
                 start_new_session=True,
             )
-        wait_until(self.answers, "the agent answers")
 
     def answers(self) -> bool:
         """Whether the agent answers."""
@@ -159,6 +163,13 @@ class Node:
         """Have it read its configuration again."""
         assert self.process is not None
         self.process.send_signal(signal.SIGHUP)
+
+    def reload_well(self) -> None:
+        """Write the configuration and have it taken."""
+        before = len(self.facts("config.loaded"))
+        self.write_config()
+        self.reload()
+        wait_until(lambda: len(self.facts("config.loaded")) > before, "the configuration is taken")
 
     def command(self, *args: str, check: bool = False) -> subprocess.CompletedProcess[str]:
         """Run a command of appagent."""
@@ -331,6 +342,27 @@ class SymlinkApp(TreeApp):
     def revert(self, version: str) -> None:
         """Point to an older release again."""
         self.swap(version)
+
+
+class LinkApp(SymlinkApp):
+    """An app that is itself a link to a release, which lies elsewhere in the root."""
+
+    def deploy(self, version: str, makefile: str | None = None) -> None:
+        """Put a release beside the others and swap the link."""
+        files = {"version": version, "Makefile": makefile or self.node.makefile()}
+        write_files(self.node.root / ".releases" / self.name / version, files)
+        self.swap(version)
+
+    def swap(self, version: str) -> None:
+        """Let the app point to a release."""
+        new = self.node.root / f".{self.name}.new"
+        new.symlink_to(f".releases/{self.name}/{version}")
+        new.replace(self.path)
+
+    def remove(self) -> None:
+        """Take it away, and its releases."""
+        self.path.unlink()
+        shutil.rmtree(self.node.root / ".releases" / self.name)
 
 
 class GitApp(TreeApp):
