@@ -33,7 +33,7 @@ MOUNT = directives(SYSTEMD / "files.mount")
     [
         ("Service", "Type", "notify", "what waits for it starts once it is READY, not before"),
         ("Service", "NotifyAccess", "main", "no target may speak in the agent's name"),
-        ("Service", "KillMode", "mixed", "SIGTERM is for the agent; it tells its own processes"),
+        ("Service", "KillMode", "process", "runs and apps in its control group outlive it"),
         ("Service", "OOMPolicy", "continue", "one process killed for memory is not its end"),
         ("Service", "Restart", "always", "a SIGTERM by mistake is a clean end too"),
         ("Service", "RestartPreventExitStatus", "78", "a wrong configuration does not heal"),
@@ -45,7 +45,6 @@ MOUNT = directives(SYSTEMD / "files.mount")
         ("Service", "StateDirectoryMode", "0700", "the node's secret lies there"),
         ("Service", "RuntimeDirectory", "appagent", "/run/appagent is there at each boot"),
         ("Service", "RuntimeDirectoryPreserve", "yes", "what living runs write there stays"),
-        ("Service", "Group", "appagent", "the control socket gets it without a name lookup"),
         ("Service", "ExecStart", "/opt/appagent/current/bin/appagent run", "where it is put"),
         ("Install", "WantedBy", "multi-user.target", "it is there after a reboot"),
     ],
@@ -84,7 +83,7 @@ NARROWER = """
 """.split()
 # Each of these is inherited by every app: a limit or a weight of an app stands under `limits`.
 INHERITED = """
-    CoredumpFilter CPUAffinity CPUSchedulingPolicy CPUSchedulingPriority IOSchedulingClass
+    CoredumpFilter CPUAffinity Group CPUSchedulingPolicy CPUSchedulingPriority IOSchedulingClass
     IOSchedulingPriority KeyringMode Nice NUMAPolicy OOMScoreAdjust TimerSlackNSec UMask User
 """.split()
 
@@ -100,10 +99,9 @@ def test_the_agent_is_not_in_the_slice_of_the_apps() -> None:
     assert "Slice" not in {key for _, key, _ in SERVICE}, "their limits would slow it down"
 
 
-def test_the_control_sockets_group_is_made() -> None:
-    (group,) = [value for _, key, value in SERVICE if key == "Group"]
+def test_the_group_that_may_read_at_the_control_socket_is_made() -> None:
     lines = (SYSTEMD / "sysusers.conf").read_text().splitlines()
-    assert f"g {group} -" in lines
+    assert "g appagent -" in lines
 
 
 def test_the_mount_asks_several_servers_and_belongs_to_the_network() -> None:
