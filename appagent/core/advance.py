@@ -24,6 +24,8 @@ from appagent.core.want import Kind, Want, hold_of, seen_version, version_of, wa
 from appagent.model import AskPermit, Begin, Layout, Level, Run, Target
 
 # A start of an app that is down, and a stop, can hurt nobody: they need no permit.
+INSIST = 2  # so often in a row a tree may overtake its own deploy
+
 NEED_PERMIT = frozenset({Target.BUILD, Target.INSTALL, Target.RESTART, Target.CHECK})
 
 
@@ -113,7 +115,7 @@ def outwait(turn: Turn, app: App) -> App:
             path=paths,
         )
         app = turn.put(replace(app, waited=True))
-    if settings.unsettled == "deploy":
+    if settings.unsettled == "deploy" and not look.incomplete:
         app = turn.put(
             replace(app, settled=look.release, unsettled_since=turn.now, flowing=True),
         )
@@ -121,12 +123,20 @@ def outwait(turn: Turn, app: App) -> App:
 
 
 def reconsider(turn: Turn, app: App, wanted: Want) -> None:
-    """Whether the run that is under way is still wanted; only a build or install is ended."""
+    """Whether the run that is under way is still wanted; only a build or install is ended.
+
+    Where an install writes into its own tree, the newer release may be its own work: ended each
+    time, it would never be done. So a second one in a row is let be, and what then still is
+    overtaken is brought to its end (`insist`) before the tree is looked at anew.
+    """
     run = app.run
     if run is None or run.cancelled or run.target not in (Target.BUILD, Target.INSTALL):
         return
     if wanted.kind is Kind.RUN and wanted.version.release != run.version.release:
-        end_run(turn, app, "a newer release")
+        if run.layout is not Layout.TREE:
+            end_run(turn, app, "a newer release")
+        elif not app.overtaken:
+            end_run(turn, turn.put(replace(app, overtaken=1)), "a newer release")
     elif wanted.kind in (Kind.GONE, Kind.STOPPED):
         end_run(turn, app, "the app is gone" if wanted.kind is Kind.GONE else wanted.why)
 
@@ -252,6 +262,8 @@ def begin(turn: Turn, app: App, wanted: Want, step: Target) -> None:
         deploy = replace(deploy, begun=turn.now)
         if wanted.layout is Layout.TREE and fresh:
             app = replace(app, churn=churned(app.churn, turn.now.mono))
+    if step in (Target.BUILD, Target.INSTALL) and app.overtaken >= INSIST:
+        app = replace(app, insist=version.release)
     run = Run(
         id=turn.make_id(),
         app=app.name,

@@ -62,6 +62,7 @@ def trigger(turn: Turn, event: Trigger) -> None:
     what = f"trigger {target}" if target else "trigger"
     turn.tell("app.triggered", f"{app.name}: {what} by {event.by}", app, reason=f"{event.by}")
     app = replace(turn.node.apps[app.name], backoff=None, churn=Churn(), asked=event.by)
+    app = replace(app, overtaken=0, insist="")
     record = replace(record, failures=(), failed_for=None, stopped=target is Target.STOP)
     if target is not None:
         record = replace(record, applied=take_back(record.applied, target))

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from appagent.core.state import Churn
 
 CHURN_WINDOW = 600.0  # s in which deploys of a tree are counted
@@ -22,21 +20,28 @@ def churn_delay(level: int) -> float:
     return min(CHURN_MAX, CHURN_FIRST * 2.0 ** min(max(level - 1, 0), 20))
 
 
-def churn_until(churn: Churn, now: float) -> float:
-    """When the next deploy of a tree may begin, on the monotonic clock; `now` or before: at once.
+def slowed(churn: Churn, now: float) -> bool:
+    """Whether the next deploy of a tree has to wait.
 
-    A tree that deployed more than CHURN_FREE times within CHURN_WINDOW waits longer each time;
-    one that then rested for the window and the wait is free again.
+    It begins with more than CHURN_FREE deploys within CHURN_WINDOW. It ends when the tree rested
+    for that window beyond the wait that was due: a wait of an hour itself is no rest.
     """
-    recent = [t for t in churn.times if now - t < CHURN_WINDOW + churn_delay(churn.level)]
-    if len(recent) < CHURN_FREE:
+    if churn.level:
+        return now < churn.times[-1] + churn_delay(churn.level + 1) + CHURN_WINDOW
+    return len([t for t in churn.times if now < t + CHURN_WINDOW]) >= CHURN_FREE
+
+
+def churn_until(churn: Churn, now: float) -> float:
+    """When the next deploy of a tree may begin, on the monotonic clock; `now`: at once."""
+    if not slowed(churn, now):
         return now
-    return recent[-1] + churn_delay(churn.level + 1)
+    return churn.times[-1] + churn_delay(churn.level + 1)
 
 
 def churned(churn: Churn, now: float) -> Churn:
     """The same after one more deploy has begun."""
-    span = CHURN_WINDOW + churn_delay(churn.level)
-    recent = tuple(t for t in churn.times if now - t < span)
-    level = churn.level + 1 if len(recent) >= CHURN_FREE else 0
-    return replace(churn, times=(*recent, now)[-20:], level=level)
+    if not slowed(churn, now):
+        recent = tuple(t for t in churn.times if now < t + CHURN_WINDOW) if not churn.level else ()
+        return Churn(times=(*recent, now))
+    times = (*churn.times, now)[-CHURN_FREE - 1 :]
+    return Churn(times=times, level=churn.level + 1, said=churn.said)

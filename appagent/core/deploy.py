@@ -132,6 +132,8 @@ def finish(turn: Turn, app: App, wanted: Want) -> None:
         app = replace(app, deploy=None)
     last = app.last if app.record.failures else None
     done = replace(app, flowing=False, backoff=None, asked="", last=last, permit=None, asking=None)
+    if wanted.kind is Kind.RUN:
+        done = replace(done, overtaken=0, insist="")
     if done != app:
         turn.put(done)
     if wanted.kind is Kind.RUN and app.record.applied.good == wanted.version and not wanted.back:

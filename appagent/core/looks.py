@@ -68,6 +68,8 @@ def looked(turn: Turn, event: Looked) -> None:
     if look.known and (event.own, event.own_error) != (app.own, app.own_error):
         app = replace(app, own=event.own, own_error=event.own_error)
         turn.do(Rewatch())
+    if app.look is not None and app.look.incomplete and look.known and not look.incomplete:
+        app = replace(app, unsettled_since=None)  # from here on it may rest
     app = turn.put(replace(app, look=look, changed=look.changing or app.changed))
     turn.touch(look.app)
     if look.known:
@@ -106,6 +108,12 @@ def rerecord(turn: Turn, app: App) -> App:
             for failure in record.failures
         ),
     )
+    if record.run is not None:
+        run = replace(record.run, version=renamed(record.run.version) or record.run.version)
+        record = replace(record, run=run)
+    if app.starting is not None:
+        run = replace(app.starting, version=renamed(app.starting.version) or app.starting.version)
+        app = replace(app, starting=run)
     app = turn.save(app, record)
     turn.do(Rewatch())
     turn.tell(

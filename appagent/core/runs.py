@@ -129,9 +129,11 @@ def ended(turn: Turn, event: Ended) -> None:
     app = turn.save(replace(app, starting=None), replace(app.record, run=None))
     if outcome is Outcome.OK:
         where = (run.release_dir, run.layout)
+        if run.target is Target.INSTALL and app.settled != run.version.release != app.insist:
+            app = turn.put(replace(app, overtaken=app.overtaken + 1))
         accomplish(turn, replace(app, last=None), run.target, run.version, where)
     else:
-        app = turn.put(replace(app, flowing=False, last=event))
+        app = turn.put(replace(app, flowing=False, insist="", last=event))
         if outcome is Outcome.MISSING:
             turn.put(replace(app, missing=app.missing | {run.target}, flowing=True))
         else:

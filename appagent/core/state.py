@@ -73,6 +73,8 @@ class App:
     missing: frozenset[Target] = frozenset()  # targets that this version's Makefile lacks
     missing_for: Version | None = None
     churn: Churn = Churn()
+    overtaken: int = 0  # deploys of a tree in a row that a newer one kept from their end
+    insist: str = ""  # the release of a tree that comes to its end before a newer one counts
     again: Target | None = None  # asked for while a run was under way: taken back when it is over
     asked: str = ""  # who asked for what the plan does now
     last: Ended | None = None  # the last run that did not succeed, until a deploy is done

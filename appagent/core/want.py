@@ -193,9 +193,10 @@ def want(node: Node, app: App, now: Now) -> Want:
 
 def forward(node: Node, app: App, look: AppLook, conf: str) -> Want:
     """The newest complete release; where it failed here, the last good one, or nothing new."""
-    if not app.settled:
+    release = app.insist if app.insist and look.layout is Layout.TREE else app.settled
+    if not release:
         return wait("settling", look.incomplete or "waiting until it is complete")
-    seen = Version(app.settled, conf)
+    seen = Version(release, conf)
     if failed(app, [seen]):
         back = way_back(node, app, seen)
         if back is not None:
