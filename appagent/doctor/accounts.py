@@ -1,0 +1,59 @@
+"""The users that the configuration names, and how long the name service takes to know them."""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from appagent import config
+from appagent.doctor.finding import Doing, Finding, Said, note, ok, problem, warning
+from appagent.model import Settings
+
+NAMES = "names"
+_DEADLINE = 4.0
+_SLOW = 0.5
+_LOCAL = frozenset(("files", "compat", "systemd", "db", "altfiles"))
+
+
+def look(settings: Settings, places: Mapping[str, str]) -> Iterator[Said]:
+    """Look up every user and group, in a child of its own with a deadline."""
+    yield Doing("asking the name service")
+    began = time.monotonic()
+    warnings = config.lookup_warnings(settings, _DEADLINE, places)
+    took = time.monotonic() - began
+    for line in warnings:
+        yield judge(line, root=os.geteuid() == 0)
+    if not warnings:
+        yield ok(NAMES, "all users and groups of the configuration are known")
+    yield from judge_service(_nsswitch(), took)
+
+
+def judge(line: str, *, root: bool) -> Finding:
+    """Judge one name that is not known."""
+    if ".run_as: " in line and root:
+        do = "create the user, or see why the name service does not know it: getent passwd NAME"
+        return problem(NAMES, line, do)
+    return warning(NAMES, line, "getent passwd NAME; getent group NAME")
+
+
+def _nsswitch() -> str:
+    try:
+        return Path("/etc/nsswitch.conf").read_text("utf-8", "replace")
+    except OSError:
+        return ""
+
+
+def judge_service(nsswitch: str, took: float) -> Iterator[Finding]:
+    """Judge how names are found; `took` is for all of them, with the start of a process."""
+    found = re.search(r"(?m)^\s*passwd:([^#\n]*)", nsswitch)
+    words = re.sub(r"\[[^]]*\]", " ", found[1]).split() if found else []
+    remote = [word for word in words if word not in _LOCAL]
+    if took > _SLOW:
+        text = f"the names took {took:.1f} s to look up, and every run waits for that"
+        yield warning(NAMES, text, "nscd or sssd with a cache, or users of this machine")
+    if remote:
+        text = f"users come from {', '.join(remote)} too: while that is away, no new run begins"
+        yield note(NAMES, text, "a local user for run_as is always known")
