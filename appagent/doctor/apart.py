@@ -25,6 +25,7 @@ from appagent.run.kernel import die_with_parent
 
 _HEAD = 4
 _CHUNK = 65536
+_MOMENT = 0.5  # s
 _END = Doing("")  # the last word of a check that came to its end
 
 
@@ -121,8 +122,12 @@ class _Child:
         os.close(self.reader)
         with contextlib.suppress(OSError):
             os.killpg(self.pid, signal.SIGKILL)
-        with contextlib.suppress(OSError):
-            os.waitpid(self.pid, os.WNOHANG)
+
+    def is_gone(self) -> bool:
+        """Take note of its end, if it has come."""
+        with contextlib.suppress(ChildProcessError):
+            return os.waitpid(self.pid, os.WNOHANG) != (0, 0)
+        return True
 
 
 def carry_out(checks: Iterable[Check], until: float) -> Found:
@@ -144,7 +149,7 @@ def carry_out(checks: Iterable[Check], until: float) -> Found:
                 over = time.monotonic() >= child.deadline
                 if reader in ready:
                     said = child.hear()
-                    over = said is None
+                    over = said is None or time.monotonic() >= child.until
                     for one in said or ():
                         if isinstance(one, Finding):
                             child.findings.append(one)
@@ -158,8 +163,18 @@ def carry_out(checks: Iterable[Check], until: float) -> Found:
     finally:
         for child in going.values():
             child.end()
+        _reap(all_of_them)
     found.findings = [finding for child in all_of_them for finding in child.findings]
     return found
+
+
+def _reap(children: list[_Child]) -> None:
+    """Wait a moment for those that end; one that hangs in the kernel is not waited for."""
+    end = time.monotonic() + _MOMENT
+    while children := [child for child in children if not child.is_gone()]:
+        if time.monotonic() > end:
+            return
+        time.sleep(0.01)
 
 
 def _be(check: Check, writer: int) -> NoReturn:

@@ -26,9 +26,11 @@ def look(root: RootSettings, apps: Sequence[str]) -> Iterator[Said]:
         for path, optional in paths:
             if root.run_as != "owner":
                 done.add(path)
-            found = list(_judge(root, app, path, optional=optional))
-            good += len(found) == 1  # only what it was at
-            yield from found
+            fine = True
+            for said in _judge(root, app, path, optional=optional):
+                fine = fine and isinstance(said, Doing)
+                yield said
+            good += fine
     if good:
         yield ok(f"env files of {root.path}", f"{good} read, or missing where they may")
 
@@ -47,7 +49,9 @@ def _judge(root: RootSettings, app: str, path: str, *, optional: bool) -> Iterat
         else:
             yield problem(about, str(refused), "put it right; until then no app that has it runs")
     except Moved as moved:
-        yield from not_seen(about, f"{moved}", "write it, or put a - before it in env_files")
+        missing = str(moved).endswith(" is not there")
+        do = "write it, or put a - before it in env_files" if missing else "see why; run it again"
+        yield from not_seen(about, str(moved), do)
     else:
         for text in read.warnings:
             yield warning(about, text, "take it out: the agent sets that by itself, or never")

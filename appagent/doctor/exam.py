@@ -66,10 +66,11 @@ def exam(path: str | None) -> list[Finding]:
             Check(
                 CONFIGURATION,
                 partial(_prepare, path, mountinfo),
+                patience=3.0,
                 hung=Level.PROBLEM,
                 do="keep the configuration on the local disk",
             ),
-            Check(unit.SERVICE, _service_pid),
+            Check(unit.SERVICE, _service_pid, patience=3.0),
         ],
         began + _FIRST,
     )
@@ -149,7 +150,9 @@ def _service_pid() -> Iterator[Said]:
     if not host.is_systemd():
         return
     yield Doing("asking systemctl for the agent's pid")
-    answer = ask("systemctl", "show", "appagent.service", "--property=MainPID", "--value")
+    answer = ask(
+        "systemctl", "show", "appagent.service", "--property=MainPID", "--value", patience=2.0
+    )
     if answer is not None and answer.text.strip().isdigit():
         yield Known(_SERVICE, int(answer.text))
 
