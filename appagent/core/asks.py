@@ -54,7 +54,7 @@ def trigger(turn: Turn, event: Trigger) -> None:
         turn.do(Answer(LATER, f"{app.name} is stopped; first: appagent trigger {app.name} start"))
         return
     verdict = see(turn.node, app, turn.now)
-    if verdict is not None and target is not Target.STOP:
+    if verdict is not None and (target is not Target.STOP or verdict.word == "unmanaged"):
         why = "it is gone" if verdict.kind is Kind.GONE else verdict.why
         turn.do(LookNow(record.root, app.name))
         turn.do(Answer(LATER, f"{app.name}: {why}"))

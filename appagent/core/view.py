@@ -43,7 +43,9 @@ def judge(
     if app.run is not None:
         return "running", f"make {app.run.target}: {app.run.reason}", None
     if wanted.kind is Kind.WAIT:
-        reached = {"blocked": False, "failed": False, "unmanaged": True}.get(wanted.word)
+        reached = {"blocked": False, "failed": False, "unmanaged": True, "held": True}.get(
+            wanted.word
+        )
         return wanted.word, wanted.why, reached
     if not steps:
         return at_rest(node, app, wanted, now)

@@ -36,7 +36,7 @@ class Want:
 
     kind: Kind
     why: str = ""
-    word: str = ""  # for WAIT: unknown | settling | blocked | unmanaged | looking
+    word: str = ""  # for WAIT: unknown | settling | blocked | unmanaged | looking | held | failed
     version: Version = Version("", "")
     release_dir: str = ""
     layout: Layout = Layout.TREE
@@ -175,7 +175,10 @@ def want(node: Node, app: App, now: Now) -> Want:
     theirs = verdict is not None and (verdict.kind is Kind.GONE or verdict.word == "unmanaged")
     if app.record.stopped and not theirs:
         return Want(Kind.STOPPED, why="stopped by a person")
+    hold = hold_of(node, app, now)
     if verdict is not None:
+        if verdict.kind is Kind.GONE and hold is not None and not app.forgotten:
+            return wait("held", f"{hold.why}; not on the share any more")
         return verdict
     root, look = node.root_settings(app.record.root), app.look
     if root is None or look is None:  # `see` has said so already; for the type's sake
@@ -183,7 +186,6 @@ def want(node: Node, app: App, now: Now) -> Want:
     conf, word, why = environment(node, root, app)
     if not conf:
         return wait(word, why)
-    hold = hold_of(node, app, now)
     if hold is not None:
         return keep(app, hold, conf)
     if app.own_error:
