@@ -1,0 +1,140 @@
+"""The rules that every command of the core is judged by, whatever the story is.
+
+They look at the world of the play (shims, processes, disk, share), not at the core's own idea of
+it, so a core that fools itself is found out.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from appagent.core import step as core
+from appagent.core.names import managed
+from appagent.core.state import Node
+from appagent.core.want import env_paths
+from appagent.model import (
+    Begin,
+    Command,
+    Drop,
+    End,
+    Event,
+    Fact,
+    Go,
+    Now,
+    Run,
+    Target,
+    Tell,
+)
+
+if TYPE_CHECKING:
+    from tests.unit.core_play import Play
+
+STAGES = ("deploy.seen", "deploy.settled", "deploy.began", "deploy.done")
+MOST_A_SECOND = 12  # runs of one app: more is a loop without a pause
+
+
+class Rules:
+    """What must hold for each command."""
+
+    def __init__(self, play: Play) -> None:
+        self.play = play
+        self.begun: Counter[tuple[str, int, int]] = Counter()
+        self.stages: dict[str, int] = {}
+
+    def stepped(self, before: Node, event: Event, now: Now, commands: list[Command]) -> None:
+        """The same input gives the same output, and is left as it was."""
+        again, same = core.step(before, event, now)
+        assert (again, same) == (self.play.node, commands), f"not pure: {event}"
+
+    def judge(self, command: Command) -> None:
+        """Judge a command just before it is carried out."""
+        match command:
+            case Begin(run):
+                self.may_begin(run)
+            case Go(app, run_id):
+                kept = self.play.disk[app].run
+                assert kept is not None, f"{app}: a go for a run that no record names"
+                assert kept.id == run_id, f"{app}: a go for another run than the recorded one"
+                assert kept.identity is not None, f"{app}: a go without an identity on the disk"
+            case End(app, run_id, _):
+                shim = self.play.shims.shims.get(run_id)
+                if shim is not None:
+                    target = shim.run.target
+                    assert target in (Target.BUILD, Target.INSTALL), f"{app}: {target} was ended"
+            case Drop(app):
+                assert not list(self.play.shims.living(app)), f"{app}: dropped during a run"
+                assert not self.present(app), f"{app}: dropped though it is there"
+            case Tell(fact):
+                self.in_order(fact)
+            case _:
+                pass
+
+    def may_begin(self, run: Run) -> None:
+        """A run begins alone, for an app that is known, and never beside itself."""
+        play, app = self.play, run.app
+        assert not list(play.shims.living(app)), f"{app}: two runs at once"
+        kept = play.disk.get(app)
+        assert kept is None or kept.run is None, f"{app}: begun beside the run on the disk"
+        busy = len(list(play.shims.living()))
+        assert busy < play.settings.parallel_apps, f"{app}: more than parallel_apps at once"
+        second = (app, play.boots, int(play.mono))
+        self.begun[second] += 1
+        assert self.begun[second] <= MOST_A_SECOND, f"{app}: again and again without a pause"
+        root = next((r for r in play.settings.roots if r.path == run.root), None)
+        assert root is not None, f"{app}: its root is not of the configuration"
+        assert managed(app, root.include, root.exclude), f"{app}: touched, though unmanaged"
+        by_person = kept is not None and kept.stopped
+        if run.target is Target.STOP:
+            assert self.may_stop(run, by_person=by_person), f"{app}: stopped for no reason"
+        if not (run.target is Target.STOP and by_person):
+            assert not play.share.blind(run.root), f"{app}: {run.target} while its root is unknown"
+        if self.present(app):
+            assert not play.share.files[run.root, app].why, f"{app}: begun while it is unknown"
+        if run.target is not Target.STOP:
+            self.environment_known(run)
+            assert self.present(app), f"{app}: {run.target} of what is not there"
+        neither = play.shims.targets.isdisjoint({Target.STOP, Target.RESTART})
+        if run.target is Target.START and not play.node.apps[app].asked and not neither:
+            runs = play.shims.running.get(app, "?")
+            assert runs == "?", f"{app}: started beside itself"
+
+    def present(self, app: str) -> bool:
+        """Whether the app is on the share, where its record says, and can be seen."""
+        kept = self.play.node.apps.get(app)
+        root = kept.record.root if kept is not None else ""
+        return (root, app) in self.play.share.files and not self.play.share.empty
+
+    def may_stop(self, run: Run, *, by_person: bool) -> bool:
+        """A stop is asked for by a person, takes the place of a restart, or the app is gone."""
+        if by_person:
+            return True
+        if self.present(run.app):
+            return Target.RESTART not in self.play.shims.targets
+        forgotten = self.play.node.apps[run.app].forgotten
+        return forgotten or not self.play.share.empty
+
+    def environment_known(self, run: Run) -> None:
+        """Every env file of the app was read."""
+        root = next(r for r in self.play.settings.roots if r.path == run.root)
+        for path, optional in env_paths(root, run.app):
+            state, _ = self.play.share.envs.get(path, ("unread", ""))
+            fine = state == "present" or (optional and state == "missing")
+            assert fine, f"{run.app}: begun while {path} is {state}"
+
+    def in_order(self, fact: Fact) -> None:
+        """The facts of one deploy come in the order in which things happen."""
+        deploy = str(fact.fields.get("deploy_id", ""))
+        if not deploy:
+            return
+        if fact.kind in STAGES:
+            stage = STAGES.index(fact.kind)
+            assert stage == 0 or deploy in self.stages, f"{fact.kind} before deploy.seen"
+            assert stage > 0 or deploy not in self.stages, f"{deploy} was seen twice"
+            if fact.kind != "deploy.settled":  # what is waited for may change until it begins
+                assert stage > self.stages.get(deploy, -1), f"{fact.kind} of {deploy} again"
+            self.stages[deploy] = max(stage, self.stages.get(deploy, 0))
+        elif fact.kind == "run.began" and fact.fields.get("target") != Target.STOP:
+            assert self.stages.get(deploy) == STAGES.index("deploy.began"), (
+                "a run before its deploy"
+            )

@@ -1,0 +1,407 @@
+"""What the core does when a run does not succeed."""
+
+from __future__ import annotations
+
+import pytest
+
+from appagent.model import Layout, Outcome, RootSettings
+from tests.unit.core_play import HOUR, ROOT, Play, deployed
+
+ENV = "/files/config/common.env"
+BAD = [Outcome.FAILED, Outcome.TIMEOUT]
+
+
+def steps(release: str, *targets: str, app: str = "web") -> list[str]:
+    return [f"{target} {app} {release}" for target in targets]
+
+
+def gaps(times: list[float]) -> list[float]:
+    return [round(b - a, 3) for a, b in zip(times, times[1:], strict=False)]
+
+
+# --- tried again ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("target", ["build", "install"])
+def test_build_and_install_of_a_running_app_are_tried_again_later_each_time(target: str) -> None:
+    play = deployed(retry_first=2.0, retry_max=60.0)
+    play.makefile("build", "install", "start", "restart", "check")
+    play.always("web", target, Outcome.FAILED, line="no network")
+    play.push("web", "r2")
+    waits = gaps(play.times_of(target, 600.0))
+    assert waits == sorted(waits)
+    assert 2.0 <= waits[0] < 3.0
+    assert 60.0 <= waits[-1] < 61.0
+    assert play.word() == "retrying"
+    assert "no network" in play.view().why
+    assert play.view().reached is False
+    play.always("web", target)
+    assert play.rest()[-3:] == steps("r2", "install", "restart", "check")
+
+
+def test_success_ends_a_backoff() -> None:
+    play = deployed(retry_first=2.0)
+    play.will("web", "install", *[Outcome.FAILED] * 4)
+    play.push("web", "r2")
+    play.rest()
+    play.will("web", "install", Outcome.FAILED)
+    play.push("web", "r3")
+    assert gaps(play.times_of("install", 60.0))[0] < 3.0
+
+
+def test_the_same_trouble_is_told_loudly_once() -> None:
+    play = deployed(retry_first=2.0)
+    play.will("web", "install", *[Outcome.FAILED] * 4, line="no network")
+    play.push("web", "r2")
+    play.rest()
+    told = [f.level for f in play.told if f.kind == "deploy.retrying"]
+    assert told == ["error", "info", "info", "info"]
+
+
+@pytest.mark.parametrize("outcome", BAD)
+def test_the_start_of_an_app_that_is_down_is_tried_for_ever(outcome: Outcome) -> None:
+    play = deployed(retry_first=2.0, retry_max=60.0)
+    play.always("web", "start", outcome)
+    play.reboot()
+    waits = gaps(play.times_of("start", 2 * HOUR))
+    assert waits == sorted(waits)
+    assert len(waits) > 100
+    play.always("web", "start")
+    assert play.rest()[-2:] == steps("r1", "start", "check")
+
+
+@pytest.mark.parametrize("targets", [("restart",), ("stop", "restart", "install")])
+def test_an_app_that_only_knows_restart_is_tried_for_ever_while_it_is_down(
+    targets: tuple[str, ...],
+) -> None:
+    play = Play()
+    play.makefile(*targets)
+    play.push("web", "r1")
+    play.rest()
+    play.always("web", "restart", Outcome.FAILED)
+    play.reboot()
+    play.ran()
+    assert len(play.times_of("restart", HOUR)) > 10
+    play.always("web", "restart")
+    assert play.rest()[-1:] == steps("r1", "restart")
+
+
+def test_a_newer_release_ends_a_backoff_at_once() -> None:
+    play = deployed(retry_first=300.0)
+    play.will("web", "install", Outcome.FAILED)
+    play.push("web", "r2")
+    play.after(10.0)
+    play.push("web", "r3")
+    assert play.after(10.0) == steps("r3", "install", "restart", "check")
+
+
+@pytest.mark.parametrize("way", ["trigger", "cancel"])
+def test_a_person_ends_a_backoff_at_once(way: str) -> None:
+    play = deployed(retry_first=300.0)
+    play.will("web", "install", Outcome.FAILED)
+    play.push("web", "r2")
+    play.after(10.0)
+    assert getattr(play, way)("web") == 0
+    assert play.after(10.0) == steps("r2", "install", "restart", "check")
+
+
+def test_what_is_refused_is_tried_again_later() -> None:
+    play = deployed(retry_first=2.0, retry_max=300.0)
+    play.will("web", "install", Outcome.REFUSED, Outcome.REFUSED, line="not trusted")
+    play.push("web", "r2")
+    play.after(1.0)
+    assert play.word() == "refused"
+    assert play.rest() == steps("r2", "install", "restart", "check")
+
+
+# --- not repeated, and the way back --------------------------------------------------------------
+
+
+@pytest.mark.parametrize("outcome", BAD)
+@pytest.mark.parametrize("target", ["restart", "check"])
+def test_a_release_that_fails_leads_back_to_the_last_good_one(
+    target: str, outcome: Outcome
+) -> None:
+    play = deployed()
+    play.will("web", target, outcome, line="no")
+    play.push("web", "r2")
+    ran = play.rest()
+    assert ran[-3:] == steps("r1", "install", "restart", "check")
+    assert ran.count(f"{target} web r2") == 1
+    assert play.word() == "back"
+    assert play.view().reached is False
+    assert "deploy.failed" in play.facts()
+    assert "r1" in play.text("deploy.failed")
+
+
+def test_a_failure_is_not_repeated_by_a_new_agent_or_a_boot() -> None:
+    play = deployed()
+    play.will("web", "check", Outcome.FAILED)
+    play.push("web", "r2")
+    play.rest()
+    play.restart()
+    assert play.rest() == []
+    assert play.word() == "back"
+    play.reboot()
+    assert play.rest() == steps("r1", "start", "check")
+
+
+@pytest.mark.parametrize("layout", [Layout.GIT, Layout.TREE])
+def test_without_old_files_there_is_no_way_back(layout: Layout) -> None:
+    play = deployed(layout=layout)
+    play.will("web", "restart", Outcome.FAILED)
+    play.push("web", "r2")
+    assert play.rest() == steps("r2", "install", "restart")
+    assert play.word() == "failed"
+    assert play.view().reached is False
+    play.restart()
+    assert play.rest() == []
+
+
+def test_on_failure_leave_leaves_it() -> None:
+    play = deployed(on_failure="leave")
+    play.will("web", "check", Outcome.FAILED)
+    play.push("web", "r2")
+    assert play.rest() == steps("r2", "install", "restart", "check")
+    assert play.word() == "failed"
+
+
+def test_the_first_release_has_no_way_back() -> None:
+    play = Play()
+    play.will("web", "check", Outcome.FAILED)
+    play.push("web", "r1")
+    assert play.rest() == steps("r1", "install", "start", "check")
+    assert play.word() == "failed"
+
+
+def test_a_changed_environment_that_fails_has_no_way_back() -> None:
+    play = Play(roots=[RootSettings(ROOT, env_files=(ENV,))])
+    play.env(ENV, "a=1")
+    play.push("web", "r1")
+    play.rest()
+    play.will("web", "restart", Outcome.FAILED)
+    play.env(ENV, "a=2")
+    assert play.rest() == steps("r1", "restart")
+    assert play.word() == "failed"
+    play.env(ENV, "a=3")
+    assert play.rest() == steps("r1", "restart", "check")
+
+
+def test_a_way_back_that_fails_too_is_not_repeated() -> None:
+    play = deployed()
+    play.will("web", "restart", Outcome.FAILED, Outcome.FAILED)
+    play.push("web", "r2")
+    assert play.rest() == [
+        *steps("r2", "install", "restart"),
+        *steps("r1", "install", "restart"),
+    ]
+    assert play.word() == "failed"
+
+
+def test_a_way_back_whose_directory_is_gone_is_none() -> None:
+    play = deployed()
+    play.will("web", "check", Outcome.FAILED)
+    play.will("web", "install", Outcome.OK, Outcome.MOVED, line="r1 is not there")
+    play.push("web", "r2")
+    assert play.rest() == steps("r2", "install", "restart", "check")
+    assert play.word() == "failed"
+    assert play.facts("app.no_way_back") == ["app.no_way_back"]
+    play.push("web", "r3")
+    assert play.rest() == steps("r3", "install", "restart", "check")
+
+
+def test_a_way_back_whose_install_fails_is_tried_again() -> None:
+    play = deployed(retry_first=2.0)
+    play.will("web", "check", Outcome.FAILED)
+    play.will("web", "install", Outcome.OK, Outcome.FAILED)
+    play.push("web", "r2")
+    assert play.rest()[-3:] == steps("r1", "install", "restart", "check")
+
+
+def failed_release() -> Play:
+    play = deployed()
+    play.will("web", "check", Outcome.FAILED)
+    play.push("web", "r2")
+    play.rest()
+    assert play.word() == "back"
+    return play
+
+
+def test_a_newer_release_clears_a_failure() -> None:
+    play = failed_release()
+    play.push("web", "r3")
+    assert play.rest() == steps("r3", "install", "restart", "check")
+    assert play.word() == "good"
+
+
+def test_the_same_release_swapped_away_and_back_is_tried_again() -> None:
+    play = failed_release()
+    play.push("web", "r1")
+    assert play.rest() == []
+    assert play.word() == "good"
+    play.push("web", "r2")
+    assert play.rest() == steps("r2", "install", "restart", "check")
+
+
+def test_a_changed_environment_clears_a_failure() -> None:
+    play = Play(roots=[RootSettings(ROOT, env_files=(ENV,))])
+    play.env(ENV, "a=1")
+    play.push("web", "r1")
+    play.rest()
+    play.will("web", "check", Outcome.FAILED)
+    play.push("web", "r2")
+    play.rest()
+    play.env(ENV, "a=2")
+    assert play.rest() == steps("r2", "install", "restart", "check")
+
+
+def test_a_trigger_clears_a_failure() -> None:
+    play = failed_release()
+    assert play.trigger("web") == 0
+    assert play.rest() == steps("r2", "install", "restart", "check")
+    assert play.word() == "good"
+
+
+def test_trouble_of_the_share_does_not_clear_a_failure() -> None:
+    play = failed_release()
+    play.root_trouble("ENOTCONN")
+    play.after(100.0)
+    play.root_trouble("")
+    assert play.rest() == []
+    assert play.word() == "back"
+
+
+def test_a_failure_while_the_share_is_away_still_counts() -> None:
+    play = deployed(on_failure="leave")
+    play.will("web", "restart", Outcome.FAILED, seconds=10.0)
+    play.push("web", "r2")
+    play.after(5.0)
+    play.root_trouble("ENOTCONN")
+    play.after(60.0)
+    play.root_trouble("")
+    assert "restart web r2" not in play.rest()
+    assert play.word() == "failed"
+
+
+def test_a_failure_of_what_was_overtaken_meanwhile_blames_nothing() -> None:
+    play = deployed()
+    play.will("web", "restart", Outcome.FAILED, seconds=10.0)
+    play.push("web", "r2")
+    play.after(5.0)
+    play.push("web", "r3")
+    assert play.rest() == steps("r3", "install", "restart", "check")
+    assert play.word() == "good"
+
+
+def test_a_start_that_fails_after_a_stop_leads_back_too() -> None:
+    play = deployed()
+    play.makefile("install", "start", "stop", "check")
+    play.will("web", "start", Outcome.FAILED)
+    play.push("web", "r2")
+    assert play.rest() == [
+        *steps("r2", "install"),
+        *steps("r2", "stop", "start"),
+        *steps("r1", "install", "start", "check"),
+    ]
+
+
+# --- targets that a Makefile lacks ---------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("targets", "first", "change"),
+    [
+        ("install start restart stop check", "install start check", "install restart check"),
+        ("install start restart stop", "install start", "install restart"),
+        ("start restart stop check", "start check", "restart check"),
+        ("install start stop check", "install start check", "install stop start check"),
+        ("install restart stop check", "install restart check", "install restart check"),
+        ("start restart", "start", "restart"),
+        ("start stop", "start", "stop start"),
+        ("start", "start", "start"),
+        ("restart", "restart", "restart"),
+        ("stop", "", "stop"),
+        ("install", "install", "install"),
+        ("check", "check", "check"),
+        ("build", "build", "build"),
+        ("", "", ""),
+    ],
+)
+def test_a_target_that_is_missing_is_done_without(targets: str, first: str, change: str) -> None:
+    play = Play()
+    play.makefile(*targets.split())
+    play.push("web", "r1")
+    assert play.rest() == steps("r1", *first.split())
+    assert play.word() == "good"
+    play.push("web", "r2")
+    assert play.rest() == steps("r2", *change.split())
+    assert play.word() == "good"
+    play.restart()
+    assert play.rest() == []
+    play.reboot()
+    boot = [t for t in first.split() if t not in ("install", "build")]
+    assert play.rest() == steps("r2", *boot)
+    play.remove("web")
+    assert play.rest() == steps("r2", *(["stop"] if "stop" in targets.split() else []))
+    assert play.disk == {}
+
+
+def test_a_target_that_a_newer_release_brings_is_used() -> None:
+    play = Play()
+    play.makefile("install", "start", "stop")
+    play.push("web", "r1")
+    play.rest()
+    play.makefile("install", "start", "restart", "check")
+    play.push("web", "r2")
+    assert play.rest() == steps("r2", "install", "restart", "check")
+
+
+# --- runs that did not run -----------------------------------------------------------------------
+
+
+def test_a_release_that_moved_is_compared_anew() -> None:
+    play = deployed()
+    play.will("web", "install", Outcome.MOVED, then=lambda: play.push("web", "r3"))
+    play.push("web", "r2")
+    assert play.rest() == steps("r3", "install", "restart", "check")
+
+
+def test_what_moved_and_looks_the_same_is_tried_again_soon_then_later() -> None:
+    play = deployed()
+    play.always("web", "install", Outcome.MOVED)
+    play.push("web", "r2")
+    waits = gaps(play.times_of("install", 300.0))
+    assert waits[0] < 2.0
+    assert waits == sorted(waits)
+    assert 30.0 <= waits[-1] < 31.0
+
+
+def test_a_run_that_is_lost_is_done_again_at_once_and_then_later() -> None:
+    play = deployed(retry_first=2.0)
+    play.will("web", "restart", *[Outcome.LOST] * 4)
+    play.push("web", "r2")
+    waits = gaps(play.times_of("restart", 100.0))
+    assert len(waits) == 4
+    assert waits[0] < 1.0
+    assert waits[1] > 2.0
+    assert waits == sorted(waits)
+
+
+def test_a_run_ended_by_an_unknown_hand_is_tried_again_later() -> None:
+    play = deployed(retry_first=2.0)
+    play.always("web", "install", Outcome.CANCELLED)
+    play.push("web", "r2")
+    waits = gaps(play.times_of("install", 100.0))
+    assert waits[0] > 2.0
+    assert waits == sorted(waits)
+
+
+def test_a_shim_that_cannot_be_started_says_nothing_of_the_version() -> None:
+    play = deployed()
+    play.push("web", "r2")
+    while not (play.app().run and play.app().run.target == "restart"):
+        play.happen()
+    play.not_begun("web", "cannot fork")
+    assert play.word() == "retrying"
+    assert play.rest()[-2:] == steps("r2", "restart", "check")
+    assert play.word() == "good"
