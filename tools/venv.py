@@ -37,7 +37,7 @@ def main() -> int:
 
 def install(what: list[str]) -> list[str]:
     """Return pip's words for installing."""
-    return ["install", "-q", "--disable-pip-version-check", *what]
+    return ["install", "-q", "--disable-pip-version-check", "--use-pep517", *what]
 
 
 def environment() -> dict[str, str]:
