@@ -11,6 +11,7 @@ configuration: /etc/apt and the like are bound into the build, and out again.
 """
 
 import fcntl
+import functools
 import hashlib
 import os
 import shutil
@@ -102,8 +103,12 @@ python3 -m venv "/opt/appagent/versions/$version"
 """
 
 
+@functools.cache
 def layers(*, with_agent: bool = True) -> list[Path]:
-    """Return the layers of a host's root, the topmost first; build those that are not there."""
+    """Return the layers of a host's root, the topmost first; build those that are not there.
+
+    One process uses one image, also where the sources change while it runs.
+    """
     machine.CACHE.mkdir(parents=True, exist_ok=True)
     with (machine.CACHE / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -191,7 +196,7 @@ def clear(directory: Path) -> None:
         shutil.rmtree(directory)
 
 
-def prune(used: list[Path], days: float = 7, agents: int = 5) -> None:
+def prune(used: list[Path], days: float = 7, agents: int = 10) -> None:
     """Remove layers that nobody has used for days; of those that change often, keep some."""
     mounts = Path("/proc/self/mountinfo").read_text()
     rest = [path for path in machine.CACHE.glob("*-*") if path.is_dir() and path not in used]

@@ -9,7 +9,7 @@ import pytest
 
 from . import agent, cgroup, machine
 from .conftest import RaiseFleet
-from .developer import app_files
+from .developer import app_files, noted
 from .fleet import ROOT, Fleet, Shape, sweep
 from .host import CommandFailed, CommandHung, Host
 from .wait import wait_until
@@ -273,7 +273,7 @@ def assert_nothing_left(name: str) -> None:
 def test_another_fleet_lives_beside_and_is_gone_afterwards(fleet: Fleet) -> None:
     """The same addresses, no way from one to the other, and nothing is left."""
     name = f"{fleet.name}y"
-    with Fleet(name, Shape(apps=1, file_servers=0, dev=False)) as other:
+    with Fleet(name, Shape(apps=1, file_servers=0, dev=False, start_agent=False)) as other:
         app1 = other.host("app1")
         assert app1.out("hostname") == "app1"
         assert not answers(app1, fleet.host("fs1"))
@@ -287,7 +287,7 @@ def test_what_an_interrupted_run_has_left_is_taken_away(fleet: Fleet) -> None:
     script = f"""
 import time
 from fleet import Fleet, Shape
-with Fleet({name!r}, Shape(apps=1, file_servers=0, dev=False)):
+with Fleet({name!r}, Shape(apps=1, file_servers=0, dev=False, start_agent=False)):
     print("up", flush=True)
     time.sleep(600)
 """
@@ -307,7 +307,8 @@ with Fleet({name!r}, Shape(apps=1, file_servers=0, dev=False)):
 
 def test_a_fleet_can_have_an_arbiter(raise_fleet: RaiseFleet) -> None:
     """Another shape, for one test: three file servers, of which one holds no data."""
-    fleet = raise_fleet(Shape(apps=1, file_servers=3, replica=3, arbiter=True, dev=False))
+    shape = Shape(apps=1, file_servers=3, replica=3, arbiter=True, dev=False, start_agent=False)
+    fleet = raise_fleet(shape)
     assert all(fleet.volume.online().values())
     fleet.host("app1").write(f"{ROOT}/thrice", "data\n")
     sizes = {server.name: server.out(f"stat -c %s {BRICK}/thrice") for server in fleet.of("file")}
@@ -328,3 +329,27 @@ def test_the_agent_is_active_on_every_app_server(fleet: Fleet) -> None:
         pytest.skip("this tree holds no agent that can be installed yet")
     for host in fleet.apps:
         assert host.out(["systemctl", "is-active", agent.SERVICE]) == "active"
+
+
+def test_the_agent_is_upgraded(fleet: Fleet) -> None:
+    """Another version beside the first one; the service runs it."""
+    host = fleet.host("app1")
+    if not agent.installed(host):
+        pytest.skip("this tree holds no agent that can be installed yet")
+    agent.upgrade(host, "99.1")
+    assert host.out("readlink /opt/appagent/current") == "versions/99.1"
+    assert "99.1" in host.out([agent.COMMAND, "status"])
+    assert host.out(["systemctl", "is-active", agent.SERVICE]) == "active"
+
+
+def test_an_app_that_is_pushed_is_started_on_every_node(fleet: Fleet) -> None:
+    """What other tests build on: a push, and each node notes what it ran."""
+    if not agent.installed(fleet.host("app1")):
+        pytest.skip("this tree holds no agent that can be installed yet")
+    fleet.developer.new_git("first")
+    commit = fleet.developer.push("first", app_files("one"))
+    wait_until(lambda: all(len(noted(host, "first")) >= 3 for host in fleet.apps), 60)
+    for host in fleet.apps:
+        runs = noted(host, "first")
+        assert [run.target for run in runs] == ["install", "start", "check"]
+        assert {(run.version, run.foreign, run.release) for run in runs} == {("one", 0, commit)}
