@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import json
 import os
 import signal
@@ -26,6 +27,7 @@ import threading
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field, replace
 
+from appagent.core.names import why_no_app
 from appagent.model import Ended, Identity, Outcome, Run
 from appagent.run import ending, output
 from appagent.run.order import Order, Places, spec_of
@@ -82,6 +84,8 @@ class Spawner:
 
     async def begin(self, run: Run, order: Order) -> Identity:
         """Start the shim of a run; it waits for the go. Raises OSError if it cannot be started."""
+        if why := why_no_app(run.app):  # it becomes part of paths here; others have refused it too
+            raise OSError(errno.EINVAL, f"{run.app!a} is no app: {why}")
         os.makedirs(self.places.runs, 0o755, exist_ok=True)
         os.makedirs(self.places.logs, 0o755, exist_ok=True)
         self._clear(self._told.pop(run.app, ""))

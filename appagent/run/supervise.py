@@ -344,6 +344,8 @@ class Shim:
             said = output.last_words(tail)
             if said and self.phase == "make":
                 line = f"{line}: {said}"
+        if self.log is not None:
+            output.trim(self.log.path, self.log.limit)
         if self.killed_hard:
             line += ", did not end on TERM and was killed"
         if self.hanging:

@@ -45,9 +45,9 @@ class Trust:
         user: str,
         name_of: Callable[[str, int], str],
     ) -> None:
-        """Take uids and gids beside root's, the user it runs as, and how to name an id."""
+        """Take uids beside root's, gids, the user it runs as, and how to name an id."""
         self.uids = uids | {0}
-        self.gids = gids | {0}
+        self.gids = gids
         self.user = user
         self._name_of = name_of
 

@@ -37,6 +37,9 @@ class Account:
         self.groups: list[int] = []
 
 
+_ROOT = Account(0, 0, "root", "/root", "/bin/sh")
+
+
 def account(run_as: str, owner: os.stat_result | None, kept: str) -> Account:
     """Find the user of a run.
 
@@ -118,7 +121,7 @@ def trust_of(user: Account, names: list[str]) -> Trust:
     out: it can only make less be trusted.
     """
     uids = {user.uid}
-    gids = _private_group(user)
+    gids = _private_group(user) | _private_group(_ROOT)
     for name in names:
         try:
             entry = pwd.getpwnam(name)

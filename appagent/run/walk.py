@@ -175,12 +175,13 @@ class Bases:
         here = start
         left = list(steps)
         links = 0
+        path = "/".join([start.path, *steps])
         while left:
             step = left.pop(0)
             if step in {"", "."}:
                 continue
             if step == "..":
-                here, left = self._up(here, left)
+                here, left = self._up(here, left, path)
                 continue
             if want_name and not left:
                 if not stat.S_ISLNK(look(here, step).st_mode):
@@ -211,18 +212,21 @@ class Bases:
             raise Refused(f"{here.path} is a directory: only a regular file is used")
         return here, ""
 
-    def _up(self, here: Directory, left: list[str]) -> tuple[Directory, list[str]]:
-        """Go to the directory above, which may lie in another base, or in none."""
+    def _up(self, here: Directory, left: list[str], link: str) -> tuple[Directory, list[str]]:
+        """Go to the directory above, which may lie in another base, or in none.
+
+        `link` is the one that has brought us here.
+        """
         if here.above is not None:
             return here.above, left
         beyond = os.path.dirname(self._real(here.path))
         while left and left[0] == "..":
             beyond = os.path.dirname(beyond)
             left = left[1:]
-        path = "/".join([beyond, *left])
+        path = "/".join([beyond.rstrip("/"), *left])
         found = self.find(path)
         if found is None:
-            raise self._outside(here.path, path)
+            raise self._outside(link, path)
         return found
 
     def _outside(self, path: str, text: str) -> Refused:
