@@ -1,8 +1,8 @@
 """The hosts' root filesystem: read-only layers, built once and kept between runs.
 
-    agent   appagent, installed from its wheel     (seconds; each change of it)
-    wheels  a wheelhouse of what appagent needs       (each change of dependencies)
-    base    Debian with systemd, GlusterFS, ssh, git  (a minute; each change of it)
+    agent   appagent, installed from its wheel         (seconds; each change of it)
+    wheels  a venv with what appagent needs            (each change of its dependencies)
+    base    Debian with systemd, GlusterFS, ssh, git   (two minutes; each change of the recipe)
 
 A layer's directory is named after a hash of its recipe and of the layer below it, so a layer that
 is there is right. Layers are made in a directory of another name and renamed when they are whole.
@@ -94,12 +94,15 @@ mkdir -p /files /bricks /var/lib/appagent
 rm -rf /usr/share/doc/* /usr/share/man/* /usr/share/locale/*
 """.replace("PACKAGES", " ".join(PACKAGES.split()))
 
+WHEELS = r"""
+export LC_ALL=C
+python3 -m venv "/opt/appagent/versions/VERSION"
+"/opt/appagent/versions/VERSION/bin/pip" install -q --no-index --find-links /opt/wheelhouse NEEDS
+"""
+
 AGENT = r"""
 export LC_ALL=C
-version=$(basename /opt/wheel/*.whl | cut -d - -f 2)
-python3 -m venv "/opt/appagent/versions/$version"
-"/opt/appagent/versions/$version/bin/pip" install -q --no-index --find-links /opt/wheelhouse \
-    /opt/wheel/*.whl
+/opt/appagent/versions/*/bin/pip install -q --no-index --find-links /opt/wheelhouse /opt/wheel/*.whl
 """
 
 
@@ -117,7 +120,10 @@ def layers(*, with_agent: bool = True) -> list[Path]:
         found = [base]
         if with_agent and wheel.installable():
             needs = layer(
-                "wheels", [base.name, *wheel.needs(), wheel.pinned().read_text()], found, wheelhouse
+                "wheels",
+                [base.name, needs_installed(), wheel.pinned().read_text()],
+                found,
+                wheelhouse,
             )
             found.insert(0, needs)
             recipe = [needs.name, AGENT, wheel.fingerprint()]
@@ -154,18 +160,29 @@ def bootstrap(into: Path, below: list[Path]) -> None:
 
 
 def wheelhouse(into: Path, below: list[Path]) -> None:
-    """Build the layer with the wheels that appagent needs."""
+    """Build the layer with the venv and the wheels that appagent needs, already installed."""
     python = next((below[-1] / "usr/lib").glob("python3.*")).name
     wheel.download(into / "opt/wheelhouse", python)
+    run_over(into, below, needs_installed())
+
+
+def needs_installed() -> str:
+    """Return the script that makes the venv of this version."""
+    needs = " ".join(f"'{need}'" for need in wheel.needs())
+    return WHEELS.replace("VERSION", wheel.version()).replace("NEEDS", needs)
 
 
 def agent(into: Path, below: list[Path]) -> None:
     """Build the layer with appagent installed from its wheel, as its README says."""
     wheel.build(into / "opt/wheel")
+    run_over(into, below, AGENT)
+
+
+def run_over(into: Path, below: list[Path], script: str) -> None:
+    """Run a script in a new layer over others, and add what it writes to the new one."""
     with mounted([into, *below]) as root:
-        inside(root, AGENT)
-        upper = root.parent / "upper"
-        machine.sh("cp", "-a", f"{upper}/.", f"{into}/")
+        inside(root, script)
+        machine.sh("cp", "-a", f"{root.parent}/upper/.", f"{into}/")
 
 
 @contextmanager

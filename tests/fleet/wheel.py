@@ -5,10 +5,12 @@ import shutil
 import sys
 import tempfile
 import tomllib
+from importlib import metadata
 from pathlib import Path
 
 from . import machine
 
+BACKEND = 77  # the setuptools that pyproject.toml asks for; an older one is not used
 NO_SOURCES = ("tests", "build", "dist", "__pycache__")
 
 
@@ -22,6 +24,12 @@ def needs() -> list[str]:
     text = (machine.REPOSITORY / "pyproject.toml").read_text()
     dependencies: list[str] = tomllib.loads(text)["project"]["dependencies"]
     return sorted(dependencies)
+
+
+def version() -> str:
+    """Return appagent's version, as its package says it."""
+    text = (machine.REPOSITORY / "appagent/__init__.py").read_text()
+    return text.split('__version__ = "')[1].split('"')[0]
 
 
 def pinned() -> Path:
@@ -47,7 +55,7 @@ def fingerprint() -> str:
     return digest.hexdigest()
 
 
-def build(into: Path, version: str = "") -> Path:
+def build(into: Path, version_instead: str = "") -> Path:
     """Build the wheel, as another version if one is given, and return its path.
 
     It is built from a copy: setuptools leaves a build directory beside the sources, and takes
@@ -58,19 +66,21 @@ def build(into: Path, version: str = "") -> Path:
             copy = Path(scratch) / path.relative_to(machine.REPOSITORY)
             copy.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(path, copy)
-        if version:
+        if version_instead:
             init = Path(scratch) / "appagent/__init__.py"
-            init.write_text(f'{init.read_text()}\n__version__ = "{version}"\n')
+            init.write_text(f'{init.read_text()}\n__version__ = "{version_instead}"\n')
         into.mkdir(parents=True, exist_ok=True)
-        python("build", "--wheel", "--outdir", str(into), scratch)
+        at_hand = int(metadata.version("setuptools").split(".")[0]) >= BACKEND
+        alone = ["--no-isolation"] if at_hand else []
+        python("build", "--wheel", *alone, "--outdir", str(into), scratch)
     return max(into.glob("*.whl"), key=lambda path: path.stat().st_mtime)
 
 
-def download(into: Path, version: str) -> None:
+def download(into: Path, hosts_python: str) -> None:
     """Get or build the wheels of what appagent needs, for the hosts' python ("python3.11")."""
     mine = f"python{sys.version_info.major}.{sys.version_info.minor}"
-    if mine != version:
-        msg = f"the hosts have {version}: raise the fleet with that, not with {mine}"
+    if mine != hosts_python:
+        msg = f"the hosts have {hosts_python}: raise the fleet with that, not with {mine}"
         raise RuntimeError(msg)
     into.mkdir(parents=True)
     python("pip", "wheel", "-q", "-c", str(pinned()), "--wheel-dir", str(into), *needs())
