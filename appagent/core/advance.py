@@ -117,7 +117,7 @@ def outwait(turn: Turn, app: App) -> App:
         app = turn.put(replace(app, waited=True))
     if settings.unsettled == "deploy" and not look.incomplete:
         app = turn.put(
-            replace(app, settled=look.release, unsettled_since=turn.now, flowing=True),
+            replace(app, settled=look.release, unsettled_since=turn.now, forced=look.release),
         )
     return app
 
@@ -187,7 +187,10 @@ def may_begin(turn: Turn, app: App, wanted: Want, step: Target) -> bool:
         return False
     app = turn.node.apps[app.name]
     if turn.node.busy() >= turn.node.settings.parallel_apps:
-        turn.put(replace(app, queued=True))
+        since = min(app.queued_since, turn.now.mono)
+        # A permit is not kept while others run: it would let this one in before those whose
+        # deploys are under way.
+        turn.put(replace(app, queued=True, queued_since=since, permit=None))
         return False
     if step in NEED_PERMIT and app.permit != (step, version):
         if app.asking != (step, version):
@@ -203,13 +206,18 @@ def complete(turn: Turn, app: App, step: Target) -> bool:
     An install may write into its own tree. The step after it follows at once; that the tree is
     another one now is compared when the deploy is done.
     """
-    look = app.look
-    if look is None or look.incomplete:
+    look, applied = app.look, app.record.applied
+    if look is None:
         return False
-    settings = settings_for(turn.node.settings, app.name, app.own)
-    if look.release == app.settled and is_settled(look, settings, app.record.applied.installed):
+    if step is Target.CHECK:
         return True
-    return app.flowing or step is Target.CHECK
+    if look.incomplete:
+        # What was complete when it was installed may be started; nothing new begins.
+        return applied.up != turn.node.boot and look.release == applied.installed
+    settings = settings_for(turn.node.settings, app.name, app.own)
+    if look.release == app.settled and is_settled(look, settings, applied.installed):
+        return True
+    return app.flowing or app.forced == app.settled
 
 
 def churn_allows(turn: Turn, app: App, wanted: Want) -> bool:
@@ -279,5 +287,6 @@ def begin(turn: Turn, app: App, wanted: Want, step: Target) -> None:
         grace=settings.grace,
         began=turn.now,
     )
-    turn.put(replace(app, deploy=deploy, starting=run, permit=None, asking=None))
+    app = replace(app, deploy=deploy, starting=run, permit=None, asking=None)
+    turn.put(replace(app, queued_since=inf))
     turn.do(Begin(run))

@@ -7,6 +7,7 @@ wanted, so that its facts (seen, settled, began, done) can be read as one story.
 from __future__ import annotations
 
 from dataclasses import replace
+from math import inf
 
 from appagent.core.state import App
 from appagent.core.turn import Turn
@@ -57,6 +58,7 @@ def note_deploy(turn: Turn, app: App, wanted: Want) -> App:
             reason=reason,
         )
         deploy = None
+        app = replace(app, flowing=False)
     if deploy is None:
         previous = app.record.last_good.release if app.record.last_good else ""
         deploy = Deploy(turn.make_id(), version, previous, how, turn.now)
@@ -86,29 +88,13 @@ def note_deploy(turn: Turn, app: App, wanted: Want) -> App:
     return app
 
 
-def finish(turn: Turn, app: App, wanted: Want) -> None:
-    """Nothing is left to do: the deploy is done, or the app is gone for good."""
-    if wanted.kind is Kind.WAIT:
-        return
-    if wanted.kind is Kind.GONE:
-        turn.tell("app.gone", f"{app.name} has left {app.record.root}", app)
-        turn.do(Drop(app.name))
-        turn.do(Rewatch())
-        turn.node = turn.node.without_app(app.name)
-        return
+def conclude(turn: Turn, app: App) -> App:
+    """The version that this deploy brings is good: tell it, and remember where it lies.
+
+    That something newer is wanted by now takes nothing away from it.
+    """
     deploy = app.deploy
-    current = app.look is not None and app.look.release == app.settled
-    there = deploy is not None and app.record.applied.running == deploy.version
-    if deploy is not None and deploy.begun is not None and not there:
-        turn.tell(
-            "deploy.superseded",
-            f"{app.name}: {deploy.version.release} is left as it is: {wanted.why}",
-            app,
-            release=deploy.version.release,
-            reason=wanted.why,
-        )
-        app = replace(app, deploy=None)
-    elif deploy is not None and deploy.begun is not None and deploy.settled is not None:
+    if deploy is not None and deploy.begun is not None and deploy.settled is not None:
         seen, settled, begun = deploy.seen.mono, deploy.settled.mono, deploy.begun.mono
         turn.tell(
             "deploy.done",
@@ -125,25 +111,68 @@ def finish(turn: Turn, app: App, wanted: Want) -> None:
             good_ms=round((turn.now.mono - begun) * 1000),
             duration_ms=round((turn.now.mono - seen) * 1000),
         )
-        app = replace(app, deploy=None)
-    elif deploy is not None and (current or deploy.settled is not None):
+    app = replace(app, deploy=None, flowing=False, overtaken=0, insist="", forced="", asked="")
+    return remember(turn, app, app.record.release_dir)
+
+
+def remember(turn: Turn, app: App, where: str) -> App:
+    """Where the last good release lies, for the way back."""
+    good = app.record.applied.good
+    if good is None:
+        return turn.put(app)
+    record = replace(app.record, last_good=good, last_good_dir=where, release_dir=where)
+    return turn.save(app, record)
+
+
+def finish(turn: Turn, app: App, wanted: Want) -> None:
+    """Nothing is left to do: the deploy is over, or the app is gone for good."""
+    if wanted.kind is Kind.WAIT:
+        return
+    if wanted.kind is Kind.GONE:
+        turn.tell("app.gone", f"{app.name} has left {app.record.root}", app)
+        turn.do(Drop(app.name))
+        turn.do(Rewatch())
+        turn.node = turn.node.without_app(app.name)
+        return
+    deploy = app.deploy
+    if deploy is not None and deploy.begun is not None:
+        if app.record.applied.running == deploy.version:
+            app = conclude(turn, app)
+        else:
+            app = leave(turn, app, deploy, wanted)
+    elif deploy is not None and (deploy.settled is not None or at_rest(app)):
         # It went back to what is applied before anything began: nothing to tell but that.
         turn.tell("deploy.void", f"{app.name}: as it was before; nothing to do", app, Level.DEBUG)
         app = replace(app, deploy=None)
-    last = app.last if app.record.failures else None
-    done = replace(app, flowing=False, backoff=None, asked="", last=last, permit=None, asking=None)
+    app = replace(
+        app,
+        flowing=False,
+        backoff=None,
+        asked="",
+        last=app.last if app.record.failures else None,
+        permit=None,
+        asking=None,
+        queued_since=inf,
+    )
     if wanted.kind is Kind.RUN:
-        done = replace(done, overtaken=0, insist="")
-    if done != app:
-        turn.put(done)
+        app = replace(app, overtaken=0, insist="", forced="")
+    turn.put(app)
     if wanted.kind is Kind.RUN and app.record.applied.good == wanted.version and not wanted.back:
-        remember(turn, turn.node.apps[app.name], wanted)
+        remember(turn, app, wanted.release_dir)
 
 
-def remember(turn: Turn, app: App, wanted: Want) -> None:
-    """Where the last good release lies, for the way back."""
-    record = app.record
-    if (record.last_good, record.last_good_dir) == (wanted.version, wanted.release_dir):
-        return
-    record = replace(record, last_good=wanted.version, last_good_dir=wanted.release_dir)
-    turn.save(app, record)
+def at_rest(app: App) -> bool:
+    """Whether what is seen is what was last seen complete."""
+    return app.look is not None and app.look.release == app.settled
+
+
+def leave(turn: Turn, app: App, deploy: Deploy, wanted: Want) -> App:
+    """A deploy that had begun is not wanted any more, and nothing newer is."""
+    turn.tell(
+        "deploy.superseded",
+        f"{app.name}: {deploy.version.release} is left as it is: {wanted.why}",
+        app,
+        release=deploy.version.release,
+        reason=wanted.why,
+    )
+    return replace(app, deploy=None)

@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from appagent.core.backoff import delay
+from appagent.core.deploy import conclude
 from appagent.core.plan import begin, succeed, take_back
 from appagent.core.settings import settings_for
 from appagent.core.state import App, Backoff
@@ -113,7 +114,9 @@ def accomplish(
         if ignore != record.ignore:
             turn.do(Rewatch())  # the id under the older lines need not be made any more
         record = replace(record, ignore=ignore, layout=layout, release_dir=release_dir)
-    return turn.save(replace(app, backoff=None, flowing=True), record)
+    app = turn.save(replace(app, backoff=None, flowing=True), record)
+    done = app.deploy is not None and record.applied.good == app.deploy.version
+    return conclude(turn, app) if done else app
 
 
 def ended(turn: Turn, event: Ended) -> None:
@@ -133,7 +136,7 @@ def ended(turn: Turn, event: Ended) -> None:
             app = turn.put(replace(app, overtaken=app.overtaken + 1))
         accomplish(turn, replace(app, last=None), run.target, run.version, where)
     else:
-        app = turn.put(replace(app, flowing=False, insist="", last=event))
+        app = turn.put(replace(app, flowing=False, insist="", forced="", last=event))
         if outcome is Outcome.MISSING:
             turn.put(replace(app, missing=app.missing | {run.target}, flowing=True))
         else:
@@ -142,7 +145,11 @@ def ended(turn: Turn, event: Ended) -> None:
     if app.again is not None:
         applied = take_back(app.record.applied, app.again)
         turn.save(replace(app, again=None), replace(app.record, applied=applied))
-    turn.touch(run.app, *(name for name, other in turn.node.apps.items() if other.queued))
+    if turn.node.apps[run.app].flowing:
+        turn.touch(run.app)  # who has begun comes to its end first, then who waits longest
+    queued = [other for other in turn.node.apps.values() if other.queued]
+    turn.touch(*(other.name for other in sorted(queued, key=lambda other: other.queued_since)))
+    turn.touch(run.app)
 
 
 def fell_short(turn: Turn, app: App, run: Run, event: Ended) -> None:

@@ -15,9 +15,13 @@ from appagent.model import AppLook, AppSettings, Layout
 
 def is_settled(look: AppLook, settings: AppSettings, installed: str) -> bool:
     """Whether a good look shows a complete release."""
-    if not look.known or look.incomplete:
+    if not look.known:
         return False
-    if look.layout is Layout.SYMLINK or look.release == installed:
+    if look.release == installed:
+        return True
+    if look.incomplete:
+        return False
+    if look.layout is Layout.SYMLINK:
         return True
     # The eye pushes the look again once it stood; a hair of tolerance for how floats subtract.
     return look.looked - look.since >= settings.settle - 1e-6

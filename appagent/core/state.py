@@ -74,6 +74,7 @@ class App:
     missing_for: Version | None = None
     churn: Churn = Churn()
     overtaken: int = 0  # deploys of a tree in a row that a newer one kept from their end
+    forced: str = ""  # the release that is deployed though it never rested
     insist: str = ""  # the release of a tree that comes to its end before a newer one counts
     again: Target | None = None  # asked for while a run was under way: taken back when it is over
     asked: str = ""  # who asked for what the plan does now
@@ -81,6 +82,7 @@ class App:
     changed: tuple[str, ...] = ()  # the paths that the newest difference named
     blocked: str = ""  # the reason that was told last for waiting
     queued: bool = False  # has a step to begin, and waits for one of the `parallel_apps` places
+    queued_since: float = inf  # mono; until it begins or has nothing to do
     wake: float = inf  # mono: compare again then, whatever happens
 
     @property
