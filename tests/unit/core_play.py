@@ -371,6 +371,12 @@ class Play:
         del self.shims.shims[run.id]
         self.feed(Ended(app, run.id, Outcome.FAILED, line=why))
 
+    def permit(self, app: str) -> None:
+        """What an app asks for is granted."""
+        asked = self.app(app).asking
+        assert asked is not None
+        self.feed(Permitted(app, *asked, "a lease"))
+
     # --- what people ask -------------------------------------------------------------------------
 
     def ask(self, event: Event) -> Answer:

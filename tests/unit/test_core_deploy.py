@@ -62,6 +62,17 @@ def test_what_says_that_it_is_half_written_is_waited_for(layout: Layout) -> None
     assert play.rest() == steps("r2", "install", "restart", "check")
 
 
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_a_mark_that_was_left_behind_keeps_nothing_down_after_a_boot(layout: Layout) -> None:
+    play = deployed(layout=layout)
+    play.push("web", "r1", incomplete=".deploying")
+    assert play.rest() == []
+    play.reboot()
+    assert play.rest() == steps("r1", "start", "check")
+    play.push("web", "r2", incomplete=".deploying")
+    assert play.rest() == []
+
+
 def test_a_change_that_is_taken_back_before_it_was_complete_runs_nothing() -> None:
     play = deployed(layout=Layout.TREE)
     play.push("web", "r2")

@@ -187,6 +187,16 @@ def test_a_changed_environment_that_fails_has_no_way_back() -> None:
     assert play.rest() == steps("r1", "restart", "check")
 
 
+def test_a_release_that_was_good_for_a_moment_is_the_way_back() -> None:
+    play = deployed()
+    play.will("web", "check", Outcome.OK, Outcome.FAILED, seconds=10.0)
+    play.push("web", "r2")
+    play.after(5.0)
+    play.push("web", "r3")
+    assert play.rest()[-3:] == steps("r2", "install", "restart", "check")
+    assert play.facts("deploy.done") == ["deploy.done"] * 3
+
+
 def test_a_way_back_that_fails_too_is_not_repeated() -> None:
     play = deployed()
     play.will("web", "restart", Outcome.FAILED, Outcome.FAILED)

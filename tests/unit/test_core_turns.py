@@ -1,0 +1,268 @@
+"""Who begins when: places, permits, crashes in between, and the order of what is told."""
+
+from __future__ import annotations
+
+import pytest
+
+from appagent.core import step as core
+from appagent.model import (
+    Configured,
+    Layout,
+    Outcome,
+    Permitted,
+    Settings,
+    Stopping,
+    Target,
+    Version,
+)
+from tests.unit.core_play import Play, deployed
+
+
+def steps(release: str, *targets: str, app: str = "web") -> list[str]:
+    return [f"{target} {app} {release}" for target in targets]
+
+
+# --- places --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("places", [1, 2, 5])
+def test_no_more_apps_than_allowed_deploy_at_once_and_all_do_in_the_end(places: int) -> None:
+    play = Play(parallel_apps=places)
+    for n in range(8):
+        play.push(f"app{n}", "r1")
+    most = 0
+    while play.next_time() < float("inf"):
+        play.happen()
+        most = max(most, play.node.busy())
+    assert most == places
+    assert all(play.word(f"app{n}") == "good" for n in range(8))
+
+
+def test_an_app_comes_to_its_end_before_another_begins_in_its_place() -> None:
+    play = Play(parallel_apps=1)
+    for app in ("a", "b", "c"):
+        play.push(app, "r1")
+    assert [run.split()[1] for run in play.rest()] == list("aaabbbccc")
+
+
+def test_those_who_wait_longest_are_next() -> None:
+    play = Play(parallel_apps=1)
+    for app in ("z", "m", "a"):
+        play.push(app, "r1")
+    assert [run.split()[1] for run in play.rest()] == list("zzzmmmaaa")
+
+
+def test_an_app_that_changes_all_the_time_does_not_keep_others_out() -> None:
+    play = Play(parallel_apps=1)
+    for app in ("a", "b", "c"):
+        play.push(app, "r0")
+    play.rest()
+    numbers = iter(range(1, 1000))
+    play.always("a", "check", then=lambda: play.push("a", f"r{next(numbers)}"))
+    play.push("a", "again")
+    play.after(1.0)
+    play.push("b", "r2")
+    play.push("c", "r2")
+    ran = play.after(10.0)
+    assert {"check b r2", "check c r2"} <= set(ran)
+
+
+def test_an_app_that_is_always_failing_does_not_keep_others_out() -> None:
+    play = Play(parallel_apps=1, retry_first=0.1, retry_max=0.1)
+    play.always("a", "install", Outcome.FAILED)
+    play.push("a", "r1")
+    play.push("b", "r1")
+    assert {"check b r1"} <= set(play.after(10.0))
+
+
+def test_who_waits_for_a_place_is_told_so() -> None:
+    play = Play(parallel_apps=1)
+    play.will("a", "install", seconds=100.0)
+    play.push("a", "r1")
+    play.push("b", "r1")
+    play.after(10.0)
+    assert play.word("b") == "queued"
+
+
+def test_more_places_are_used_at_once() -> None:
+    play = Play(parallel_apps=1)
+    play.will("a", "install", seconds=100.0)
+    play.push("a", "r1")
+    play.push("b", "r1")
+    play.after(10.0)
+    play.configure(parallel_apps=2)
+    assert (
+        play.after(10.0)
+        == ["install a r1", *steps("r1", "install", "start", "check", app="b")][-3:]
+    )
+
+
+# --- permits -------------------------------------------------------------------------------------
+
+
+def test_a_start_of_what_is_down_needs_no_permit() -> None:
+    play = Play()
+    play.makefile("install", "start", "restart", "stop")
+    play.push("web", "r1")
+    play.rest()
+    play.permits = False
+    play.reboot()
+    assert play.rest() == steps("r1", "start")
+
+
+def test_a_restart_waits_for_its_permit_for_ever() -> None:
+    play = deployed()
+    play.permits = False
+    play.trigger("web", "restart")
+    assert play.rest() == []
+    assert play.word() == "waiting"
+    play.feed(Permitted("web", Target.RESTART, play.view().want.version, "a lease"))
+    assert play.rest() == steps("r1", "restart")
+
+
+def test_a_permit_for_another_version_is_no_permit() -> None:
+    play = deployed()
+    play.makefile("install", "start", "restart")
+    play.permits = False
+    play.push("web", "r2")
+    old = play.view().want.version
+    play.push("web", "r3")
+    for target in Target:
+        play.feed(Permitted("web", target, old, "a lease"))
+        play.feed(Permitted("web", target, Version("nonsense", ""), "a lease"))
+        play.feed(Permitted("nobody", target, old, "a lease"))
+    assert play.rest() == []
+    play.permit("web")  # for a build, that its Makefile lacks
+    assert play.rest() == []
+    play.permit("web")
+    assert play.rest() == steps("r3", "install")
+
+
+def test_one_permit_is_for_one_run() -> None:
+    play = deployed(retry_first=2.0)
+    play.permits = False
+    play.will("web", "install", Outcome.FAILED, Outcome.FAILED)
+    play.push("web", "r2")
+    play.permit("web")  # for a build, that its Makefile lacks
+    for _ in range(2):
+        assert play.rest() == []
+        play.permit("web")
+        assert play.rest() == steps("r2", "install")
+
+
+def test_who_waits_for_a_permit_keeps_nobody_out() -> None:
+    play = Play(parallel_apps=1)
+    play.permits = False
+    play.push("a", "r1")
+    play.rest()
+    play.permits = True
+    play.push("b", "r1")
+    assert play.rest() == steps("r1", "install", "start", "check", app="b")
+
+
+# --- the end of the agent ------------------------------------------------------------------------
+
+
+def test_an_agent_that_ends_begins_nothing_more() -> None:
+    play = deployed()
+    play.feed(Stopping())
+    play.push("web", "r2")
+    assert play.rest() == []
+
+
+@pytest.mark.parametrize("layout", [Layout.SYMLINK, Layout.TREE])
+def test_a_crash_between_any_two_commands_repeats_and_loses_nothing(layout: Layout) -> None:
+    for commands in range(60):
+        play = deployed(layout=layout)
+        play.crash_in = commands
+        play.push("web", "r2")
+        play.rest()
+        if not play.alive:
+            play.start_agent()
+            play.rest()
+        assert play.app().record.applied.good == play.view().want.version, commands
+        assert play.word() == "good", commands
+
+
+def test_each_step_runs_once_over_a_crash_between_any_two_commands() -> None:
+    for commands in range(60):
+        play = deployed()
+        play.crash_in = commands
+        play.push("web", "r2")
+        ran = play.rest()
+        if not play.alive:
+            play.start_agent()
+            ran += play.rest()
+        assert ran == steps("r2", "install", "restart", "check"), commands
+
+
+def test_a_shim_that_waits_when_the_agent_dies_has_run_nothing() -> None:
+    play = deployed()
+    play.shims.slow = 5.0
+    play.push("web", "r2")
+    play.after(2.0)
+    play.restart()
+    assert play.rest() == steps("r2", "install", "restart", "check")
+
+
+# --- what is told --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("layout", list(Layout))
+def test_facts_come_in_the_order_in_which_things_happen(layout: Layout) -> None:
+    play = deployed(layout=layout)
+    before = len(play.told)
+    play.push("web", "r2")
+    play.rest()
+    told = play.told[before:]
+    assert [fact.kind for fact in told] == [
+        "deploy.seen",
+        "deploy.settled",
+        "deploy.began",
+        *["run.began", "run.ended"] * 4,  # a build, that no Makefile here has
+        "deploy.done",
+    ]
+    assert len({fact.fields["deploy_id"] for fact in told}) == 1
+    assert all(fact.app == "web" for fact in told)
+    times = [fact.at.mono for fact in told]
+    assert times == sorted(times)
+
+
+def test_a_deploy_says_how_long_each_part_took() -> None:
+    play = deployed(layout=Layout.TREE, settle=2.0)
+    play.always("web", "install", seconds=7.0)
+    play.push("web", "r2")
+    play.rest()
+    done = next(fact for fact in reversed(play.told) if fact.kind == "deploy.done")
+    assert done.fields["settled_ms"] == 2000
+    assert int(done.fields["good_ms"]) >= 7000
+    assert int(done.fields["duration_ms"]) >= 9000
+    assert "r1" in str(done.fields["previous"])
+
+
+def test_a_deploy_that_is_overtaken_is_told_so() -> None:
+    play = deployed()
+    play.will("web", "install", seconds=100.0)
+    play.push("web", "r2")
+    play.after(10.0)
+    play.push("web", "r3")
+    play.rest()
+    assert play.facts("deploy.superseded") == ["deploy.superseded"]
+    assert len(play.facts("deploy.done")) == 2
+
+
+def test_nothing_is_told_while_nothing_happens() -> None:
+    play = deployed()
+    before = len(play.told)
+    play.restart()
+    play.after(1000.0)
+    for _ in range(5):
+        play.share.push_all()
+    play.feed(Configured(play.settings))
+    play.rest()
+    assert play.told[before:] == []
+
+
+def test_an_empty_configuration_does_nothing() -> None:
+    node = core.first(Settings(), "boot", {})
+    assert core.next_wake(node, Play().now()) == float("inf")
