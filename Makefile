@@ -31,6 +31,7 @@ lint: .venv/dev.ready
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/mypy --config-file= --strict examples/apps/*/*.py
 
 bench: .venv/dev.ready
 	@for it in tests/bench/*.py; do echo "# $$it"; $(BIN)/python "$$it" || exit 1; done
