@@ -177,7 +177,8 @@ def _of_configuration(prepared: Prepared, service: int) -> Iterable[Check]:
     yield Check(running.AGENT, partial(running.look, settings, service))
     for key in ("state_dir", "runtime_dir"):
         path: str = getattr(settings, key)
-        yield Check(key, partial(keeping.look, key, path, mountinfo), hung=Level.PROBLEM)
+        look = partial(keeping.look, key, path, mountinfo, settings.state_dir)
+        yield Check(key, look, hung=Level.PROBLEM)
     for place in prepared.places:
         look = partial(roots.look, settings, place)
         yield Check(place.about, look, hung=Level.PROBLEM, do=_REMOUNT)

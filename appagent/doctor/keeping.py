@@ -16,7 +16,7 @@ _NO_INODES, _FEW_INODES = 64, 2000
 _PASSING = frozenset(("tmpfs", "ramfs", "overlay"))
 
 
-def look(key: str, path: str, mountinfo: str) -> Iterator[Said]:
+def look(key: str, path: str, mountinfo: str, state_dir: str) -> Iterator[Said]:
     """Judge one of the two directories."""
     mount = Mounts(mountinfo).holding(path)
     if mount.is_share:
@@ -28,7 +28,7 @@ def look(key: str, path: str, mountinfo: str) -> Iterator[Said]:
     try:
         status = directory.stat()
     except FileNotFoundError:
-        yield from _missing(key, directory)
+        yield _missing(key, directory, others=is_others(state_dir, mountinfo))
         return
     except OSError as error:
         yield _not_seen(key, f"{path}: {error.strerror}")
@@ -41,15 +41,26 @@ def look(key: str, path: str, mountinfo: str) -> Iterator[Said]:
         yield ok(key, f"{path} is there, and its owner's alone to write")
 
 
-def _missing(key: str, path: Path) -> Iterator[Finding]:
-    """Whether the agent can make it."""
+def is_others(path: str, mountinfo: str) -> bool:
+    """Whether the state directory is there and another user's, and so the agent is."""
+    if Mounts(mountinfo).holding(path).is_share:
+        return False
+    try:
+        return Path(path).stat().st_uid != os.geteuid()
+    except OSError:
+        return False
+
+
+def _missing(key: str, path: Path, *, others: bool) -> Finding:
+    """Judge whether the agent can make it."""
     above = next((parent for parent in path.parents if parent.exists()), Path("/"))
     if os.access(above, os.W_OK | os.X_OK):
-        yield note(key, f"{path} is not there yet; the agent makes it")
-        return
+        return note(key, f"{path} is not there yet; the agent makes it")
     text = f"{path} is not there, and who runs doctor cannot make it in {above}"
+    if others:
+        return note(key, text, "the agent makes it, if it may: run doctor as its user")
     do = f"run doctor as the agent's user, or: install -d -m 0700 -o THE-AGENT'S-USER {path}"
-    yield problem(key, text, do)
+    return problem(key, text, do)
 
 
 def _not_seen(key: str, text: str) -> Finding:
