@@ -19,7 +19,6 @@ import pytest
 
 from appagent.model import Fact, Level, Now, Outcome
 from appagent.report.log import Log, choose, set_up, wants_colour
-from appagent.report.once import Once
 
 ENDED = Fact(
     "run.ended",
@@ -324,33 +323,3 @@ def test_rich_is_not_imported_and_can_be_by_others(tmp_path: Path) -> None:
     paths = os.pathsep.join([str(tmp_path), *filter(None, sys.path)])
     environ = {**os.environ, "PYTHONPATH": paths}
     subprocess.run([sys.executable, "-c", program], env=environ, check=True)
-
-
-# --- once ----------------------------------------------------------------------------------------
-
-
-def test_what_stands_is_said_once_until_it_changes() -> None:
-    once = Once()
-    away = fact("app.unknown", "web: the share is away")
-    assert once.is_new(away)
-    assert not once.is_new(away)
-    assert once.is_new(fact("app.unknown", "web: the share is empty"))
-    assert once.is_new(away)
-    assert once.is_new(fact("app.unknown", "api: the share is away", app="api"))
-    assert not once.is_new(away)
-
-
-def test_what_is_over_is_said_again_when_it_comes_back() -> None:
-    once = Once()
-    away = fact("root.unknown", "away", app="", path="/files")
-    other = fact("root.unknown", "away", app="", path="/other")
-    assert [once.is_new(each) for each in (away, other, away, other)] == [True, True, False, False]
-    assert once.is_new(fact("root.known", "back", app="", path="/files"))
-    assert [once.is_new(each) for each in (away, other)] == [True, False]
-    once.forget("root.unknown", "/other")
-    assert once.is_new(other)
-
-
-def test_what_is_over_in_a_moment_is_always_said() -> None:
-    once = Once()
-    assert all(once.is_new(fact("run.began")) for _ in range(3))
