@@ -1,0 +1,314 @@
+"""An agent that is killed at any moment: nothing runs twice, and nothing that ran is lost."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import random
+import signal
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from appagent.core.release import short
+from tests.integration.node import (
+    PATIENCE,
+    GitApp,
+    Node,
+    SymlinkApp,
+    TreeApp,
+    node,
+    wait_until,
+)
+
+QUICK = {"interval": "50ms", "scan_interval": "200ms"}
+KILLS = 50
+POINTS = ("began", "saved", "went", "ended")
+CHECKED = ("install", "restart", "check")
+
+# The lock is held by everything that a run starts, so it also shows what outlived its run.
+LOCKED = """\
+.PHONY: install start restart stop check
+install start restart stop check:
+\t@flock -n -E 99 {base}/$$APP_NAME.lock sh -c ' \\
+\techo "begin $@ $$APP_NAME $$APP_RELEASE $$$$ $$(cat version)" >> {calls}; \\
+\tsleep {seconds}; \\
+\techo "end $@ $$APP_NAME $$APP_RELEASE $$$$ $$(cat version)" >> {calls}'; \\
+\tcode=$$?; [ $$code != 99 ] || \\
+\t\techo "begin overlap $$APP_NAME $$APP_RELEASE 0 -" >> {calls}; \\
+\texit $$code
+"""
+
+
+@pytest.fixture
+def made(tmp_path: Path) -> Iterator[Node]:
+    with node(tmp_path, **QUICK) as one:
+        yield one
+
+
+def died(made: Node) -> None:
+    """Wait until the agent has been killed, by its own hand."""
+    assert made.process is not None
+    assert made.process.wait(PATIENCE) == -signal.SIGKILL, made.told()
+    made.process = None
+
+
+def good(made: Node, app: str, version: str) -> None:
+    """Wait until an app runs this version and nothing is left to be done."""
+
+    def there() -> bool:
+        calls = made.calls(app, "end")
+        return bool(calls) and calls[-1].version == version and made.app(app)["state"] == "good"
+
+    wait_until(there, f"{app} runs {version}")
+
+
+def waiting(made: Node) -> str:
+    """A recipe's line that goes on once the test lets it."""
+    return f"\t@while [ ! -e {made.base}/go ]; do sleep 0.02; done"
+
+
+def let_go(made: Node) -> None:
+    (made.base / "go").touch()
+
+
+def runs_of(made: Node, app: str) -> list[dict[str, Any]]:
+    """The runs of an app in the history, oldest first."""
+    return [run for deploy in reversed(made.history(app)) for run in deploy["runs"]]
+
+
+# --- at exact places -----------------------------------------------------------------------------
+
+
+def test_crashes_at_every_exact_place_run_nothing_twice(made: Node) -> None:
+    app = SymlinkApp(made, "web")
+    made.start()
+    app.deploy("0")
+    good(made, "web", "0")
+    made.stop()
+    for point in POINTS:
+        made.forget_calls()
+        for target in CHECKED:  # one agent after the other, each killed one step further
+            made.start(APPAGENT_FAILPOINT=f"agent.{point}.{target}=die")
+            if target == "install":
+                app.deploy(point)
+            died(made)
+        made.start()
+        good(made, "web", point)
+        assert made.targets("web") == list(CHECKED), (point, made.told())
+        assert {call.version for call in made.calls("web")} == {point}
+        made.stop()
+
+
+def test_a_run_that_never_got_its_go_never_runs(made: Node) -> None:
+    app = SymlinkApp(made, "web")
+    made.start(APPAGENT_FAILPOINT="agent.saved.install=die")
+    app.deploy("1")
+    died(made)
+    # The shim that was left waiting ends, with a result that says so.
+    wait_until(lambda: list((made.state / "runs").glob("*.json")), "the shim has left a result")
+    assert made.calls() == []
+    made.start()
+    good(made, "web", "1")
+    assert made.targets() == ["install", "start", "check"]
+    first = next(run for run in runs_of(made, "web") if run["target"] == "install")
+    assert "nothing ran" in first["line"]
+
+
+def test_a_living_run_is_adopted_and_its_success_is_used(made: Node) -> None:
+    app = SymlinkApp(made, "web")
+    made.start()
+    app.deploy("1", made.makefile(waiting(made)))
+    running = made.wait_for("web", "running")["run"]
+    while not made.calls("web"):
+        running = made.wait_for("web", "running")["run"]
+    made.kill()
+    made.start()
+    adopted = made.wait_for("web", "running")["run"]
+    assert (adopted["id"], adopted["pid"]) == (running["id"], running["pid"])
+    let_go(made)
+    good(made, "web", "1")
+    assert made.targets("web") == ["install", "start", "check"]
+    run = next(run for run in runs_of(made, "web") if run["id"] == running["id"])
+    assert (run["target"], run["outcome"], run["adopted"]) == ("install", "ok", True)
+
+
+def test_a_run_that_ends_while_no_agent_is_there_counts(made: Node) -> None:
+    app = SymlinkApp(made, "web")
+    made.start()
+    app.deploy("1", made.makefile(waiting(made)))
+    wait_until(lambda: made.calls("web"), "the install has begun")
+    made.kill()
+    let_go(made)
+    wait_until(lambda: list((made.state / "runs").glob("*.json")), "the run has left a result")
+    made.start()
+    good(made, "web", "1")
+    assert made.targets("web") == ["install", "start", "check"]
+
+
+def test_a_failure_while_no_agent_was_there_is_told_and_tried_again(made: Node) -> None:
+    app = SymlinkApp(made, "web")
+    made.start()
+    body = f"{waiting(made)}; echo no such gem; exit 3"
+    app.deploy("1", made.makefile(body, targets="install"))
+    wait_until(lambda: made.calls("web"), "the install has begun")
+    made.kill()
+    let_go(made)
+    wait_until(lambda: list((made.state / "runs").glob("*.json")), "the run has left a result")
+    made.start()
+    wait_until(lambda: len(made.calls("web")) >= 2, "the install is tried again")
+    failed = [run for run in runs_of(made, "web") if run["outcome"] == "failed"]
+    assert "no such gem" in failed[0]["line"]
+    assert failed[0]["adopted"]
+
+
+def test_when_agent_and_shim_are_killed_nothing_of_the_run_is_left_beside_the_next(
+    made: Node,
+) -> None:
+    app = SymlinkApp(made, "web")
+    made.start()
+    app.deploy("1", LOCKED.format(base=made.base, calls=made.calls_file, seconds=3600))
+    wait_until(lambda: made.calls("web"), "the install has begun")
+    shim = made.app("web")["run"]["pid"]
+    made.kill()
+    os.kill(shim, signal.SIGKILL)
+    app.deploy("2", LOCKED.format(base=made.base, calls=made.calls_file, seconds=0))
+    made.start()
+    good(made, "web", "2")
+    assert made.targets("web") == ["install", "install", "start", "check"]  # and no "overlap"
+    lost = [run for run in runs_of(made, "web") if run["outcome"] == "lost"]
+    assert [run["target"] for run in lost] == ["install"]
+
+
+def test_a_run_whose_shim_dies_is_lost_and_done_again(made: Node) -> None:
+    app = SymlinkApp(made, "web")
+    made.start(APPAGENT_FAILPOINT="shim.ended=die")
+    app.deploy("1", made.makefile(targets="build install start restart"))
+    wait_until(lambda: made.targets("web") == ["build", "build"], "it is done again")
+    wait_until(lambda: len(made.facts("run.ended", "web")) >= 2, "and that is over too")
+    made.stop()
+    made.forget_calls()
+    made.start()
+    good(made, "web", "1")
+    assert made.targets("web") == ["build", "install", "start"]
+    outcomes = [run["outcome"] for run in runs_of(made, "web") if run["target"] == "build"]
+    assert outcomes[:2] == ["lost", "lost"]
+    assert outcomes[-1] == "ok"
+
+
+def test_a_shim_that_was_asked_to_end_is_ended_by_the_next_agent_too(made: Node) -> None:
+    app = SymlinkApp(made, "web")
+    made.start()
+    hard = f'\t@trap "" TERM; {waiting(made).strip()[1:]}'
+    made.defaults["grace"] = "30s"  # far more than the test takes
+    made.write_config()
+    made.stop()
+    made.start()
+    app.deploy("1", made.makefile(hard))
+    wait_until(lambda: made.calls("web"), "the install has begun")
+    app.deploy("2")
+    wait_until(lambda: made.app("web")["run"]["cancelled"], "the install is to end")
+    made.kill()
+    made.start()
+    assert made.app("web")["run"]["cancelled"] == "a newer release"
+    let_go(made)
+    good(made, "web", "2")
+    assert made.targets("web") == ["install", "install", "start", "check"]
+    assert [call.version for call in made.calls("web")] == ["1", "2", "2", "2"]
+
+
+# --- at any moment -------------------------------------------------------------------------------
+
+
+class Stream(threading.Thread):
+    """Deploys one version after the other, to one app after the other, until it is stopped."""
+
+    def __init__(self, apps: dict[TreeApp, str], rng: random.Random) -> None:
+        super().__init__(daemon=True)
+        self.apps, self.rng = apps, rng
+        self.over = threading.Event()
+        self.latest: dict[str, str] = {}
+
+    def run(self) -> None:
+        number = 0
+        while not self.over.is_set():
+            number += 1
+            for app, makefile in self.apps.items():
+                if number == 1 or self.rng.random() < 0.3:
+                    app.deploy(str(number), makefile)
+                    self.latest[app.name] = str(number)
+            self.over.wait(self.rng.uniform(0.1, 1.0))
+
+
+def test_killed_at_fifty_random_moments_it_runs_nothing_twice_and_ends_where_the_disk_is(
+    made: Node,
+) -> None:
+    seed = int(os.environ.get("APPAGENT_SEED") or random.SystemRandom().randrange(1 << 32))
+    print(f"APPAGENT_SEED={seed}")  # noqa: T201 - pytest shows it when the test has failed
+    rng = random.Random(seed)  # noqa: S311 - moments, no secrets
+    kinds: dict[str, tuple[type[TreeApp], float]] = {
+        "symlink-long": (SymlinkApp, 1.5),
+        "symlink-short": (SymlinkApp, 0),
+        "git-long": (GitApp, 0.7),
+        "git-short": (GitApp, 0),
+        "tree": (TreeApp, 0.3),
+    }
+    apps = {
+        kind(made, name): LOCKED.format(base=made.base, calls=made.calls_file, seconds=seconds)
+        for name, (kind, seconds) in kinds.items()
+    }
+    stream = Stream(apps, rng)
+    stream.start()
+    try:
+        for _ in range(KILLS):
+            made.launch()
+            if rng.random() < 0.8:
+                wait_until(made.answers, "the agent answers")
+            time.sleep(rng.uniform(0.0, 0.9))  # the moment itself is what is random here
+            made.kill()
+    finally:
+        stream.over.set()
+        stream.join()
+    made.start()
+    with contextlib.suppress(Exception):
+        made.ask("trigger", app="tree")  # a tree that deployed so often would wait
+    made.wait(*kinds)
+    nothing_ran_twice(made)
+    for name in kinds:
+        state = made.app(name)
+        assert state["state"] == "good", state
+        assert state["applied"]["installed"] == state["seen"]["release"]
+        last = {call.target: call.version for call in made.calls(name)}
+        latest = stream.latest[name]
+        assert last["install"] == last["check"] == latest
+        assert latest in (last.get("restart"), last.get("start"))
+    the_history_tells_it(made)
+
+
+def nothing_ran_twice(made: Node) -> None:
+    """No two runs of an app at once, and no run done again that had succeeded."""
+    assert "overlap" not in made.targets()
+    done = Counter((call.app, call.target, call.release) for call in made.calls(what="end"))
+    assert not {what: times for what, times in done.items() if times > 1}
+
+
+def the_history_tells_it(made: Node) -> None:
+    """All that ran is in the history, with how it ended; so are the deploys that a crash cut."""
+    deploys = made.history()
+    runs = [run for deploy in deploys for run in deploy["runs"]]
+    assert {run["outcome"] for run in runs} <= {"ok", "missing", "cancelled", "lost", "moved"}
+    told = {(run["app"], run["target"], name_of(run["release"])) for run in runs}
+    assert {(call.app, call.target, call.release) for call in made.calls()} <= told
+    assert any(run["adopted"] and run["outcome"] == "ok" for run in runs)
+    assert any(deploy["outcome"] == "interrupted" for deploy in deploys)
+    assert not any(deploy["outcome"] == "running" for deploy in deploys)
+
+
+def name_of(release: str) -> str:
+    """A release as a target is told it."""
+    return short(release) if release.startswith("symlink") else release.rpartition(":")[2]
