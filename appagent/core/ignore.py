@@ -161,11 +161,11 @@ def _segment(glob: str) -> str:
 
 
 def _class(glob: str, begin: int) -> tuple[str, int]:
-    """A class of letters that begins behind its `[`; a `[` that is never closed means itself."""
+    """A class of letters that begins behind its `[`; one that is never closed fits nothing."""
     at = begin + 1 if glob[begin : begin + 1] in ("!", "^") else begin
     end = glob.find("]", at + 1)
     if end < 0:
-        return re.escape("["), begin
+        return "(?!)", len(glob)
     inside = glob[at:end].replace("\\", "\\\\").replace("[", "\\[").replace("^", "\\^")
     inside = inside.replace("&&", "&\\&").replace("||", "|\\|").replace("~~", "~\\~")
     made = f"[{'^/' if at > begin else ''}{inside}]"

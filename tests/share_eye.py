@@ -1,0 +1,264 @@
+"""What tests of the eye share: apps on a disk, an eye in this very thread, an eye of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from appagent.model import (
+    AppLook,
+    EnvLook,
+    EnvLooked,
+    Event,
+    EyeBack,
+    EyeStuck,
+    Looked,
+    RootLook,
+    RootLooked,
+)
+from appagent.share import wire
+from appagent.share.client import COMMAND, Eye
+from appagent.share.quick import Quick
+from appagent.share.trees import Trees
+from appagent.share.watched import Watched
+from appagent.share.watchlist import AppSpec, RootSpec, Watchlist
+from tests.share_disk import Faults, FaultyDisk
+
+PATIENCE = 30.0
+GIT = {
+    **os.environ,
+    "GIT_CONFIG_GLOBAL": "/dev/null",
+    "GIT_CONFIG_SYSTEM": "/dev/null",
+    "GIT_AUTHOR_NAME": "a",
+    "GIT_AUTHOR_EMAIL": "a@example.org",
+    "GIT_COMMITTER_NAME": "a",
+    "GIT_COMMITTER_EMAIL": "a@example.org",
+}
+
+
+def put(path: Path, text: str = "") -> Path:
+    """Write a file, and the directories above it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+    return path
+
+
+def git(at: Path, *arguments: str) -> str:
+    """Run git in a work tree."""
+    done = subprocess.run(
+        ["git", *arguments], cwd=at, env=GIT, check=True, capture_output=True, text=True
+    )
+    return done.stdout.strip()
+
+
+def commit(at: Path, text: str) -> str:
+    """Commit something; the id of it."""
+    put(at / "content", text)
+    git(at, "add", ".")
+    git(at, "commit", "-q", "-m", "x")
+    return git(at, "rev-parse", "HEAD")
+
+
+def swap(link: Path, to: str) -> None:
+    """Make a symlink lead elsewhere, at once."""
+    new = link.with_name(f"{link.name}.new")
+    new.symlink_to(to)
+    new.replace(link)
+
+
+class SymlinkApp:
+    """An app whose releases lie side by side."""
+
+    def __init__(self, at: Path) -> None:
+        self.at = at
+
+    def deploy(self, text: str) -> None:
+        put(self.at / "releases" / text / "Makefile")
+        swap(self.at / "current", f"releases/{text}")
+
+
+class GitApp:
+    """An app that is a work tree."""
+
+    def __init__(self, at: Path) -> None:
+        self.at = at
+
+    def deploy(self, text: str) -> None:
+        if not (self.at / ".git").exists():
+            put(self.at / "Makefile")
+            git(self.at, "init", "-q", "-b", "main")
+        tag = f"v-{text}"
+        if tag in git(self.at, "tag").split():
+            git(self.at, "reset", "-q", "--hard", tag)
+        else:
+            commit(self.at, text)
+            git(self.at, "tag", tag)
+
+
+class TreeApp:
+    """An app that is just files; a revert brings the old ones back with their old times."""
+
+    def __init__(self, at: Path) -> None:
+        self.at = at
+        self.kept = at.parent.parent / f"kept-{at.name}"
+
+    def deploy(self, text: str) -> None:
+        put(self.at / "Makefile")
+        put(self.at / "lib" / "other", "stays")
+        kept = self.kept / text
+        if not kept.exists():
+            put(kept, text)
+            # A time of its own, older than now, as rsync -t and tar bring it along.
+            then = 1_600_000_000 + sum(text.encode())
+            os.utime(kept, (then, then))
+        subprocess.run(["cp", "-p", kept, self.at / "lib" / "code.new"], check=True)
+        (self.at / "lib" / "code.new").replace(self.at / "lib" / "code")
+
+
+LAYOUTS: dict[str, type[SymlinkApp | GitApp | TreeApp]] = {
+    "symlink": SymlinkApp,
+    "git": GitApp,
+    "tree": TreeApp,
+}
+
+
+class Driven:
+    """The two workers of an eye, without threads: `until` turns them until something is so."""
+
+    def __init__(self, root: Path, **fields: object) -> None:
+        self.faults = Faults(errno=0)
+        self.root = str(root)
+        quick: dict[str, Any] = {"watch": "poll", "interval": 0.01, "scan_interval": 0.02}
+        self.spec = RootSpec(str(root), **{**quick, **fields})
+        self.apps: dict[str, AppLook] = {}
+        self.roots: dict[str, RootLook] = {}
+        self.envs: dict[str, EnvLook] = {}
+        self.logs: list[str] = []
+        self.told: list[tuple[str, wire.Body]] = []
+        watched = Watched()
+        self.trees = Trees(self._disk(), watched)
+        self.quick = Quick(self._disk(), self.trees, watched)
+
+    def _disk(self) -> FaultyDisk:
+        return FaultyDisk(lambda: self.faults)
+
+    def watch(self, *env: str, manifests: str = "", share: str | None = None) -> None:
+        watchlist = Watchlist((self.spec,), env, b"secret", manifests, share)
+        self.quick.post(lambda _: self.quick.set_watch(watchlist))
+
+    def emit(self, kind: str, body: wire.Body) -> None:
+        self.told.append((kind, body))
+        if kind == "app":
+            self.apps[body["app"]] = wire.app_look(body)
+        elif kind == "root":
+            self.roots[body["root"]] = wire.root_look(body)
+        elif kind == "env":
+            self.envs[body["path"]] = wire.env_look(body)
+        else:
+            self.logs.append(body["text"])
+
+    def turn(self) -> None:
+        self.quick.turn(0.002, self.emit)
+        self.trees.turn(0.002, self.emit)
+
+    def until(self, so: Callable[[], bool]) -> None:
+        end = time.monotonic() + PATIENCE
+        while not so():
+            assert time.monotonic() < end, (self.apps, self.roots, self.logs)
+            self.turn()
+
+    def until_looked_again(self, times: int = 30) -> None:
+        """Let every thing be looked at a few times more."""
+        for _ in range(times):
+            self.turn()
+            time.sleep(0.002)
+
+    def release(self, app: str) -> str:
+        look = self.apps.get(app)
+        return look.release if look is not None and look.known else ""
+
+    def settled(self, app: str) -> bool:
+        look = self.apps.get(app)
+        return (
+            look is not None
+            and look.known
+            and not look.incomplete
+            and (look.layout == "symlink" or look.looked - look.since >= self.spec.defaults.settle)
+        )
+
+
+class Watching:
+    """A real eye in a process of its own, and what it says."""
+
+    def __init__(self, faults_in: Path | None = None) -> None:
+        self.events: list[Event] = []
+        self.looks: list[AppLook] = []
+        self.apps: dict[str, AppLook] = {}
+        self.roots: dict[str, RootLook] = {}
+        self.envs: dict[str, EnvLook] = {}
+        self.logs: list[str] = []
+        self.faults_in = faults_in
+        command = COMMAND
+        if faults_in is not None:
+            script = Path(__file__).with_name("share_disk.py")
+            command = (sys.executable, "-P", str(script), str(faults_in))
+        self.eye = Eye(
+            "the test", self.hear, lambda level, text: self.logs.append(f"{level}: {text}"), command
+        )
+
+    def hear(self, event: Event) -> None:
+        self.events.append(event)
+        if isinstance(event, Looked):
+            self.looks.append(event.look)
+            self.apps[event.look.app] = event.look
+        elif isinstance(event, RootLooked):
+            self.roots[event.look.root] = event.look
+        elif isinstance(event, EnvLooked):
+            self.envs[event.look.path] = event.look
+
+    def faults(self, faults: Faults) -> None:
+        assert self.faults_in is not None
+        faults.save(self.faults_in)
+
+    async def until(self, so: Callable[[], object]) -> None:
+        end = time.monotonic() + PATIENCE
+        while not so():
+            assert time.monotonic() < end, (self.apps, self.roots, self.logs, self.events[-5:])
+            await asyncio.sleep(0.02)
+
+    def release(self, app: str) -> str:
+        look = self.apps.get(app)
+        return look.release if look is not None and look.known else ""
+
+    def settled(self, app: str, settle: float = 0.5) -> str:
+        """The release, once it stood."""
+        look = self.apps.get(app)
+        if look is None or not look.known or look.incomplete:
+            return ""
+        stood = look.layout == "symlink" or look.looked - look.since >= settle
+        return look.release if stood else ""
+
+    def names(self, root: Path) -> tuple[str, ...]:
+        look = self.roots.get(str(root))
+        return look.names if look is not None and look.known else ()
+
+    def heard(self, kind: type[EyeStuck | EyeBack]) -> list[Event]:
+        return [event for event in self.events if isinstance(event, kind)]
+
+
+def root_of(at: Path, watch: str, **fields: object) -> RootSpec:
+    """A root that is looked at often, for quick tests."""
+    values: dict[str, Any] = {
+        "watch": watch,
+        "interval": 0.05,
+        "scan_interval": 0.2,
+        "defaults": AppSpec(settle=0.5),
+        **fields,
+    }
+    return RootSpec(str(at), **values)

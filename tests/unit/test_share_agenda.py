@@ -1,0 +1,102 @@
+"""What is due when; and that scanning takes a tenth of the time, whatever there is to scan."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+from appagent.share.agenda import Account, Agenda, Jitter
+from tests.waiting import until
+
+
+def test_things_are_taken_in_the_order_in_which_they_are_due() -> None:
+    agenda: Agenda[str] = Agenda()
+    now = time.monotonic()
+    agenda.sooner("later", now + 100)
+    agenda.sooner("b", now - 1)
+    agenda.sooner("a", now - 2)
+    agenda.sooner("c", now - 1)
+    assert [agenda.take(0) for _ in range(4)] == ["a", "b", "c", None]
+
+
+def test_a_thing_is_there_once_and_only_gets_sooner() -> None:
+    agenda: Agenda[str] = Agenda()
+    now = time.monotonic()
+    agenda.sooner("a", now + 100)
+    agenda.sooner("a", now - 1)
+    agenda.sooner("a", now + 50)
+    assert agenda.take(0) == "a"
+    assert agenda.take(0) is None
+
+
+def test_what_is_dropped_is_not_taken() -> None:
+    agenda: Agenda[str] = Agenda()
+    agenda.sooner("a", 0.0)
+    agenda.drop("a")
+    assert agenda.take(0) is None
+    agenda.sooner("a", 0.0)
+    assert agenda.take(0) == "a"
+
+
+def test_ringing_and_waking_end_a_wait() -> None:
+    agenda: Agenda[str] = Agenda()
+    taken: list[str | None] = []
+    agenda.sooner("far", time.monotonic() + 1000)
+
+    def take() -> None:
+        taken.append(agenda.take(1000))
+        taken.append(agenda.take(1000))
+
+    thread = threading.Thread(target=take, daemon=True)
+    thread.start()
+    agenda.sooner("now", 0.0)
+    until(lambda: taken == ["now"])
+    agenda.wake()
+    until(lambda: taken == ["now", None])
+    thread.join()
+
+
+def test_a_wake_before_the_wait_is_not_lost() -> None:
+    agenda: Agenda[str] = Agenda()
+    agenda.wake()
+    assert agenda.take(1000) is None
+
+
+def test_what_is_urgent_does_not_wait_for_the_account() -> None:
+    agenda: Agenda[str] = Agenda()
+    for key in ("a", "hurry", "b"):
+        agenda.sooner(key, 0.0)
+    far = time.monotonic() + 1000
+    assert agenda.take(0, far, lambda key: key == "hurry") == "hurry"
+    assert agenda.take(0, far, lambda key: key == "hurry") is None
+    assert agenda.take(0, 0.0, lambda _: False) == "a"
+
+
+def test_scanning_takes_a_tenth_of_the_time_in_the_long_run() -> None:
+    for takes in (0.001, 0.05, 0.7, 30.0):
+        account = Account(1000.0)
+        now = began = 1000.0
+        scanning = 0.0
+        while now < began + 10_000:
+            now = account.free_at(now)
+            account.pay(now, now + takes)
+            now += takes
+            scanning += takes
+        assert scanning <= 0.1 * (now - began) + 1.0 + takes
+        assert scanning >= 0.09 * (now - began)
+
+
+def test_after_a_quiet_time_a_few_scans_go_at_once() -> None:
+    account = Account(0.0)
+    now = 100.0
+    for _ in range(5):
+        assert account.free_at(now) == now
+        account.pay(now, now + 0.1)
+        now += 0.1
+
+
+def test_looks_are_spread_by_a_tenth() -> None:
+    jitter = Jitter()
+    values = [jitter(10.0) for _ in range(1000)]
+    assert 9.0 <= min(values) < 9.1
+    assert 10.9 < max(values) <= 11.0

@@ -1,0 +1,153 @@
+"""Env files as the eye sees them."""
+
+from __future__ import annotations
+
+import errno
+import os
+from pathlib import Path
+
+import pytest
+
+from appagent.core import envfile
+from appagent.share import envlook
+from tests.share_disk import AWAY, LOCAL_ROOT, mounted
+from tests.share_eye import Driven, put
+
+
+@pytest.fixture(autouse=True)
+def quick_second_reads(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(envlook, "AGAIN_LOCAL", 0.01)
+    monkeypatch.setattr(envlook, "AGAIN_SHARE", 0.01)
+
+
+@pytest.fixture
+def seen(tmp_path: Path) -> Driven:
+    (tmp_path / "root").mkdir()
+    return Driven(tmp_path / "root")
+
+
+def state(seen: Driven, path: Path) -> str:
+    look = seen.envs.get(str(path))
+    return look.state if look else ""
+
+
+def until_unknown(seen: Driven, paths: list[Path]) -> None:
+    seen.until(lambda: {state(seen, path) for path in paths} == {"unknown"})
+
+
+def test_its_digest_is_that_of_its_values(seen: Driven, tmp_path: Path) -> None:
+    path = put(tmp_path / "env", "A=1\n# secret comment\nB='two'\n")
+    seen.watch(str(path))
+    seen.until(lambda: state(seen, path) == "present")
+    wanted = envfile.digest(b"secret", [("B", "two"), ("A", "1")])
+    assert seen.envs[str(path)].digest == wanted
+    path.write_text("B=two\nA=1\n")
+    seen.until_looked_again()
+    assert seen.envs[str(path)].digest == wanted
+    path.write_text("B=two\nA=2\n")
+    seen.until(lambda: seen.envs[str(path)].digest != wanted)
+
+
+def test_one_that_is_missing_comes_and_goes(seen: Driven, tmp_path: Path) -> None:
+    path = tmp_path / "conf" / "deep" / "env"
+    seen.watch(str(path))
+    seen.until(lambda: state(seen, path) == "missing")
+    put(path, "A=1\n")
+    seen.until(lambda: state(seen, path) == "present")
+    path.unlink()
+    seen.until(lambda: state(seen, path) == "missing")
+
+
+def test_a_broken_line_is_told_with_its_place(seen: Driven, tmp_path: Path) -> None:
+    path = put(tmp_path / "env", "A=1\nnonsense\n")
+    seen.watch(str(path))
+    seen.until(lambda: state(seen, path) == "broken")
+    assert seen.envs[str(path)].why.startswith(f"{path}:2: ")
+
+
+def test_what_is_no_file_is_broken(seen: Driven, tmp_path: Path) -> None:
+    fifo, large, directory = tmp_path / "fifo", tmp_path / "large", tmp_path / "directory"
+    os.mkfifo(fifo)
+    large.write_bytes(b"#" * (envfile.MAX_BYTES + 1))
+    directory.mkdir()
+    seen.watch(str(fifo), str(large), str(directory))
+    seen.until(lambda: len(seen.envs) == 3)
+    assert {look.state for look in seen.envs.values()} == {"broken"}
+
+
+def test_a_link_is_followed_and_what_it_leads_to_is_read_again(
+    seen: Driven, tmp_path: Path
+) -> None:
+    target = put(tmp_path / "target", "A=1\n")
+    path = tmp_path / "env"
+    path.symlink_to("target")
+    seen.watch(str(path))
+    seen.until(lambda: state(seen, path) == "present")
+    first = seen.envs[str(path)].digest
+    target.write_text("A=2\n")
+    seen.until(lambda: seen.envs[str(path)].digest != first)
+    target.unlink()
+    seen.until(lambda: state(seen, path) == "unknown")  # listed, and yet not there: who knows
+
+
+def test_a_read_counts_when_the_next_one_is_alike(seen: Driven, tmp_path: Path) -> None:
+    path = put(tmp_path / "env", "A=1\n")
+    it = envlook.EnvState(str(path))
+    disk = seen.quick.disk
+    ground, watch = seen.quick._ground, seen.quick._watch  # noqa: SLF001 - what it is called with
+
+    def read() -> str:
+        look, _ = it.look(disk, ground, watch, [], 0.0)
+        return look.state if look else ""
+
+    assert (read(), read(), read()) == ("", "present", "")
+    path.write_text("A=half")
+    assert read() == ""
+    path.write_text("A=half and more\n")
+    assert (read(), read()) == ("", "present")
+
+
+@pytest.mark.parametrize("error", AWAY, ids=errno.errorcode.get)
+def test_an_error_is_unknown_and_heals_with_the_same_digest(
+    seen: Driven, tmp_path: Path, error: int
+) -> None:
+    path = put(tmp_path / "conf" / "env", "A=1\n")
+    missing = tmp_path / "conf" / "missing"
+    seen.faults.mountinfo = mounted(str(tmp_path)[1:])  # a share: a status is not enough there
+    seen.watch(str(path), str(missing))
+    seen.until(lambda: (state(seen, path), state(seen, missing)) == ("present", "missing"))
+    digest = seen.envs[str(path)].digest
+    for calls in (("read",), ("names",), ("read", "names", "status")):
+        seen.faults.calls, seen.faults.prefix, seen.faults.errno = (
+            calls,
+            str(tmp_path / "conf"),
+            error,
+        )
+        hit = [path, missing] if "read" in calls else [missing]
+        until_unknown(seen, hit)
+        seen.faults.errno = 0
+        seen.until(lambda: (state(seen, path), state(seen, missing)) == ("present", "missing"))
+        assert seen.envs[str(path)].digest == digest
+
+
+def test_it_is_not_missing_because_its_share_is_not_mounted(seen: Driven, tmp_path: Path) -> None:
+    path = put(tmp_path / "env", "A=1\n")
+    seen.faults.mountinfo = mounted(str(tmp_path)[1:])
+    seen.watch(str(path))
+    seen.until(lambda: state(seen, path) == "present")
+    seen.faults.mountinfo = LOCAL_ROOT
+    path.unlink()
+    seen.until(lambda: state(seen, path) == "unknown")
+    put(path, "A=1\n")
+    seen.faults.mountinfo = mounted(str(tmp_path)[1:])
+    seen.until(lambda: state(seen, path) == "present")
+
+
+def test_nor_while_a_root_beside_it_waits_for_its_mount(tmp_path: Path) -> None:
+    (tmp_path / "root").mkdir()
+    seen = Driven(tmp_path / "root", must_mount=True)
+    seen.faults.mountinfo = LOCAL_ROOT
+    path = tmp_path / "env"
+    seen.watch(str(path))
+    seen.until(lambda: state(seen, path) == "unknown")
+    assert "is not mounted" in seen.envs[str(path)].why

@@ -1,0 +1,528 @@
+"""Both workers of an eye, turned by hand: what is told of a root and its apps, on any day.
+
+The eye as a process, with its threads, is in integration/test_eye.py.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from appagent.model import Layout
+from appagent.share import agenda, manifest, marked, quick, sight
+from appagent.share.disk import Entry
+from appagent.share.watchlist import Also, AppSpec, Watchlist
+from tests.share_disk import AWAY, CALLS, LOCAL_ROOT, Faults, mounted
+from tests.share_eye import LAYOUTS, Driven, GitApp, SymlinkApp, TreeApp, put, swap
+
+EVERY = sorted(LAYOUTS)
+
+
+@pytest.fixture(autouse=True)
+def sooner(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Doubt for a moment only, and scan as often as asked."""
+    monkeypatch.setattr(sight, "CONFIRM", 0.2)
+    monkeypatch.setattr(quick, "CONFIRM", 0.2)
+    monkeypatch.setattr(agenda, "_SHARE", 10.0)
+    monkeypatch.setattr(marked, "_WHOLE", 0.3)
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    path = tmp_path / "root"
+    path.mkdir()
+    return path
+
+
+def driven(root: Path, settle: float = 0.1, **fields: object) -> Driven:
+    seen = Driven(root, **{"defaults": AppSpec(settle=settle), **fields})
+    seen.watch()
+    return seen
+
+
+def world(root: Path) -> Driven:
+    """An app of each layout, seen and settled."""
+    for name, kind in LAYOUTS.items():
+        kind(root / name).deploy("one")
+    put(root / "symlink" / "releases" / "one" / "appagent.yaml", "settle: 1s\n")
+    (root / "tree" / "link").symlink_to("lib")
+    seen = driven(root)
+    seen.until(lambda: all(seen.settled(name) for name in EVERY))
+    return seen
+
+
+def releases(seen: Driven) -> dict[str, str]:
+    return {name: seen.release(name) for name in EVERY}
+
+
+def names(seen: Driven) -> tuple[str, ...]:
+    look = seen.roots.get(seen.root)
+    return look.names if look else ()
+
+
+def known(seen: Driven) -> bool:
+    look = seen.roots.get(seen.root)
+    return look is not None and look.known
+
+
+# --- which apps there are ------------------------------------------------------------------------
+
+
+def test_a_listing_is_told_before_what_it_names(root: Path) -> None:
+    seen = world(root)
+    kinds = [kind for kind, _ in seen.told]
+    assert kinds[0] == "root"
+    assert names(seen) == ("git", "symlink", "tree")
+
+
+def test_dot_directories_bare_repositories_and_files_are_no_apps(root: Path) -> None:
+    for name in (".hidden", "web.git", ".appagent"):
+        put(root / name / "Makefile")
+    put(root / "Makefile")
+    put(root / "docs" / "README")
+    put(root / "web" / "Makefile")
+    seen = driven(root)
+    seen.until(lambda: seen.release("web") != "")
+    look = seen.roots[seen.root]
+    assert look.names == ("web",)
+    assert look.refused == {}
+    assert not look.empty
+
+
+def test_an_odd_name_is_refused_clearly(root: Path) -> None:
+    put(root / "a b" / "Makefile")
+    put(root / os.fsdecode(b"\xff") / "Makefile")
+    seen = driven(root)
+    seen.until(lambda: known(seen))
+    refused = seen.roots[seen.root].refused
+    assert "has ' ' in it" in refused["a b"]
+    assert len(refused) == 2
+    assert not seen.apps
+
+
+def test_what_is_left_out_is_named_and_not_looked_at(root: Path) -> None:
+    put(root / "web" / "Makefile")
+    put(root / "api" / "Makefile")
+    seen = driven(root, include=("w*", "x"), exclude=("x",))
+    seen.until(lambda: seen.release("web") != "")
+    seen.until_looked_again()
+    assert names(seen) == ("api", "web")
+    assert [*seen.apps] == ["web"]
+
+
+def test_a_directory_becomes_an_app_with_its_makefile(root: Path) -> None:
+    put(root / "web" / "code")
+    seen = driven(root)
+    seen.until(lambda: known(seen))
+    seen.until_looked_again()
+    assert not names(seen)
+    put(root / "web" / "Makefile")
+    seen.until(lambda: seen.release("web") != "")
+    assert names(seen) == ("web",)
+
+
+@pytest.mark.parametrize("layout", EVERY)
+def test_an_app_without_its_makefile_is_unknown_and_not_gone(root: Path, layout: str) -> None:
+    app = LAYOUTS[layout](root / "web")
+    app.deploy("one")
+    seen = driven(root)
+    seen.until(lambda: seen.settled("web"))
+    release = seen.release("web")
+    makefile = next(root.glob("web/releases/one/Makefile"), root / "web" / "Makefile")
+    makefile.rename(root.parent / "kept")
+    seen.until(lambda: not seen.apps["web"].known)
+    assert "no Makefile" in seen.apps["web"].why
+    assert names(seen) == ("web",)
+    (root.parent / "kept").rename(makefile)
+    seen.until(lambda: seen.release("web") != "")
+    assert layout == "tree" or seen.release("web") == release
+
+
+def test_so_is_one_that_the_node_has_a_record_of(root: Path) -> None:
+    put(root / "web" / "half-done")
+    put(root / "other" / "README")
+    seen = driven(root, known=("web", "gone"))
+    seen.until(lambda: "web" in seen.apps)
+    assert not seen.apps["web"].known
+    assert names(seen) == ("web",)
+
+
+def test_a_file_that_vanishes_for_a_moment_is_no_news(root: Path) -> None:
+    put(root / "web" / "Makefile")
+    seen = driven(root)
+    seen.until(lambda: seen.settled("web"))
+    told = len(seen.told)
+    faults = seen.faults
+    seen.faults = Faults(("names",), str(root / "web"), errno.ENOENT)
+    seen.until_looked_again(10)
+    seen.faults = faults
+    seen.until_looked_again()
+    assert len(seen.told) == told
+
+
+def test_what_keeps_a_directory_from_being_an_app_is_told_in_the_end(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("appagent.share.marked._ODD", 0.1)
+    (root / "web").mkdir()
+    swap(root / "web" / "current", "releases/9")
+    seen = driven(root)
+    seen.until(lambda: known(seen) and "web" in seen.roots[seen.root].refused)
+    assert "releases" in seen.roots[seen.root].refused["web"]
+    assert names(seen) == ()
+    put(root / "web" / "releases" / "9" / "Makefile")
+    seen.until(lambda: seen.release("web") != "")
+    seen.until(lambda: not seen.roots[seen.root].refused)
+
+
+def test_an_empty_root_says_so(root: Path) -> None:
+    seen = driven(root)
+    seen.until(lambda: known(seen))
+    assert seen.roots[seen.root].empty
+
+
+# --- the share's bad days ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("call", CALLS)
+def test_any_error_at_any_call_makes_apps_unknown_and_heals_without_a_new_id(
+    root: Path, call: str
+) -> None:
+    seen = world(root)
+    for error in AWAY:
+        fail_and_heal(seen, call, error)
+
+
+def fail_and_heal(seen: Driven, call: str, error: int) -> None:
+    before = releases(seen)
+    hit = {
+        "names": EVERY,
+        "status": EVERY,
+        "link": ["symlink"],
+        "read": ["git", "symlink"],
+        "open_dir": ["tree"],
+        "entries": ["tree"],
+        "link_at": ["tree"],
+    }[call]
+    # The root itself answers; what lies below does not.
+    seen.faults = Faults((call,), f"{seen.root}/", error)
+    seen.quick.post(lambda _: seen.quick.look(seen.root, ""))
+    seen.until(lambda: all(not seen.apps[name].known for name in hit))
+    assert all(os.strerror(error) in seen.apps[name].why for name in hit)
+    for name in set(EVERY) - set(hit):
+        assert seen.release(name) == before[name]
+    assert known(seen)
+    assert names(seen) == ("git", "symlink", "tree")
+    seen.faults = Faults(errno=0)
+    seen.until(lambda: releases(seen) == before)
+    told = [body for kind, body in seen.told if kind == "app" and body["known"]]
+    assert {body["release"] for body in told} == set(before.values())
+
+
+def test_a_root_that_cannot_be_listed_is_unknown_and_heals(root: Path) -> None:
+    seen = world(root)
+    for error in (*AWAY, errno.ENOENT):
+        lose_and_find(seen, error)
+
+
+def lose_and_find(seen: Driven, error: int) -> None:
+    before = releases(seen)
+    seen.faults = Faults((), seen.root, error)
+    seen.until(lambda: not known(seen))
+    assert os.strerror(error) in seen.roots[seen.root].why
+    told = len(seen.told)
+    seen.until_looked_again()
+    assert len(seen.told) == told  # said once; the apps are not asked for one by one
+    seen.faults = Faults(errno=0)
+    seen.until(lambda: known(seen))
+    assert names(seen) == ("git", "symlink", "tree")
+    # Fresh looks follow, and say the same.
+    seen.until(lambda: {b["app"] for k, b in seen.told[told:] if k == "app"} == set(EVERY))
+    assert releases(seen) == before
+
+
+def test_a_root_is_not_looked_at_where_its_share_is_not_mounted(root: Path) -> None:
+    SymlinkApp(root / "symlink").deploy("one")
+    seen = driven(root, must_mount=True)
+    seen.faults.mountinfo = LOCAL_ROOT
+    seen.until(lambda: seen.root in seen.roots)
+    look = seen.roots[seen.root]
+    assert not look.known
+    assert not look.mounted
+    assert "is not mounted: it lies on ext4 at /" in look.why
+    assert "names" not in seen.faults.seen
+    seen.faults.mountinfo = mounted(str(root)[1:])
+    seen.until(lambda: seen.release("symlink") != "")
+    assert seen.roots[seen.root].mounted
+    assert seen.roots[seen.root].fstype == "fuse.glusterfs"
+
+
+def test_a_share_that_goes_away_leaves_nothing_gone(root: Path) -> None:
+    seen = driven(root, must_mount=True)
+    SymlinkApp(root / "symlink").deploy("one")
+    seen.faults.mountinfo = mounted(str(root)[1:])
+    seen.until(lambda: seen.release("symlink") != "")
+    release = seen.release("symlink")
+    shutil.move(root / "symlink", root.parent / "aside")  # an ordinary empty directory is left
+    seen.faults.mountinfo = LOCAL_ROOT
+    seen.until(lambda: not known(seen))
+    seen.until_looked_again()
+    assert all(body["known"] for kind, body in seen.told if kind == "app")
+    shutil.move(root.parent / "aside", root / "symlink")
+    seen.faults.mountinfo = mounted(str(root)[1:])
+    seen.until(lambda: known(seen))
+    assert seen.release("symlink") == release
+
+
+def test_a_look_during_which_something_was_mounted_is_void(root: Path) -> None:
+    SymlinkApp(root / "symlink").deploy("one")
+    seen = driven(root)
+    first, second = mounted(str(root)[1:]), mounted(str(root)[1:]).replace("40 27", "41 27")
+    seen.faults.mountinfo = first
+    seen.until(lambda: seen.release("symlink") != "")
+    release = seen.release("symlink")
+    shutil.move(root / "symlink", root.parent / "aside")
+    original = seen.quick.disk.names
+
+    def swapped(path: str) -> list[Entry]:
+        listed = original(path)
+        seen.faults.mountinfo = second if seen.faults.mountinfo == first else first
+        return listed
+
+    seen.quick.disk.names = swapped  # type: ignore[method-assign]
+    seen.until(lambda: not known(seen))
+    assert "mounted anew during the look" in seen.roots[seen.root].why
+    seen.quick.disk.names = original  # type: ignore[method-assign]
+    shutil.move(root.parent / "aside", root / "symlink")
+    seen.until(lambda: known(seen))
+    assert seen.release("symlink") == release
+
+
+@pytest.mark.parametrize(("share", "table"), [("", "mounted"), ("/files", "local")])
+def test_what_belongs_to_another_eye_is_left_alone(root: Path, share: str, table: str) -> None:
+    SymlinkApp(root / "symlink").deploy("one")
+    seen = Driven(root)
+    seen.faults.mountinfo = mounted(str(root)[1:]) if table == "mounted" else LOCAL_ROOT
+    seen.watch(share=share)
+    seen.until(lambda: seen.root in seen.roots)
+    assert not known(seen)
+    assert "names" not in seen.faults.seen
+
+
+def test_only_an_automounter_is_no_share_yet(root: Path) -> None:
+    seen = driven(root)
+    seen.faults.mountinfo = LOCAL_ROOT + f"40 27 0:40 / {root} rw - autofs systemd-1 rw\n"
+    seen.until(lambda: seen.root in seen.roots)
+    assert "only the automounter" in seen.roots[seen.root].why
+    assert "names" in seen.faults.seen  # which is what makes it mount
+
+
+def test_a_link_to_another_share_is_not_followed(root: Path, tmp_path: Path) -> None:
+    put(tmp_path / "other" / "7" / "Makefile")
+    (root / "web").mkdir()
+    swap(root / "web" / "current", f"{tmp_path}/other/7")
+    seen = driven(root, known=("web",))
+    seen.faults.mountinfo = mounted(str(root)[1:], f"{tmp_path}/other"[1:])
+    seen.until(lambda: "web" in seen.apps)
+    assert "leads to another share" in seen.apps["web"].why
+
+
+# --- swapping ------------------------------------------------------------------------------------
+
+
+def test_a_swapped_link_is_told_with_the_look_that_sees_it(root: Path) -> None:
+    app = SymlinkApp(root / "web")
+    app.deploy("one")
+    seen = driven(root, settle=60.0)
+    seen.until(lambda: seen.release("web") != "")
+    app.deploy("two")
+    seen.until(lambda: ":releases/two:" in seen.release("web"))
+    assert seen.apps["web"].since == seen.apps["web"].looked
+
+
+def test_a_link_that_looks_like_a_file_for_a_moment_is_no_news(root: Path) -> None:
+    app = SymlinkApp(root / "web")
+    app.deploy("one")
+    seen = driven(root)
+    seen.until(lambda: seen.release("web") != "")
+    told = len(seen.told)
+    link = root / "web" / "current"
+    link.rename(root.parent / "link")
+    put(link)
+    put(root / "web" / "Makefile")  # worse: as a tree it would be a good one
+    seen.until_looked_again(10)
+    link.unlink()
+    (root.parent / "link").rename(link)
+    seen.until_looked_again()
+    assert len(seen.told) == told
+
+
+def test_an_app_that_stays_of_another_layout_is_believed(root: Path) -> None:
+    app = SymlinkApp(root / "web")
+    app.deploy("one")
+    seen = driven(root)
+    seen.until(lambda: seen.release("web") != "")
+    (root / "web" / "current").unlink()
+    put(root / "web" / "Makefile")
+    seen.until(lambda: seen.apps["web"].layout is Layout.TREE and seen.settled("web"))
+    app.deploy("two")
+    seen.until(lambda: seen.apps["web"].layout is Layout.SYMLINK and seen.settled("web"))
+
+
+# --- trees ---------------------------------------------------------------------------------------
+
+
+def test_a_tree_is_told_with_the_paths_that_change_until_it_stands(root: Path) -> None:
+    app = TreeApp(root / "web")
+    app.deploy("one")
+    seen = driven(root)
+    seen.until(lambda: seen.settled("web"))
+    before = seen.release("web")
+    put(root / "web" / "lib" / "more")
+    seen.until(lambda: seen.release("web") != before)
+    assert seen.apps["web"].changing == ("lib/more",)
+    assert not seen.settled("web")
+    seen.until(lambda: seen.settled("web"))
+    assert not seen.apps["web"].changing
+
+
+def test_a_tree_that_never_stands_is_never_settled(root: Path) -> None:
+    TreeApp(root / "web").deploy("one")
+    seen = driven(root, settle=0.3)
+    number = 0
+
+    def change() -> bool:
+        nonlocal number
+        number += 1
+        put(root / "web" / "busy", str(number))
+        return number > 150
+
+    seen.until(change)
+    looks = [body for kind, body in seen.told if kind == "app"]
+    assert len(looks) > 10
+    assert not [body for body in looks if body["looked"] - body["since"] >= 0.3]
+    seen.until(lambda: seen.settled("web"))
+
+
+def test_the_manifest_of_a_tree_that_stood_is_kept(root: Path, tmp_path: Path) -> None:
+    TreeApp(root / "web").deploy("one")
+    seen = Driven(root, defaults=AppSpec(settle=0.1))
+    kept = tmp_path / "manifests"
+    seen.watch(manifests=str(kept))
+    seen.until(lambda: seen.settled("web"))
+    entries = manifest.read(manifest.path_of(str(kept), "web", seen.release("web")))
+    assert [*entries] == ["Makefile", "lib", "lib/code", "lib/other"]
+
+
+def test_a_manifest_that_cannot_be_kept_is_said_once(root: Path, tmp_path: Path) -> None:
+    TreeApp(root / "web").deploy("one")
+    seen = Driven(root, defaults=AppSpec(settle=0.1))
+    seen.watch(manifests=str(put(tmp_path / "full")))
+    seen.until(lambda: seen.settled("web"))
+    seen.until_looked_again()
+    assert len(seen.logs) == 1
+    assert "cannot be kept" in seen.logs[0]
+
+
+def test_the_id_under_other_ignore_lines_is_told_when_asked_for(root: Path) -> None:
+    TreeApp(root / "web").deploy("one")
+    seen = driven(root)
+    seen.until(lambda: seen.settled("web"))
+    old = seen.release("web")
+    spec = AppSpec(settle=0.1, ignore=("*.tmp",), also=Also("tree.1", ()))
+    seen.spec = replace(seen.spec, apps={"web": spec})
+    seen.watch()
+    seen.until(lambda: seen.release("web") != old and seen.settled("web"))
+    assert seen.apps["web"].also == old
+    seen.spec = replace(seen.spec, apps={"web": replace(spec, also=None)})
+    seen.watch()
+    seen.until(lambda: seen.apps["web"].also == "")
+
+
+def test_also_the_id_of_another_layout(root: Path) -> None:
+    app = GitApp(root / "web")
+    app.deploy("one")
+    seen = driven(root)
+    seen.until(lambda: seen.settled("web"))
+    old = seen.release("web")
+    also = Also("git.1")
+    seen.spec = replace(seen.spec, apps={"web": AppSpec(Layout.TREE, 0.1, (), also)})
+    seen.watch()
+    seen.until(lambda: seen.release("web").startswith("tree.1:") and seen.settled("web"))
+    assert seen.apps["web"].also == old
+
+
+# --- asking, and other lists ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("layout", EVERY)
+def test_who_asks_is_told_also_when_nothing_is_new(root: Path, layout: str) -> None:
+    seen = world(root)
+    told = len(seen.told)
+    seen.quick.post(lambda _: seen.quick.look(str(root), layout))
+    seen.until(lambda: len(seen.told) > told)
+    assert [body["app"] for _, body in seen.told[told:]] == [layout]
+
+
+def test_a_whole_root_can_be_asked_for(root: Path) -> None:
+    seen = world(root)
+    told = len(seen.told)
+    seen.quick.post(lambda _: seen.quick.look(str(root), ""))
+    seen.until(lambda: len(seen.told) >= told + 4)
+    assert sorted(body.get("app", "") for _, body in seen.told[told:]) == ["", *EVERY]
+
+
+def test_the_same_list_again_is_no_news(root: Path) -> None:
+    seen = world(root)
+    told = len(seen.told)
+    seen.watch()
+    seen.until_looked_again()
+    assert len(seen.told) == told
+
+
+def test_a_root_that_is_watched_no_more_is_not_looked_at(root: Path) -> None:
+    seen = world(root)
+    seen.quick.post(lambda _: seen.quick.set_watch(Watchlist()))
+    seen.until_looked_again(5)
+    seen.faults.seen.clear()
+    seen.until_looked_again(20)
+    assert not seen.faults.seen
+
+
+def test_a_fault_of_the_eye_is_said_and_the_look_is_done_again(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("appagent.share.quick.FAULT", 0.01)
+    monkeypatch.setattr("appagent.share.trees.FAULT", 0.01)
+    seen = world(root)
+    real = seen.quick.disk.names, seen.trees.disk.names
+
+    def broken(path: str) -> list[Entry]:
+        del path
+        raise RuntimeError("a bug")
+
+    for disk in (seen.quick.disk, seen.trees.disk):
+        disk.names = broken  # type: ignore[method-assign]
+    with pytest.raises(RuntimeError):
+        seen.until(lambda: False)
+    seen.quick.disk.names, seen.trees.disk.names = real  # type: ignore[method-assign]
+    SymlinkApp(root / "symlink").deploy("two")
+    TreeApp(root / "tree").deploy("two")
+    before = seen.release("tree")
+    seen.until(lambda: "two" in seen.release("symlink") and seen.release("tree") != before)
+
+
+def test_the_interval_stretches_to_the_budget(root: Path) -> None:
+    for number in range(10):
+        SymlinkApp(root / f"app{number}").deploy("one")
+    seen = driven(root)
+    seen.until(lambda: len(seen.apps) == 10)
+    assert seen.quick.interval < 0.1
+    watch = Watchlist((seen.spec,), looks_per_second=20.0)
+    seen.quick.post(lambda _: seen.quick.set_watch(watch))
+    seen.until(lambda: seen.quick.interval == 0.5)

@@ -1,0 +1,109 @@
+"""What goes over the socket comes out as it went in."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from appagent.model import AppLook, Beat, EnvLook, Layout, RootLook
+from appagent.share import wire
+from appagent.share.eye import Outbox
+from appagent.share.watchlist import Also, AppSpec, RootSpec, Watchlist, from_body, to_body
+
+ODD = os.fsdecode(b"\xff\n\t\xe2")
+
+
+def over(kind: str, body: wire.Body) -> wire.Body:
+    line = wire.line(kind, body)
+    assert line.count(b"\n") == 1
+    heard, body = wire.read(line)
+    assert heard == kind
+    return body
+
+
+def test_looks() -> None:
+    app = AppLook(
+        root="/r",
+        app="web",
+        known=True,
+        layout=Layout.GIT,
+        release="git.1:a",
+        release_dir=f"/r/{ODD}",
+        owner=0,
+        since=1.5,
+        looked=2.25,
+        incomplete=".deploying",
+        changing=("a", ODD),
+        settings="text: ü\n",
+        how="poll",
+    )
+    assert wire.app_look(over("app", wire.look_body(app))) == app
+    unknown = AppLook("/r", "web", known=False, why="no")
+    assert wire.app_look(over("app", wire.look_body(unknown))) == unknown
+    root = RootLook(
+        root="/r",
+        known=True,
+        names=("a", "b"),
+        refused={ODD: "odd"},
+        mounted=True,
+        fstype="nfs4",
+        looked=3.5,
+    )
+    assert wire.root_look(over("root", wire.look_body(root))) == root
+    env = EnvLook("/e", "broken", "", "/e:3: no =", 4.5)
+    assert wire.env_look(over("env", wire.look_body(env))) == env
+    beat = Beat(1.0, 2.0, 3.0, "listing /r", 0.25)
+    assert wire.beat(over("beat", wire.look_body(beat))) == beat
+
+
+def test_a_field_that_a_newer_eye_has_is_left_out() -> None:
+    assert wire.env_look({"path": "/e", "state": "missing", "new": 1}) == EnvLook("/e", "missing")
+
+
+@pytest.mark.parametrize("line", [b"", b"x", b"[]", b"{}", b'{"a":1}', b'{"a":{},"b":{}}', b"\xff"])
+def test_anything_else_is_an_error(line: bytes) -> None:
+    with pytest.raises(ValueError):  # noqa: PT011 - of json, or ours
+        wire.read(line)
+
+
+def test_watch_lists() -> None:
+    watch = Watchlist(
+        roots=(
+            RootSpec("/r"),
+            RootSpec(
+                "/s",
+                watch="poll",
+                interval=0.5,
+                scan_interval=4.0,
+                must_mount=True,
+                include=("a*",),
+                exclude=("b",),
+                defaults=AppSpec(Layout.TREE, 1.0, ("x",)),
+                apps={"web": AppSpec(None, 3.0, ("y", "z"), Also("tree.1", ("w",)))},
+                known=("web", "api"),
+            ),
+        ),
+        env=("/e",),
+        secret=b"\0\xff",
+        manifests="/m",
+        share="/s",
+        looks_per_second=50.0,
+    )
+    assert from_body(over("watch", to_body(watch))) == watch
+    assert watch.paths == ("/r", "/s", "/e")
+    assert "xff" not in repr(watch)
+
+
+def test_of_two_looks_at_one_thing_only_the_newest_waits() -> None:
+    outbox = Outbox()
+    for known in (False, True):
+        outbox.put("app", {"root": "/r", "app": "web", "known": known})
+        outbox.put("app", {"root": "/r", "app": "api", "known": known})
+        outbox.put("root", {"root": "/r", "known": known})
+    for number in range(5000):
+        outbox.put("log", {"level": "info", "text": str(number)})
+    lines = outbox.take().splitlines()
+    assert len(lines) == 3 + 1000
+    assert [wire.read(line)[1]["known"] for line in lines[:3]] == [True] * 3
+    assert outbox.take() == b""
