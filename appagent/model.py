@@ -298,6 +298,7 @@ class Record:
     failures: tuple[Failure, ...] = ()
     failed_for: Version | None = None  # the failures count while just this is seen
     stopped: bool = False  # by a person, until start or resume
+    populated: bool = False  # it has had processes of its own since it was started
     hold: Hold | None = None
     run: Run | None = None  # the one that is under way
 
@@ -477,6 +478,19 @@ class Configured:
 
 
 @dataclass(frozen=True, slots=True)
+class Alive:
+    """An app has so many processes of its own now."""
+
+    app: str
+    processes: int
+
+
+@dataclass(frozen=True, slots=True)
+class ShuttingDown:
+    """The machine goes down, not only the agent."""
+
+
+@dataclass(frozen=True, slots=True)
 class Stopping:
     """The agent is going down: begin nothing more."""
 
@@ -497,6 +511,8 @@ Event = (
     | ResumeAsked
     | Forget
     | Configured
+    | Alive
+    | ShuttingDown
     | Stopping
 )
 

@@ -103,6 +103,10 @@ def accomplish(
     """A step succeeded, or the Makefile has no such target: its field is set."""
     record = app.record
     record = replace(record, applied=succeed(record.applied, target, version, turn.node.boot))
+    if target in (Target.START, Target.RESTART, Target.STOP):
+        # Which processes it has from here on is counted anew.
+        record = replace(record, populated=False)
+        app = replace(app, exited=False)
     release_dir, layout = where
     if target is Target.BUILD:
         # Only a release directory of its own keeps what its build made; elsewhere the next

@@ -83,6 +83,10 @@ class App:
     blocked: str = ""  # the reason that was told last for waiting
     queued: bool = False  # has a step to begin, and waits for one of the `parallel_apps` places
     queued_since: float = inf  # mono; until it begins or has nothing to do
+    processes: int | None = None  # of its own, when last counted
+    exited: bool = False  # they have all ended by themselves
+    exits: int = 0  # how often in a row
+    exited_at: float = 0.0  # mono, the last time
     wake: float = inf  # mono: compare again then, whatever happens
 
     @property
@@ -120,6 +124,7 @@ class Node:
     mounted: frozenset[str] = frozenset()  # roots that were ever seen mounted
     hold: Hold | None = None  # on the whole node
     refused: Mapping[str, str] = field(default_factory=dict)  # path → why it is no app
+    shutdown: bool = False  # the machine goes down
     stopping: bool = False
     runs: int = 0  # runs begun since the agent began; makes their ids unique
     configured: bool = True

@@ -15,12 +15,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from math import inf
 
-from appagent.core import asks, looks, runs
+from appagent.core import asks, life, looks, runs
 from appagent.core.advance import advance
 from appagent.core.listing import take_in
 from appagent.core.state import App, Node, Root
 from appagent.core.turn import Turn
 from appagent.model import (
+    Alive,
     Applied,
     Began,
     Cancel,
@@ -43,6 +44,7 @@ from appagent.model import (
     RootLooked,
     SaveNodeHold,
     Settings,
+    ShuttingDown,
     Stopping,
     Ticked,
     Trigger,
@@ -113,6 +115,10 @@ def take(turn: Turn, event: Event) -> None:  # noqa: C901, PLR0912 - one case fo
             asks.forget(turn, event)
         case Configured():
             configured(turn, event.settings)
+        case Alive():
+            life.alive(turn, event)
+        case ShuttingDown():
+            life.shutting_down(turn)
         case Stopping():
             turn.node = replace(turn.node, stopping=True)
 

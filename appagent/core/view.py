@@ -77,6 +77,9 @@ def at_rest(node: Node, app: App, wanted: Want, now: Now) -> tuple[str, str, boo
         return "stopped", f"by a person; `appagent trigger {app.name} start` starts it", True
     if wanted.kind is Kind.GONE:
         return "gone", "", True
+    if app.exited and wanted.kind in (Kind.KEEP, Kind.RUN):
+        how = f"`appagent trigger {app.name} start` starts it"
+        return "exited", f"all its processes have ended by themselves; {how}", False
     if wanted.kind is Kind.KEEP:
         hold = hold_of(node, app, now)
         by = f" (by {hold.by})" if hold is not None and hold.by else ""

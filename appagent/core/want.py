@@ -175,6 +175,10 @@ def want(node: Node, app: App, now: Now) -> Want:
     theirs = verdict is not None and (verdict.kind is Kind.GONE or verdict.word == "unmanaged")
     if app.record.stopped and not theirs:
         return Want(Kind.STOPPED, why="stopped by a person")
+    if node.shutdown and not theirs:
+        if settings_for(node.settings, app.name, app.own).on_shutdown == "stop":
+            return Want(Kind.STOPPED, why="the machine goes down")
+        return wait("shutdown", "the machine goes down")
     hold = hold_of(node, app, now)
     if verdict is not None:
         if verdict.kind is Kind.GONE and hold is not None and not app.forgotten:
