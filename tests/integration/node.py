@@ -15,7 +15,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -58,7 +58,7 @@ def wait_until(condition: Callable[[], T], what: str, patience: float = PATIENCE
             return found
         if time.monotonic() > until:
             raise AssertionError(f"not so after {patience:.0f} s: {what}")
-        time.sleep(0.02)
+        time.sleep(0.05)
 
 
 class Node:
@@ -252,8 +252,8 @@ class Node:
         found = []
         for line in self.calls_file.read_text().splitlines():
             fields = line.split()
-            what, target, name, release, pid, version, *greeting = fields
-            call = Call(what, target, name, release, int(pid), version, " ".join(greeting))
+            part, target, name, release, pid, version, *greeting = fields
+            call = Call(part, target, name, release, int(pid), version, " ".join(greeting))
             if call.app == app or not app:
                 found.append(call)
         return [call for call in found if what in ("", call.what)]
@@ -282,6 +282,11 @@ class Node:
         new.write_text(text)
         new.chmod(0o644)
         new.replace(self.env / f"{app}.env")
+
+    def set_envs(self, apps: Iterable[str], text: str) -> None:
+        """Write the same into the env files of several apps."""
+        for app in apps:
+            self.set_env(app, text)
 
 
 def write_files(directory: Path, files: Mapping[str, str]) -> None:
