@@ -1,6 +1,6 @@
 # For people: run, test, lint, bench, wheel, clean. All of them set up .venv by themselves.
 # For a node, as any app's Makefile has them: install, start, restart, stop, check. As root; see
-# tools/node. appagent can be deployed by appagent.
+# systemd/node. appagent can be deployed by appagent.
 
 BIN := .venv/bin
 
@@ -21,7 +21,7 @@ help:
 # --- for people ----------------------------------------------------------------------------------
 
 run: .venv/run.ready
-	@$(BIN)/python tools/lay_out.py .run
+	@$(BIN)/python examples/lay_out.py .run
 	@APPAGENT_CONFIG="$(CURDIR)/.run/appagent.yaml" exec $(BIN)/appagent run
 
 test: lint
@@ -43,17 +43,17 @@ wheel: .venv/dev.ready
 	@rm -rf build
 
 clean:
-	@if [ -d .run ]; then $(pick_python); "$$python" tools/lay_out.py .run --clear; fi
+	@if [ -d .run ]; then $(pick_python); "$$python" examples/lay_out.py .run --clear; fi
 	@rm -rf .venv build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 .venv/run.ready: pyproject.toml constraints.txt
 	@echo "setting up .venv ..."
-	@$(pick_python); "$$python" tools/venv.py .venv -e .
+	@$(pick_python); "$$python" systemd/venv.py .venv -e .
 	@touch $@
 
 .venv/dev.ready: pyproject.toml constraints.txt
 	@echo "setting up .venv for the tests ..."
-	@$(pick_python); "$$python" tools/venv.py .venv -e '.[dev]'
+	@$(pick_python); "$$python" systemd/venv.py .venv -e '.[dev]'
 	@touch .venv/run.ready $@
 
 # make test-fleet, fleet-up, fleet-shell …
@@ -62,9 +62,9 @@ clean:
 # --- for a node ----------------------------------------------------------------------------------
 
 install:
-	@$(pick_python); PYTHON="$$python" sh tools/node install
+	@$(pick_python); PYTHON="$$python" sh systemd/node install
 
 start restart stop check:
-	@sh tools/node $@
+	@sh systemd/node $@
 
 .PHONY: help run test lint bench wheel clean install start restart stop check

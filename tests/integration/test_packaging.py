@@ -17,7 +17,7 @@ SOURCES = ("appagent", "systemd", "pyproject.toml", "README.md", "LICENSE", "con
 def copy_of_the_sources(into: Path) -> Path:
     """Copy what the wheel is made of: building leaves files beside the sources."""
     nothing = shutil.ignore_patterns("__pycache__")
-    for name in (*SOURCES, "examples", "tools"):
+    for name in (*SOURCES, "examples"):
         source = REPOSITORY / name
         if source.is_dir():
             shutil.copytree(source, into / name, ignore=nothing)

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-LAY_OUT = REPOSITORY / "tools" / "lay_out.py"
+LAY_OUT = REPOSITORY / "examples" / "lay_out.py"
 
 
 def make(directory: Path, *words: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -33,7 +33,7 @@ def checkout(tmp_path: Path) -> Path:
     """As much of a clone as make needs."""
     for name in ("Makefile", "pyproject.toml", "constraints.txt"):
         shutil.copy(REPOSITORY / name, tmp_path / name)
-    for name in ("tools", "examples"):
+    for name in ("systemd", "examples"):
         shutil.copytree(REPOSITORY / name, tmp_path / name)
     return tmp_path
 
@@ -64,7 +64,7 @@ def test_the_venv_is_set_up_only_when_it_is_missing_or_the_packaging_changed(
     checkout: Path, target: str, stamp: str
 ) -> None:
     def sets_up() -> bool:
-        return "tools/venv.py" in make(checkout, "-n", target).stdout
+        return "systemd/venv.py" in make(checkout, "-n", target).stdout
 
     assert sets_up()
     (checkout / ".venv").mkdir()

@@ -1,7 +1,7 @@
 """appagent's own targets on a node: a version beside the others, and a switch in one move.
 
 The real Makefile and scripts, in a root directory of their own. Only what would reach out is
-played: pip (tools/venv.py) and systemctl.
+played: pip (systemd/venv.py) and systemctl.
 """
 
 import os
@@ -86,11 +86,11 @@ class Node:
 def node(tmp_path: Path) -> Node:
     release = tmp_path / "release"
     nothing = shutil.ignore_patterns("__pycache__")
-    for name in ("appagent", "systemd", "examples", "tools"):
+    for name in ("appagent", "systemd", "examples"):
         shutil.copytree(REPOSITORY / name, release / name, ignore=nothing)
     for name in ("Makefile", "pyproject.toml", "constraints.txt", "README.md", "LICENSE"):
         shutil.copy(REPOSITORY / name, release / name)
-    (release / "tools" / "venv.py").write_text(VENV)
+    (release / "systemd" / "venv.py").write_text(VENV)
     programs = tmp_path / "root" / "programs"
     programs.mkdir(parents=True)
     (programs / "systemctl").write_text(SYSTEMCTL)
@@ -155,7 +155,7 @@ def test_going_back_needs_no_building(node: Node) -> None:
     node.must("restart")
     node.change("")
     (node.release / "appagent" / "more.py").unlink()
-    (node.release / "tools" / "venv.py").write_text(VENV)
+    (node.release / "systemd" / "venv.py").write_text(VENV)
     node.must("install")
     node.must("restart")
     assert node.current() == first

@@ -1,4 +1,4 @@
-"""Make a virtual environment and install into it: `python tools/venv.py DIR WHAT…`.
+"""Make a virtual environment and install into it: `python systemd/venv.py DIR WHAT…`.
 
 The one place that knows how, for `make run`, `make test` and for a node. WHAT is what pip is given:
 `-e .`, `'.[dev]'`, a wheel. Run it from the directory of constraints.txt: the versions there are
