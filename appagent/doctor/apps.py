@@ -116,23 +116,26 @@ def _trust(app: Judged, found: Found) -> Iterator[Said]:
                 bases.file(where, name)
             except Gone:
                 continue
-            except Refused as refused:
-                yield _refused(app, refused)
+            except Refused as error:
+                yield refused(app.about, error)
                 continue
             first = first or (name if name in MAKEFILES else "")
         if first:
             yield Doing(f"reading {where.path}/{first}")
             yield from _makefile(app, bases, where, first)
-    except Refused as refused:
-        yield _refused(app, refused)
+    except Refused as error:
+        yield refused(app.about, error)
     except Moved as moved:
         yield from not_seen(app.about, str(moved), "run doctor again")
 
 
-def _refused(app: Judged, refused: Refused) -> Finding:
-    """The shim's line, which ends with what to do."""
-    text, colon, do = str(refused).rpartition(": ")
-    return problem(app.about, text if colon else do, do if colon else "see the README on trust")
+def refused(about: str, error: Refused) -> Finding:
+    """The shim's line: mostly what is wrong, a colon, what to do."""
+    line = str(error)
+    text, colon, do = line.rpartition(": ")
+    if not colon or " " not in text:  # "path:line: what", "path: what"
+        return problem(about, line, "put it right; until then no target of it runs")
+    return problem(about, text, do)
 
 
 def _makefile(app: Judged, bases: Bases, where: Directory, name: str) -> Iterator[Finding]:

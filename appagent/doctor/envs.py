@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, cast
 
 from appagent.core.want import env_paths
-from appagent.doctor.apps import not_seen, trusting
-from appagent.doctor.finding import Doing, Said, ok, problem, warning
+from appagent.doctor.apps import not_seen, refused, trusting
+from appagent.doctor.finding import Doing, Said, ok, warning
 from appagent.model import RootSettings
 from appagent.run.environment import read_files
 from appagent.run.trust import Refused
@@ -42,12 +42,8 @@ def _judge(root: RootSettings, app: str, path: str, *, optional: bool) -> Iterat
     order = {"target": "start", "env_files": ["-" * optional + path], "secret": bytes(32)}
     try:
         read = read_files(cast("Spec", order), trusting(root, app))
-    except Refused as refused:
-        text, _, do = str(refused).rpartition(": ")
-        if text.startswith(path) and text != path:
-            yield problem(about, text, do)
-        else:
-            yield problem(about, str(refused), "put it right; until then no app that has it runs")
+    except Refused as error:
+        yield refused(about, error)
     except Moved as moved:
         missing = str(moved).endswith(" is not there")
         do = "write it, or put a - before it in env_files" if missing else "see why; run it again"
