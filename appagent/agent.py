@@ -59,6 +59,7 @@ from appagent.report.outputs import JournalOutput
 from appagent.report.service import Service
 from appagent.run.failpoint import hit
 from appagent.running import Running
+from appagent.shutdown import stop_apps
 from appagent.started import Started
 from appagent.store import StateError, Store
 from appagent.verbs import Verbs
@@ -289,6 +290,7 @@ class Agent:
     async def wind_up(self, tasks: list[asyncio.Task[None]]) -> None:
         """End without touching an app or a run, and without waiting for a share."""
         self.service.stopping()
+        await stop_apps(self)
         self.feed(Stopping())
         self.say("agent.stopping", "the agent ends; apps and runs go on")
         if self.timer is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from pathlib import Path
 
@@ -31,3 +32,42 @@ def started(pid: int) -> int:
         return 0
     # The name in brackets may hold anything, brackets too: count from its end.
     return int(raw.rpartition(")")[2].split()[19])
+
+
+SYSTEMD = "/run/systemd/system"
+SOFTLEVEL = "/run/openrc/softlevel"
+
+
+async def goes_down(systemd: str = SYSTEMD, softlevel: str = SOFTLEVEL) -> bool:
+    """Whether the whole machine is being stopped, and not the agent alone.
+
+    Where no service manager can say it, it is the agent alone: nothing is stopped by mistake.
+    """
+    if Path(systemd).is_dir():
+        return await said_by("systemctl", "is-system-running") == "stopping"
+    try:
+        return Path(softlevel).read_text("utf-8", "replace").strip() in ("shutdown", "reboot")
+    except OSError:
+        return False
+
+
+async def said_by(*command: str) -> str:
+    """What a command prints; "" if it is not there or does not answer."""
+    try:
+        child = await asyncio.create_subprocess_exec(
+            *command,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.DEVNULL,
+            cwd="/",
+        )
+    except OSError:
+        return ""
+    try:
+        async with asyncio.timeout(5.0):
+            out, _ = await child.communicate()
+    except TimeoutError:
+        child.kill()
+        await child.wait()
+        return ""
+    return out.decode("utf-8", "replace").strip()
