@@ -162,7 +162,7 @@ class Agent:
 
     # --- the ways out ----------------------------------------------------------------------------
 
-    def carry_out(self, command: Command) -> None:  # noqa: C901 - one case for each command
+    def carry_out(self, command: Command) -> None:
         """Do one thing that the core decided. What it leads to comes back as an event."""
         match command:
             case Save(record):

@@ -43,12 +43,22 @@ async def goes_down(systemd: str = SYSTEMD, softlevel: str = SOFTLEVEL) -> bool:
 
     Where no service manager can say it, it is the agent alone: nothing is stopped by mistake.
     """
-    if Path(systemd).is_dir():
+    if has_directory(systemd):
         return await said_by("systemctl", "is-system-running") == "stopping"
+    return content(softlevel) in ("shutdown", "reboot")
+
+
+def has_directory(path: str) -> bool:
+    """Whether a directory is there, on the local disk."""
+    return Path(path).is_dir()
+
+
+def content(path: str) -> str:
+    """What a small local file says; "" if there is none."""
     try:
-        return Path(softlevel).read_text("utf-8", "replace").strip() in ("shutdown", "reboot")
+        return Path(path).read_text("utf-8", "replace").strip()
     except OSError:
-        return False
+        return ""
 
 
 async def said_by(*command: str) -> str:
