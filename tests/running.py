@@ -50,6 +50,7 @@ class World:
         self.state.mkdir()
         self.count = 0
         self.sessions: list[int] = []
+        self.scopes = False
         self.order = Order(run_as=ME, node="app1", environment="test", secret=b"s" * 32)
 
     def app(self, makefile: str, name: str = "web") -> Path:
@@ -135,7 +136,11 @@ class Runs:
         self.world = world
         self.ends: asyncio.Queue[Ended] = asyncio.Queue()
         self.spawner = Spawner(
-            str(world.state), self.ends.put_nowait, boot=machine.boot(), journal=False
+            str(world.state),
+            self.ends.put_nowait,
+            boot=machine.boot(),
+            journal=False,
+            scopes=world.scopes,
         )
 
     async def begin(self, run: Run, order: Order | None = None) -> Identity:

@@ -19,7 +19,7 @@ from __future__ import annotations
 import os
 import stat
 
-from appagent.run import environment, targets, users
+from appagent.run import cgroup, environment, targets, users
 from appagent.run.failpoint import hit
 from appagent.run.kernel import die_with_parent, signal
 from appagent.run.trust import Refused
@@ -59,12 +59,16 @@ class Over(Exception):
 class Child:
     """One attempt at a target, up to the exec of make."""
 
-    def __init__(self, spec: Spec, report: int, copy: int, parent: int) -> None:
-        """Take the order, the pipe to the parent, a file in memory for the copy of the Makefile."""
+    def __init__(self, spec: Spec, report: int, copy: int, parent: int, group: str) -> None:
+        """Take the order, the pipe to the parent, and a file in memory for the Makefile's copy.
+
+        Also who the parent is, and the cgroup to be in, if any.
+        """
         self.spec = spec
         self.report = report
         self.copy = copy
         self.parent = parent
+        self.group = group
         self.make = ""
         self.is_bare = False
 
@@ -98,6 +102,8 @@ class Child:
             signal.signal(number, signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_SETMASK, [])
         self._stay_with_parent()
+        if self.group:
+            cgroup.enter(self.group)
         null = os.open("/dev/null", os.O_RDWR)
         os.dup2(null, 0)
         os.dup2(output, 1)

@@ -19,6 +19,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    Marks = list[list[int]]  # processes, unmistakably: [pid, start time in ticks]
+
 _LAST = 5.0  # seconds of KILL, before what is left is said to hang
 _PAUSE = 0.005
 _MAX_PAUSE = 0.1
@@ -54,6 +56,15 @@ def process(pid: int) -> Process | None:
         return None
 
 
+def name(pid: int) -> str:
+    """Say what a process is called, for a line that a person reads."""
+    try:
+        with open(f"/proc/{pid}/comm", "rb") as file:
+            return file.read(64).decode("utf-8", "replace").strip()
+    except OSError:
+        return str(pid)
+
+
 def processes() -> dict[int, Process]:
     """Look at all processes."""
     found: dict[int, Process] = {}
@@ -77,6 +88,29 @@ def below(ancestor: int) -> set[int]:
             found.add(pid)
         ahead.extend(children.get(pid, ()))
     return found
+
+
+def family(marks: Marks) -> set[int]:
+    """Find all that belongs to processes that were left: they, their sessions, all below them.
+
+    Of a process that has ended since, or given its number to another one, nothing is followed.
+    """
+    everything = processes()
+    known = {
+        pid for pid, started in marks if pid in everything and everything[pid].started == started
+    }
+    sessions = {everything[pid].session for pid in known} - {os.getsid(0)}
+    known |= {one.pid for one in everything.values() if one.session in sessions}
+    ahead = list(known)
+    children: dict[int, list[int]] = {}
+    for one in everything.values():
+        children.setdefault(one.parent, []).append(one.pid)
+    while ahead:
+        for pid in children.get(ahead.pop(), ()):
+            if pid not in known:
+                known.add(pid)
+                ahead.append(pid)
+    return {pid for pid in known if everything[pid].alive}
 
 
 def of_session(leader: int, started: int) -> set[int]:
@@ -109,11 +143,13 @@ def end(
     find: Callable[[], set[int]],
     grace: float,
     rest: Callable[[float], None] = time.sleep,
+    kill: Callable[[], bool] | None = None,
     last: float = _LAST,
 ) -> tuple[bool, set[int]]:
     """End all that `find` finds. Tells whether KILL was needed, and what is left even so.
 
-    `rest` is called to pass the time; there a parent reaps what has ended.
+    `rest` is called to pass the time; there a parent reaps what has ended. `kill` kills them all
+    at once, if it can.
     """
     found = find()
     send(found, signal.SIGTERM)
@@ -129,6 +165,8 @@ def end(
     pause = _PAUSE
     while found and time.monotonic() < until:
         still = set(found)
+        if kill is not None and kill():
+            still = found = set()
         while found and time.monotonic() < until:  # until a round finds nothing that still moves
             send(found, signal.SIGSTOP)
             found = find() - still

@@ -101,6 +101,10 @@ class Places:
         """What is kept about an app; the store keeps its record there too."""
         return f"{self.state_dir}/apps/{app}"
 
+    def left(self, app: str) -> str:
+        """The processes that runs of an app have left, where there are no scopes."""
+        return f"{self.kept(app)}/left.json"
+
 
 def spec_of(  # noqa: PLR0913 - all named, and all needed
     run: Run,
@@ -110,6 +114,7 @@ def spec_of(  # noqa: PLR0913 - all named, and all needed
     journal: bool,
     targets: dict[str, str] | None = None,
     unit: str = "",
+    left: list[list[int]] | None = None,
     failpoints: str = "",
 ) -> Spec:
     """Put together what the shim is told."""
@@ -143,6 +148,7 @@ def spec_of(  # noqa: PLR0913 - all named, and all needed
         "lang": os.environ.get("LANG", "C.UTF-8"),
         "targets": targets,
         "unit": unit,
+        "left": left or [],
         "journal": journal,
         "log": places.log(run.app),
         "log_limit": output.LIMIT,

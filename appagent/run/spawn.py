@@ -18,7 +18,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
-import json
 import os
 import signal
 import subprocess
@@ -29,16 +28,15 @@ from dataclasses import dataclass, field, replace
 
 from appagent.core.names import why_no_app
 from appagent.model import Ended, Identity, Outcome, Run
-from appagent.run import ending, output
+from appagent.run import cgroup, ending, leavings, output, place
+from appagent.run.belongings import Belongings, Usage
 from appagent.run.order import Order, Places, spec_of
-from appagent.run.result import EXIT_BASE, OUTCOMES
 from appagent.run.spec import GO, pack
 
 FAILPOINTS = "APPAGENT_FAILPOINT"
 SHIM = os.path.join(os.path.dirname(os.path.abspath(__file__)), "shim.py")
 
 _OVERDUE = 60.0  # seconds after its own deadline in which a shim must be done
-_TAIL_LINE = 300
 
 
 @dataclass(slots=True)
@@ -52,7 +50,7 @@ class _Watched:
     go: int = -1  # the end of the pipe that says go; -1: said, or never ours to say
     went: bool = True
     why: str = ""
-    key: tuple[str, ...] = ()
+    warning: str = ""
     overdue: asyncio.TimerHandle | None = field(default=None, repr=False)
 
 
@@ -66,15 +64,20 @@ class Spawner:
         *,
         boot: str = "",
         journal: bool | None = None,
+        scopes: bool | None = None,
     ) -> None:
         """Take where results are, whom to tell of an end, and this boot as identities name it.
 
-        Output goes to the journal where there is one, unless `journal` says otherwise.
+        Output goes to the journal where there is one, unless `journal` says otherwise; runs get
+        scopes where systemd can give them, unless `scopes` says otherwise.
         """
         self.places = Places(os.path.abspath(state_dir))
         self.on_ended = on_ended
         self.boot = boot
         self.journal = os.path.exists(output.JOURNAL) if journal is None else journal
+        self.scopes = place.has_scopes() if scopes is None else scopes
+        self._limits = place.Limits()
+        self._belongings = Belongings(self.places, boot, scopes=self.scopes)
         self._watched: dict[str, _Watched] = {}
         self._targets: dict[str, tuple[tuple[str, ...], dict[str, str]]] = {}
         self._told: dict[str, str] = {}  # app → run whose result has been handed over
@@ -88,34 +91,39 @@ class Spawner:
             raise OSError(errno.EINVAL, f"{run.app!a} is no app: {why}")
         os.makedirs(self.places.runs, 0o755, exist_ok=True)
         os.makedirs(self.places.logs, 0o755, exist_ok=True)
-        self._clear(self._told.pop(run.app, ""))
-        key = (run.version.release, run.version.conf, run.release_dir)
+        if (before := self._told.pop(run.app, "")) != "":
+            leavings.clear(self.places, before)
+        warning = await self._limits.enforce(run.app, order.limits) if self.scopes else ""
+        unit = place.scope_of(run.app, run.id) if self.scopes else ""
         known, targets = self._targets.get(run.app, ((), {}))
         spec = spec_of(
             run,
             order,
             self.places,
             journal=self.journal,
-            targets=targets if known == key else None,
+            targets=targets if known == _key(run) else None,
+            unit=unit,
+            left=self._belongings.remembered(run.app),
             failpoints=os.environ.get(FAILPOINTS, ""),
         )
         try:
             told = pack(spec)
         except ValueError as error:
             raise OSError(str(error)) from None
-        child, go = self._start(run, told)
+        child, go = self._start(run, told, unit)
         try:
             pidfd = os.pidfd_open(child.pid)
             looked = ending.process(child.pid)
         except OSError:
             os.close(go)
             raise
-        identity = Identity(child.pid, looked.started if looked else 0)
-        self._watch(_Watched(run, identity, pidfd, child, go, went=False, key=key))
+        identity = Identity(child.pid, looked.started if looked else 0, unit)
+        self._watch(_Watched(run, identity, pidfd, child, go, went=False, warning=warning))
         return identity
 
-    def _start(self, run: Run, told: bytes) -> tuple[subprocess.Popen[bytes], int]:
+    def _start(self, run: Run, told: bytes, unit: str) -> tuple[subprocess.Popen[bytes], int]:
         """Start the process and tell it everything but the go; the pipe's other end."""
+        argv = [sys.executable, "-I", "-S", SHIM, run.app, str(run.target), run.id]
         listen, go = os.pipe2(os.O_CLOEXEC)
         try:
             os.write(go, told)  # it fits, see spec.MAX_BYTES
@@ -124,7 +132,7 @@ class Spawner:
                 before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
                 try:
                     child = subprocess.Popen(
-                        [sys.executable, "-I", "-S", SHIM, run.app, run.target, run.id],
+                        place.in_scope(run.app, unit, argv) if unit else argv,
                         stdin=listen,
                         stdout=complaints,
                         stderr=complaints,
@@ -226,12 +234,17 @@ class Spawner:
         self, loop: asyncio.AbstractEventLoop, watched: _Watched, status: int | None
     ) -> None:
         identity = watched.identity
-        _, left = ending.end(
-            lambda: ending.of_session(identity.pid, identity.started), watched.run.grace
-        )
+        scope = place.scope_path(watched.run.app, identity.unit)
+
+        def find() -> set[int]:
+            of_scope = cgroup.processes(scope) if scope else set[int]()
+            return of_scope | ending.of_session(identity.pid, identity.started)
+
+        kill = (lambda: cgroup.kill(scope)) if scope else None
+        _, hanging = ending.end(find, watched.run.grace, kill=kill)
         ended = self._result(watched.run, adopted=watched.child is None, status=status)
-        if left:
-            hang = f"{ended.line}; {len(left)} of its processes hang in the kernel"
+        if hanging:
+            hang = f"{ended.line}; {len(hanging)} of its processes hang in the kernel"
             ended = replace(ended, line=hang)
         with contextlib.suppress(RuntimeError):  # the loop is closed: the next agent adopts it
             loop.call_soon_threadsafe(self._finish, watched, ended)
@@ -242,10 +255,14 @@ class Spawner:
         if ended.outcome is Outcome.CANCELLED and watched.why:
             ended = replace(ended, line=watched.why)
         if not watched.went and ended.outcome is Outcome.LOST:
-            text = ended.line if ended.line != _NO_RESULT else "the shim ended before it began"
+            text = (
+                ended.line if ended.line != leavings.NO_RESULT else "the shim ended before it began"
+            )
             ended = replace(ended, outcome=Outcome.FAILED, line=text)
             if watched.why:
                 ended = replace(ended, outcome=Outcome.CANCELLED, line=watched.why)
+        if watched.warning:
+            ended = replace(ended, warnings=(*ended.warnings, watched.warning))
         self._watched.pop(watched.run.id, None)
         self._tell(watched.run, ended)
 
@@ -268,31 +285,29 @@ class Spawner:
 
     def _result(self, run: Run, *, adopted: bool, status: int | None) -> Ended:
         """Read what the shim has left, or say that there is nothing."""
-        found = _read(self.places.result(run.id))
-        if found is not None:
-            targets = found.get("targets")
-            if isinstance(targets, str):
-                pairs = (pair.partition("=") for pair in targets.split())
-                key = (run.version.release, run.version.conf, run.release_dir)
-                self._targets[run.app] = (key, {name: how for name, _, how in pairs})
-            return _ended(run, found, adopted=adopted)
-        if status is not None and 0 <= status - EXIT_BASE < len(OUTCOMES):
-            outcome = Outcome(OUTCOMES[status - EXIT_BASE])
-            line = "its result could not be written (is the disk full?)"
-            return Ended(run.app, run.id, outcome, line=line, adopted=adopted)
-        line = self._complaint(run.id) or _NO_RESULT
-        return Ended(run.app, run.id, Outcome.LOST, line=line, adopted=adopted)
+        found = leavings.read(self.places, run.id)
+        if found is None:
+            return leavings.without_result(self.places, run, adopted=adopted, status=status)
+        targets = found.get("targets")
+        if isinstance(targets, str):
+            pairs = (pair.partition("=") for pair in targets.split())
+            self._targets[run.app] = (_key(run), {name: how for name, _, how in pairs})
+        self._belongings.remember(run.app, found.get("left"))
+        return leavings.ended(run, found, adopted=adopted)
 
-    def _complaint(self, run_id: str) -> str:
-        """The last line that the shim, or systemd-run, wrote about itself."""
-        try:
-            with open(self.places.complaints(run_id), "rb") as file:
-                lines = output.clean(file.read(65536)).strip().splitlines()
-        except OSError:
-            return ""
-        return lines[-1][:_TAIL_LINE] if lines else ""
+    # --- what is there ---------------------------------------------------------------------------
 
-    # --- housekeeping ----------------------------------------------------------------------------
+    def running(self, app: str) -> bool:
+        """Tell whether the app has any process now, beside a run that is under way. Quick."""
+        return self._belongings.any(app, self._shims(app))
+
+    def usage(self, app: str) -> Usage:
+        """Count what the app has running now, and what that uses. Reads /proc: not in the loop."""
+        return self._belongings.usage(app, self._shims(app))
+
+    def _shims(self, app: str) -> set[int]:
+        watched = tuple(self._watched.values())
+        return {one.identity.pid for one in watched if one.run.app == app}
 
     def log_file(self, app: str) -> str:
         """The file that an app's output goes to, or "" where it goes to the journal."""
@@ -304,26 +319,7 @@ class Spawner:
 
     def sweep(self, keep: Collection[str]) -> None:
         """Remove what runs have left that nobody waits for: all but those of these ids."""
-        kept = {*keep, *self._watched, *self._told.values()}
-        with contextlib.suppress(OSError):
-            names = os.listdir(self.places.runs)
-            for run_id in {name.rpartition(".")[0].removesuffix(".json") for name in names}:
-                if run_id not in kept:
-                    self._clear(run_id)
-
-    def _clear(self, run_id: str) -> None:
-        """Remove the result of a run whose outcome has been recorded."""
-        if not run_id:
-            return
-        result = self.places.result(run_id)
-        for path in (result, f"{result}.new", self.places.complaints(run_id)):
-            with contextlib.suppress(OSError):
-                os.unlink(path)
-        bare = self.places.bare(run_id)
-        with contextlib.suppress(OSError):
-            os.unlink(f"{bare}/Makefile")
-        with contextlib.suppress(OSError):
-            os.rmdir(bare)
+        leavings.sweep(self.places, {*keep, *self._watched, *self._told.values()})
 
     def release(self) -> None:
         """Let go of everything: what runs goes on, what waits for a go never runs."""
@@ -333,7 +329,9 @@ class Spawner:
         self._watched.clear()
 
 
-_NO_RESULT = "the run left no result: it was interrupted"
+def _key(run: Run) -> tuple[str, ...]:
+    """What the answer to the question for targets belongs to."""
+    return run.version.release, run.version.conf, run.release_dir
 
 
 def _shim_environment() -> dict[str, str]:
@@ -352,28 +350,3 @@ def _pidfd(identity: Identity) -> int:
         return pidfd
     os.close(pidfd)
     return -1
-
-
-def _read(path: str) -> dict[str, object] | None:
-    """Read a result; None if there is none that makes sense (the machine went down over it)."""
-    try:
-        with open(path, "rb") as file:
-            found = json.loads(file.read())
-    except (OSError, ValueError):
-        return None
-    return found if isinstance(found, dict) and found.get("outcome") in OUTCOMES else None
-
-
-def _ended(run: Run, found: dict[str, object], *, adopted: bool) -> Ended:
-    code, seconds, warnings = found.get("exit_code"), found.get("seconds"), found.get("warnings")
-    return Ended(
-        app=run.app,
-        run_id=run.id,
-        outcome=Outcome(str(found["outcome"])),
-        exit_code=code if isinstance(code, int) else None,
-        seconds=float(seconds) if isinstance(seconds, int | float) else 0.0,
-        line=str(found.get("line") or ""),
-        tail=str(found.get("tail") or ""),
-        warnings=tuple(map(str, warnings)) if isinstance(warnings, list) else (),
-        adopted=adopted,
-    )

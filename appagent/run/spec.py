@@ -45,6 +45,7 @@ if TYPE_CHECKING:
         lang: str
         targets: dict[str, str] | None  # what an earlier run found out; None: ask make
         unit: str  # the scope that the shim is in, or ""
+        left: list[list[int]]  # what earlier runs have left running, where there are no scopes
         journal: bool  # output goes to the journal
         log: str  # … or to this file
         log_limit: int

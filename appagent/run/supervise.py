@@ -20,6 +20,7 @@ import time
 from appagent.run import ending, output
 from appagent.run.child import KEEPS_COPY, Child
 from appagent.run.kernel import signal, signal_name
+from appagent.run.reach import Reach
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ class Shim:
     def __init__(self, spec: Spec) -> None:
         """Take the order, and the signals."""
         self.spec = spec
+        self.reach = Reach(spec)
         self.asked_to_end = False
         self.warnings: list[str] = []
         self.targets: str | None = None
@@ -110,6 +112,8 @@ class Shim:
             outcome, code, line = self._attempt()
         if outcome == "ok" and spec["target"] in KEEPS_COPY:
             self._keep_copy()
+        if spec["target"] == "stop" and outcome in {"ok", "missing", "timeout"}:
+            self._end_rest()
         return self._result(outcome, code, line)
 
     # --- one attempt -----------------------------------------------------------------------------
@@ -137,7 +141,7 @@ class Shim:
         self.child = os.fork()
         if self.child == 0:
             signal.set_wakeup_fd(-1)
-            Child(self.spec, report, self.copy, me).main(self.output)
+            Child(self.spec, report, self.copy, me, self.reach.run).main(self.output)
         os.close(report)
         os.set_blocking(heard, False)
         self._report = heard
@@ -248,7 +252,7 @@ class Shim:
                 return "cancelled", None, "ended before anything ran"
             spent = _span(min(self.spec["patience"][phase], self.spec["timeout"]))
             return "moved", None, f"nothing ran: {what} did not answer for {spent}"
-        self.killed_hard, left = self.end_everything()
+        self.killed_hard, left = self.reach.end_run(self._pause)
         self.hanging = len(left)
         if cancelled:
             return "cancelled", None, "ended"
@@ -266,10 +270,15 @@ class Shim:
         self.deadline = time.monotonic() + 3600  # it has been decided
         self._step(seconds)
 
-    def end_everything(self) -> tuple[bool, set[int]]:
-        """TERM, grace, KILL to all that this run has started."""
-        me = os.getpid()
-        return ending.end(lambda: ending.below(me), self.spec["grace"], self._pause)
+    def _end_rest(self) -> None:
+        """End what a stop has left of its app: a stopped app has no processes."""
+        rest = self.reach.of_app()
+        if not rest:
+            return
+        what = ", ".join(sorted({ending.name(pid) for pid in rest})[:5])
+        self.warnings.append(f"after stop {len(rest)} processes were left and ended: {what}")
+        _, left = self.reach.end_app(self._pause)
+        self.hanging = len(left)
 
     # --- check, again and again ------------------------------------------------------------------
 
@@ -354,7 +363,7 @@ class Shim:
         if not self.childless:
             left = [
                 [one.pid, one.started]
-                for pid in ending.below(os.getpid())
+                for pid in self.reach.of_run()
                 if (one := ending.process(pid)) is not None
             ]
         return {

@@ -1,0 +1,88 @@
+"""What runs leave on the agent's disk: read when a shim has ended, removed once it is known."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from collections.abc import Collection
+
+from appagent.model import Ended, Outcome, Run
+from appagent.run import output
+from appagent.run.order import Places
+from appagent.run.result import EXIT_BASE, OUTCOMES
+
+NO_RESULT = "the run left no result: it was interrupted"
+_LONGEST_LINE = 300
+
+
+def read(places: Places, run_id: str) -> dict[str, object] | None:
+    """Read a result; None if there is none that makes sense (the machine went down over it)."""
+    try:
+        with open(places.result(run_id), "rb") as file:
+            found = json.loads(file.read())
+    except (OSError, ValueError):
+        return None
+    return found if isinstance(found, dict) and found.get("outcome") in OUTCOMES else None
+
+
+def ended(run: Run, found: dict[str, object], *, adopted: bool) -> Ended:
+    """Make an end of a result. Another version may have written it: what is odd is left out."""
+    code, seconds, warnings = found.get("exit_code"), found.get("seconds"), found.get("warnings")
+    return Ended(
+        app=run.app,
+        run_id=run.id,
+        outcome=Outcome(str(found["outcome"])),
+        exit_code=code if isinstance(code, int) else None,
+        seconds=float(seconds) if isinstance(seconds, int | float) else 0.0,
+        line=str(found.get("line") or ""),
+        tail=str(found.get("tail") or ""),
+        warnings=tuple(map(str, warnings)) if isinstance(warnings, list) else (),
+        adopted=adopted,
+    )
+
+
+def without_result(places: Places, run: Run, *, adopted: bool, status: int | None) -> Ended:
+    """Make an end where there is no result: of the shim's exit status, or of nothing."""
+    if status is not None and 0 <= status - EXIT_BASE < len(OUTCOMES):
+        outcome = Outcome(OUTCOMES[status - EXIT_BASE])
+        line = "its result could not be written (is the disk full?)"
+    else:
+        outcome = Outcome.LOST
+        line = _complaint(places, run.id) or NO_RESULT
+    return Ended(run.app, run.id, outcome, line=line, adopted=adopted)
+
+
+def _complaint(places: Places, run_id: str) -> str:
+    """Give the last line that the shim, or systemd-run, wrote about itself."""
+    try:
+        with open(places.complaints(run_id), "rb") as file:
+            lines = output.clean(file.read(65536)).strip().splitlines()
+    except OSError:
+        return ""
+    return lines[-1][:_LONGEST_LINE] if lines else ""
+
+
+def clear(places: Places, run_id: str) -> None:
+    """Remove what a run has left."""
+    result = places.result(run_id)
+    bare = places.bare(run_id)
+    for path in (result, f"{result}.new", places.complaints(run_id), f"{bare}/Makefile"):
+        with contextlib.suppress(OSError):
+            os.unlink(path)
+    with contextlib.suppress(OSError):
+        os.rmdir(bare)
+
+
+def sweep(places: Places, keep: Collection[str]) -> None:
+    """Remove what all runs have left but these."""
+    with contextlib.suppress(OSError):
+        for run_id in {_run_id(name) for name in os.listdir(places.runs)} - {*keep}:
+            clear(places, run_id)
+
+
+def _run_id(name: str) -> str:
+    for end in (".json.new", ".json", ".err", ".stop"):
+        if name.endswith(end):
+            return name.removesuffix(end)
+    return name
