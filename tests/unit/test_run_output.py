@@ -1,0 +1,155 @@
+"""Output: where it goes, how it is cut, and what of it is shown."""
+
+from __future__ import annotations
+
+import os
+import socket
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from appagent.run.output import (
+    TAIL,
+    Log,
+    clean,
+    journal,
+    journal_tail,
+    last_words,
+    open_log,
+    trim,
+    trim_all,
+)
+
+
+@pytest.mark.parametrize(
+    ("shown", "raw"),
+    [
+        ("plain\ttext\n", "plain\ttext\n"),
+        ("red", "\x1b[31mred\x1b[0m"),
+        ("bold", "\x1b[1;38;5;200mbold\x1b[m"),
+        ("title", "\x1b]0;evil\x07title"),
+        ("title", "\x1b]0;evil\x1b\\title"),
+        ("link", "\x1b]8;;http://x\x1b\\link\x1b]8;;\x1b\\"),
+        ("sixel", "\x1bPq#0;2;0;0;0\x1b\\sixel"),
+        ("cleared", "\x1b[2J\x1b[Hcleared"),
+        ("charset", "\x1b(Bcharset"),
+        ("reset", "\x1bcreset"),
+        ("a b", "a\0 \x07b\x08"),
+        ("done\n", "10%\r50%\rdone\n"),
+        ("dos\nlines\n", "dos\r\nlines\r\n"),
+        ("csi", "\x9b31mcsi"),
+        ("x", "\u202ex\u2066"),
+        ("é?", b"\xc3\xa9\xff"),
+        ("cut", "cut\x1b["),
+        ("cut", "cut\x1b"),
+    ],
+)
+def test_what_is_shown_is_free_of_what_moves_a_terminal(shown: str, raw: str | bytes) -> None:
+    assert clean(raw) == shown
+
+
+@given(st.binary(max_size=200))
+def test_nothing_that_a_terminal_obeys_is_ever_shown(raw: bytes) -> None:
+    text = clean(raw)
+    assert not {letter for letter in text if ord(letter) < 32} - {"\n", "\t"}
+    assert not {letter for letter in text if 0x7F <= ord(letter) < 0xA0}
+
+
+@pytest.mark.parametrize(
+    ("tail", "line"),
+    [
+        ("", ""),
+        ("\n \n", ""),
+        ("one\ntwo\n", "two"),
+        ("oops\nmake: *** [Makefile:3: install] Error 3\n",
+         "oops (make: *** [Makefile:3: install] Error 3)"),
+        ("make: *** No rule.  Stop.\n", "make: *** No rule.  Stop."),
+        ("oops\nmake[1]: *** [x] Error 1\nmake: *** [y] Error 2\n", "oops (make: *** [y] Error 2)"),
+    ],
+)  # fmt: skip
+def test_the_last_words_are_the_apps_and_makes(tail: str, line: str) -> None:
+    assert last_words(tail) == line
+
+
+def test_a_file_is_cut_while_it_is_written_to(tmp_path: Path) -> None:
+    path = tmp_path / "web.log"
+    writer = open_log(str(path))
+    os.write(writer, b"old\n" * 1000 + b"new\n")
+    assert trim(str(path), 1000)
+    os.write(writer, b"newest\n")
+    os.close(writer)
+    assert path.read_bytes() == b"newest\n"
+    assert (tmp_path / "web.log.1").read_bytes().endswith(b"old\nnew\n")
+    assert (tmp_path / "web.log.1").stat().st_size == 250
+    assert not trim(str(path), 1000)
+    assert trim_all([str(path), str(tmp_path / "none")], 3) == [str(path)]
+
+
+def test_a_log_is_never_opened_through_a_link(tmp_path: Path) -> None:
+    precious = tmp_path / "precious"
+    precious.write_bytes(b"x" * 100)
+    path = tmp_path / "web.log"
+    path.symlink_to(precious)
+    with pytest.raises(OSError, match="symbolic links"):
+        open_log(str(path))
+    assert not trim(str(path), 10)
+    assert precious.stat().st_size == 100
+
+
+def test_the_tail_is_of_what_was_written_since(tmp_path: Path) -> None:
+    path = tmp_path / "web.log"
+    path.write_bytes(b"before\n")
+    log = Log(str(path), 100_000)
+    assert log.tail() == b""
+    os.write(log.fd, b"now\n")
+    assert log.tail() == b"now\n"
+    os.write(log.fd, b"x" * 2 * TAIL + b"end\n")
+    assert len(log.tail()) == TAIL
+    assert log.tail().endswith(b"end\n")
+    os.write(log.fd, b"y" * 100_000 + b"cut\n")
+    log.watch()
+    assert path.stat().st_size == 0
+    os.write(log.fd, b"after\n")
+    assert log.tail() == b"after\n"
+
+
+def test_the_faster_a_log_grows_the_more_often_it_is_looked_at(tmp_path: Path) -> None:
+    log = Log(str(tmp_path / "web.log"), 32_000)
+    for _ in range(20):
+        idle = log.watch()
+    os.write(log.fd, b"x" * 20_000)
+    assert log.watch() < idle
+
+
+def test_the_journal_gets_a_header_that_names_the_app(tmp_path: Path) -> None:
+    path = str(tmp_path / "stdout")
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(path)
+        listener.listen()
+        fd = journal("web", path)
+        taken, _ = listener.accept()
+        os.write(fd, b"hello\n")
+        os.close(fd)
+        with taken:
+            data = b""
+            while more := taken.recv(1000):
+                data += more
+    assert data == b"appagent-web\n\n6\n0\n0\n0\n0\nhello\n"
+
+
+def test_a_journal_that_is_not_there_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(OSError, match="No such file"):
+        journal("web", str(tmp_path / "none"))
+
+
+def test_the_tail_of_a_stream_comes_from_journalctl(tmp_path: Path) -> None:
+    tool = tmp_path / "journalctl"
+    tool.write_text('#!/bin/sh\n[ "$1" = --sync ] || echo "$@"\n')
+    tool.chmod(0o755)
+    said = journal_tail("web", 12.5, str(tool)).decode()
+    assert said == (
+        "--quiet --no-pager --output=cat --lines=100 -t appagent-web --since=@12.500000\n"
+    )
+    assert journal_tail("web", 1.0, str(tmp_path / "none")) == b""
