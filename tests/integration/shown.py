@@ -1,0 +1,108 @@
+"""What an agent did and did not do, read from the calls of its apps.
+
+`Shown` takes the calls of each app once, in order. So a run that nobody expected shows up as the
+wrong beginning of whatever is expected next, and at the latest when the test ends with `nothing`.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable
+
+from tests.integration.node import Call, Node, wait_until, write_files
+
+QUICK = {"interval": "50ms", "scan_interval": "200ms"}  # of the roots in tests
+MARKER = "zz-marker"
+ROUNDS = 3  # the agent looks at everything once in each, give or take its jitter
+
+
+class Shown:
+    """The calls of a node's apps, as they come."""
+
+    def __init__(self, node: Node) -> None:
+        self.node = node
+        self.taken: dict[str, int] = {}
+        self.rounds = 0
+
+    def new(self, app: str) -> list[Call]:
+        """The calls of an app that were not taken yet."""
+        return self.node.calls(app)[self.taken.get(app, 0) :]
+
+    def take(self, app: str) -> list[Call]:
+        """Take them."""
+        found = self.new(app)
+        self.taken[app] = self.taken.get(app, 0) + len(found)
+        return found
+
+    def ran(self, app: str, targets: str, state: str = "good") -> list[Call]:
+        """Wait until these targets ran and the app is in a state; no others may have run."""
+        expected = targets.split()
+
+        def done() -> bool:
+            new = self.new(app)
+            if len(new) < len(expected):
+                return False
+            return str(self.node.app(app).get("state", "gone")) == state
+
+        try:
+            wait_until(done, f"{app} ran {targets} and is {state}")
+        except AssertionError as error:
+            ran = [call.target for call in self.new(app)]
+            told = self.node.told()
+            raise AssertionError(f"{error}; ran {ran}; {self.node.app(app)}\n{told}") from None
+        taken = self.take(app)
+        assert [call.target for call in taken] == expected, self.node.told()
+        return taken
+
+    def nothing(self, *apps: str) -> None:
+        """Show that nothing ran that was not taken, after the agent has looked at everything."""
+        self.marker()
+        for app in apps:
+            assert [call.target for call in self.new(app)] == [], f"{app}\n{self.node.told()}"
+
+    def marker(self) -> None:
+        """Have the agent look at every app, every tree and every env file of the node.
+
+        An app of its own, which is held, changes its tree and its env file again and again, and
+        each time the agent has to see that. Looks are spread by a jitter, so one round could be
+        too few.
+        """
+        for _ in range(ROUNDS):
+            before = self.marked()
+            self.rounds += 1
+            self.node.set_env(MARKER, f"ROUND={self.rounds}\n")
+            files = {"version": str(self.rounds), "Makefile": "start:\n"}
+            write_files(self.node.root / MARKER, files)
+            if not before[0]:
+                wait_until(lambda: self.node.app(MARKER), "the marker is known")
+                self.node.ask("hold", app=MARKER, why="it is only to be looked at")
+            wait_until(lambda before=before: self.seen_anew(before), "the marker is seen")  # type: ignore[misc]
+
+    def marked(self) -> tuple[str, str]:
+        """The marker's release and environment, as they were last seen complete."""
+        seen = self.node.app(MARKER).get("seen", {}).get("version", {})
+        return seen.get("release", ""), seen.get("conf", "")
+
+    def seen_anew(self, before: tuple[str, str]) -> bool:
+        """Whether both have changed."""
+        release, conf = self.marked()
+        return bool(release and conf) and release != before[0] and conf != before[1]
+
+
+def together(tasks: Iterable[Callable[[], object]]) -> None:
+    """Do several things at once, each in a thread; the first failure is the test's."""
+    errors: list[BaseException] = []
+
+    def one(task: Callable[[], object]) -> None:
+        try:
+            task()
+        except BaseException as error:  # noqa: BLE001 - raised again below
+            errors.append(error)
+
+    threads = [threading.Thread(target=one, args=(task,)) for task in tasks]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    if errors:
+        raise errors[0]
