@@ -7,7 +7,8 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -70,6 +71,21 @@ def swap(link: Path, to: str) -> None:
     new = link.with_name(f"{link.name}.new")
     new.symlink_to(to)
     new.replace(link)
+
+
+def move(this: Path, to: Path) -> None:
+    """Rename something."""
+    this.rename(to)
+
+
+def exists(pid: int | None) -> bool:
+    """Whether a process, or what is left of it, is there."""
+    return Path(f"/proc/{pid}").exists()
+
+
+def opened(pid: int | None) -> list[str]:
+    """What a process has open."""
+    return [str(fd.readlink()) for fd in Path(f"/proc/{pid}/fd").iterdir()]
 
 
 class SymlinkApp:
@@ -196,7 +212,7 @@ class Driven:
 class Watching:
     """A real eye in a process of its own, and what it says."""
 
-    def __init__(self, faults_in: Path | None = None) -> None:
+    def __init__(self, faults_in: Path | None = None, command: Sequence[str] = COMMAND) -> None:
         self.events: list[Event] = []
         self.looks: list[AppLook] = []
         self.apps: dict[str, AppLook] = {}
@@ -204,7 +220,6 @@ class Watching:
         self.envs: dict[str, EnvLook] = {}
         self.logs: list[str] = []
         self.faults_in = faults_in
-        command = COMMAND
         if faults_in is not None:
             script = Path(__file__).with_name("share_disk.py")
             command = (sys.executable, "-P", str(script), str(faults_in))
@@ -236,6 +251,9 @@ class Watching:
         look = self.apps.get(app)
         return look.release if look is not None and look.known else ""
 
+    async def until_release(self, app: str, part: str) -> None:
+        await self.until(lambda: part in self.release(app))
+
     def settled(self, app: str, settle: float = 0.5) -> str:
         """The release, once it stood."""
         look = self.apps.get(app)
@@ -262,3 +280,18 @@ def root_of(at: Path, watch: str, **fields: object) -> RootSpec:
         **fields,
     }
     return RootSpec(str(at), **values)
+
+
+@asynccontextmanager
+async def eye_on(
+    *roots: RootSpec, env: tuple[str, ...] = (), faults_in: Path | None = None
+) -> AsyncIterator[Watching]:
+    seen = Watching(faults_in)
+    seen.eye.watch(Watchlist(roots, env, b"secret"))
+    try:
+        yield seen
+    finally:
+        pid = seen.eye.pid
+        await seen.eye.close()
+        if pid is not None:
+            await seen.until(lambda: not exists(pid) or seen.eye.gone)

@@ -6,9 +6,9 @@ ignored directory in it, and keeps silent when it runs out of watches. Here exac
 directories are watched that a look has just listed, and a watch that cannot be had is an error
 that makes the root a polled one.
 
-A directory that is deleted or moved away loses its watch; the look that this rings for watches
-what is there then. Between a look and its watches a change can slip through, so who has added any
-looks once more.
+A directory that is deleted or moved away loses its watch, and so does all that lay in it; the look
+that this rings for watches what is there then. Between a look and its watches a change can slip
+through, so who has added any looks once more.
 """
 
 from __future__ import annotations
@@ -104,8 +104,15 @@ class Watcher:
         """Something happened in a directory."""
         with self._lock:
             path = self._by_wd.get(event.wd)
-            if event.is_move_self or event.is_delete_self:
-                self._forget(event.wd)  # whatever bears its name now has to be watched anew
+            gone = []
+            if path is not None and (event.is_move_self or event.is_delete_self):
+                # What lay in it went with it, and nobody says so. Whatever bears these names now
+                # has to be watched anew.
+                inside = f"{path}/"
+                gone = [wd for wd, one in self._by_wd.items() if f"{one}/".startswith(inside)]
+                for wd in gone:
+                    self._forget(wd)
+        self._fd.remove_callbacks([(wd, self._id) for wd in gone])
         if path is not None:
             name = os.fsdecode(event.name)
             self._ring(f"{path}/{name}" if name else "", event.is_directory)

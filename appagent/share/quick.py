@@ -232,6 +232,7 @@ class Quick:
         try:
             mount = self._ground.of_root(root, self._watch)
             entries = self.disk.names(root.path)
+            inode = 0 if mount.is_share else self.disk.status(root.real).st_ino
             self._ground.unmoved(mount, self._ground.of_root(root, self._watch))
         except (OSError, Away) as error:
             self._root_failed(root, error, mount, began, emit)
@@ -240,7 +241,7 @@ class Quick:
         root.bad_since = None
         back = root.pushed is not None and not root.pushed.known
         root.known = True
-        again = self._watched.root(root, mount, emit)
+        again = self._watched.root(root, mount, inode, emit)
         refused, children = _sort_out(entries)
         self._update(root, children, how)
         look = RootLook(

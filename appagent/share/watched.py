@@ -32,14 +32,21 @@ class Watched:
         self._roots: dict[RootState, Watcher] = {}
         self._apps: dict[AppState, Watcher] = {}
 
-    def root(self, root: RootState, mount: Mount, emit: Emit) -> bool:
-        """Watch a root that was just looked at; whether to look again because of it."""
+    def root(self, root: RootState, mount: Mount, inode: int, emit: Emit) -> bool:
+        """Watch a root that was just looked at; whether to look again because of it.
+
+        `inode` tells whether the root is the one that is watched: nobody rings when a directory
+        above it is renamed.
+        """
         mode = root.spec.watch
         wanted = mode == "inotify" or (mode == "auto" and not mount.is_share)
         if not wanted or root.no_inotify:
             if root.inotify:
                 self._leave(root)
             return False
+        if root.inotify and root.inode != inode:
+            self._leave(root)
+        root.inode = inode
         try:
             watcher = self._roots.get(root)
             if watcher is None:

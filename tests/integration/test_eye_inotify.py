@@ -1,19 +1,18 @@
-"""inotify in the eye: what rings, what does not, and what happens when there is not enough of it."""
+"""inotify in the eye: what rings, what does not, and what happens when it does not suffice."""
 
 from __future__ import annotations
 
 import asyncio
 import errno
-import os
 import time
 from pathlib import Path
 
 import pytest
+from watchdog.observers.inotify_c import InotifyFD
 
-from appagent.share import inotify
 from appagent.share.inotify import Inotify, Watcher
-from appagent.share.watchlist import AppSpec
-from tests.share_eye import Driven, SymlinkApp, TreeApp, Watching, put, root_of, swap
+from appagent.share.watchlist import AppSpec, Watchlist
+from tests.share_eye import Driven, SymlinkApp, TreeApp, Watching, opened, put, root_of, swap
 from tests.waiting import until
 
 
@@ -26,7 +25,7 @@ def root(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def driven(root: Path) -> Driven:
-    """Both workers by hand, on a root that inotify watches: nothing else brings news for a minute."""
+    """Both workers by hand, on a root that inotify watches: all else is a minute away."""
     TreeApp(root / "tree").deploy("one")
     SymlinkApp(root / "web").deploy("one")
     seen = Driven(root, watch="inotify", defaults=AppSpec(settle=0.1))
@@ -79,7 +78,7 @@ def test_no_more_watches_means_polling_and_is_said(
         put(root / "tree" / "many" / str(number) / "file")
     left = 5
 
-    original = inotify.InotifyFD.add_callback
+    original = InotifyFD.add_callback
 
     def add(*arguments: object) -> object:
         nonlocal left
@@ -88,7 +87,7 @@ def test_no_more_watches_means_polling_and_is_said(
             raise OSError(errno.ENOSPC, "inotify watch limit reached")
         return original(*arguments)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(inotify.InotifyFD, "add_callback", add)
+    monkeypatch.setattr(InotifyFD, "add_callback", add)
     seen = Driven(root, watch="auto", defaults=AppSpec(settle=0.1))
     seen.watch()
     seen.until(lambda: seen.settled("tree"))
@@ -105,7 +104,7 @@ def test_no_more_descriptors_means_polling_too(root: Path, monkeypatch: pytest.M
     def none_left() -> None:
         raise OSError(errno.EMFILE, "inotify instance limit reached")
 
-    monkeypatch.setattr(inotify, "InotifyFD", none_left)
+    monkeypatch.setattr("appagent.share.inotify.InotifyFD", none_left)
     app = SymlinkApp(root / "web")
     app.deploy("one")
     seen = Driven(root, watch="auto")
@@ -135,11 +134,10 @@ def test_poll_means_poll(root: Path) -> None:
 
     async def play() -> None:
         seen = Watching()
-        seen.eye.watch(type(seen.eye.watchlist)((root_of(root, "poll"),), (), b"s"))
+        seen.eye.watch(Watchlist((root_of(root, "poll"),), (), b"s"))
         await seen.until(lambda: seen.release("web"))
         pid = seen.eye.pid
-        links = [os.readlink(fd) for fd in Path(f"/proc/{pid}/fd").iterdir()]
-        assert not [link for link in links if "inotify" in link]
+        assert not [file for file in opened(pid) if "inotify" in file]
         await seen.eye.close()
 
     asyncio.run(play())
@@ -198,3 +196,36 @@ def test_a_lost_event_rings(tmp_path: Path) -> None:
     watcher.watch([str(tmp_path)])
     watcher.on_queue_overflow()
     assert rung == [""]
+
+
+def test_what_lay_in_a_directory_that_was_moved_is_watched_anew(tmp_path: Path) -> None:
+    rung: list[str] = []
+    watcher = Inotify().watcher(lambda path, _is_dir: rung.append(path))
+    deep = tmp_path / "outer" / "inner"
+    deep.mkdir(parents=True)
+    watcher.watch([str(deep.parent), str(deep)])
+    deep.parent.rename(tmp_path / "aside")
+    deep.mkdir(parents=True)
+    until(lambda: "" in rung)
+    assert watcher.watch([str(deep.parent), str(deep)]) == 2
+    rung.clear()
+    put(tmp_path / "aside" / "inner" / "file")
+    put(deep / "file")
+    until(lambda: f"{deep}/file" in rung)
+    assert {path for path in rung if "aside" in path} == set()
+
+
+def test_a_root_whose_parent_was_replaced_is_watched_anew(tmp_path: Path) -> None:
+    root = tmp_path / "above" / "root"
+    SymlinkApp(root / "web").deploy("one")
+    seen = Driven(root, watch="inotify")
+    seen.watch()
+    seen.until(lambda: seen.release("web") != "")
+    root.parent.rename(tmp_path / "aside")
+    app = SymlinkApp(root / "web")
+    app.deploy("two")
+    seen.until(lambda: "two" in seen.release("web"))
+    seen.until_looked_again()
+    app.deploy("three")
+    seen.until(lambda: "three" in seen.release("web"))
+    assert seen.apps["web"].how == "inotify"
