@@ -205,7 +205,7 @@ def _inherited(found: list[Directive]) -> Iterator[Finding]:
     seen = {one.key: one for one in found if one.section == "Service"}  # the last of each
     for key, one in seen.items():
         said = f"{key}={one.value}"
-        out = f"take {key} out of {one.file or 'the unit'}, then: systemctl daemon-reload"
+        out = f"take {key} out of {one.file or 'the unit'}, systemctl daemon-reload, restart"
         if key in _NAMESPACE:
             if one.value.lower() in _NAMESPACE[key]:
                 continue
@@ -249,11 +249,7 @@ def _bound(found: list[Directive]) -> Iterator[Finding]:
             yield warning(SERVICE, text, do)
 
 
-_MODES = {
-    "control-group": "a stop of the agent sends TERM to whatever has no scope of its own",
-    "process": "a stop of the agent leaves its eyes behind",
-    "none": "a stop of the agent ends nothing at all",
-}
+_MODES = ("control-group", "mixed")
 
 
 def _effective(show: Mapping[str, str], roots: Sequence[str]) -> Iterator[Finding]:
@@ -261,7 +257,11 @@ def _effective(show: Mapping[str, str], roots: Sequence[str]) -> Iterator[Findin
     yield from _heard(show.get("Type", ""), show.get("NotifyAccess", ""))
     mode = show.get("KillMode", "")
     if mode in _MODES:
-        yield warning(SERVICE, f"KillMode={mode}: {_MODES[mode]}", "KillMode=mixed")
+        text = f"KillMode={mode}: a stop of the agent kills the runs and apps in its control group"
+        yield problem(SERVICE, text, "KillMode=process")
+    elif mode not in ("process", ""):
+        text = f"KillMode={mode}: a stop of the service does not end the agent"
+        yield warning(SERVICE, text, "KillMode=process")
     if show.get("Restart", "always") != "always":
         text = f"Restart={show['Restart']}: an agent that died may not come back"
         yield warning(SERVICE, text, "Restart=always")

@@ -11,7 +11,7 @@ from appagent.doctor.finding import Doing, Finding, Said, note, ok, problem, war
 from appagent.share.mounts import Mount, Mounts
 
 _MIB = 1 << 20
-_FULL, _LOW = 8 * _MIB, 256 * _MIB
+_FULL, _LOW = 8 * _MIB, 64 * _MIB
 _NO_INODES, _FEW_INODES = 64, 2000
 _PASSING = frozenset(("tmpfs", "ramfs", "overlay"))
 

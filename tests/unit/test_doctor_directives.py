@@ -20,7 +20,7 @@ NeedDaemonReload=no
 UnitFileState=enabled
 Type=notify
 NotifyAccess=main
-KillMode=mixed
+KillMode=process
 Restart=always
 RestartPreventExitStatus=78
 OOMPolicy=continue
@@ -153,8 +153,9 @@ def test_requiring_what_is_no_mount_is_fine() -> None:
 @pytest.mark.parametrize(
     ("key", "value", "level"),
     [
-        ("KillMode", "control-group", Level.WARNING),
-        ("KillMode", "process", Level.WARNING),
+        ("KillMode", "control-group", Level.PROBLEM),
+        ("KillMode", "mixed", Level.PROBLEM),
+        ("KillMode", "none", Level.WARNING),
         ("Type", "simple", Level.WARNING),
         ("NotifyAccess", "none", Level.PROBLEM),
         ("NotifyAccess", "all", Level.WARNING),

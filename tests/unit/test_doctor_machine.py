@@ -108,7 +108,7 @@ def test_openrc_must_not_clean_up_after_the_agent(
         ("", True, Level.NOTE),
     ],
 )
-def test_control_groups(fstype: str, systemd: bool, level: Level) -> None:  # noqa: FBT001
+def test_control_groups(fstype: str, systemd: bool, level: Level) -> None:
     line = f"25 22 0:23 / /sys/fs/cgroup rw - {fstype} x rw\n" if fstype else ""
     assert levels(host.groups(line, systemd=systemd)) == [level]
 
@@ -218,7 +218,7 @@ def disk(free: int, inodes: int = 10**6, files: int = 10**7) -> os.statvfs_resul
     ("found", "expected"),
     [
         (disk(5000), []),
-        (disk(100), [Level.WARNING]),
+        (disk(50), [Level.WARNING]),
         (disk(3), [Level.PROBLEM]),
         (disk(5000, inodes=100), [Level.WARNING]),
         (disk(5000, inodes=3), [Level.PROBLEM]),
