@@ -74,7 +74,7 @@ class Child:
 
     def main(self, output: int) -> NoReturn:
         """Do it all; never returns, as it ends here or becomes make."""
-        outcome, status, text = "failed", 70, ""
+        outcome, status, text = "refused", 0, ""
         try:
             self._settle_in(output)
             self._prepare()

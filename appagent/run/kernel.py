@@ -27,13 +27,13 @@ _PR_SET_CHILD_SUBREAPER = 36
 def prctl(option: int, value: int) -> bool:
     """Set one thing with prctl; False if that is impossible here."""
     try:
-        import _ctypes
+        import _ctypes  # noqa: PLC0415 - only in the shim, and only once
 
         call = _ctypes.dlsym(_ctypes.dlopen("", os.RTLD_NOW), "prctl")
         answer: int = _ctypes.call_cdeclfunction(call, (option, value, 0, 0, 0))
     except (ImportError, AttributeError, OSError, TypeError):
         try:
-            import ctypes
+            import ctypes  # noqa: PLC0415 - the slow way, where the quick one is missing
 
             answer = ctypes.CDLL(None).prctl(option, value, 0, 0, 0)
         except (ImportError, AttributeError, OSError):

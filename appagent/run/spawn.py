@@ -255,12 +255,7 @@ class Spawner:
         if ended.outcome is Outcome.CANCELLED and watched.why:
             ended = replace(ended, line=watched.why)
         if not watched.went and ended.outcome is Outcome.LOST:
-            text = (
-                ended.line if ended.line != leavings.NO_RESULT else "the shim ended before it began"
-            )
-            ended = replace(ended, outcome=Outcome.FAILED, line=text)
-            if watched.why:
-                ended = replace(ended, outcome=Outcome.CANCELLED, line=watched.why)
+            ended = _not_begun(ended, watched.why)
         if watched.warning:
             ended = replace(ended, warnings=(*ended.warnings, watched.warning))
         self._watched.pop(watched.run.id, None)
@@ -327,6 +322,15 @@ class Spawner:
         for watched in self._watched.values():
             self._let_go(watched)
         self._watched.clear()
+
+
+def _not_begun(ended: Ended, why: str) -> Ended:
+    """Say of a shim that ended before its go that nothing ran; the version is not to blame."""
+    if why:
+        return replace(ended, outcome=Outcome.CANCELLED, line=why)
+    no_word = ended.line == leavings.NO_RESULT
+    line = "the shim ended before it began" if no_word else ended.line
+    return replace(ended, outcome=Outcome.REFUSED, line=line)
 
 
 def _key(run: Run) -> tuple[str, ...]:

@@ -104,7 +104,7 @@ class Shim:
         try:
             self.output = self._open_output()
         except OSError as error:
-            return self._result("failed", None, f"nothing ran, for want of a place for output: "
+            return self._result("refused", None, f"nothing ran, for want of a place for output: "
                                 f"{spec['log']}: {error.strerror}")  # fmt: skip
         if spec["target"] == "check":
             outcome, code, line = self._check()
@@ -232,7 +232,7 @@ class Shim:
         if self.phase != "make":
             if code < 0 and self.phase == "ask":
                 return "failed", 128 - code, f"reading the Makefile: killed by {_signal(-code)}"
-            return "failed", None, f"nothing ran: the shim's child ended while at {self.phase}"
+            return "refused", None, f"nothing ran: the shim's child ended while at {self.phase}"
         if code == 0:
             return "ok", 0, ""
         if code < 0:
@@ -360,7 +360,7 @@ class Shim:
         if self.hanging:
             line += f"; {self.hanging} of its processes hang in the kernel (is the share away?)"
         left: list[list[int]] = []
-        if not self.childless:
+        if outcome in {"ok", "failed"} and not self.childless:
             left = [
                 [one.pid, one.started]
                 for pid in self.reach.of_run()

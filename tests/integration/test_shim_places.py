@@ -199,7 +199,7 @@ def test_a_scope_that_cannot_be_made_says_so(scoped: World) -> None:
         run = scoped.plan("install")
         await agent.begin(run)
         ended = await agent.ended()
-        assert ended.outcome is Outcome.FAILED
+        assert ended.outcome is Outcome.REFUSED
         assert "Failed to start transient scope unit" in ended.line
 
     scoped.play(scene)

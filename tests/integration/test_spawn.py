@@ -259,10 +259,10 @@ def test_what_a_killed_shim_left_is_ended_by_the_next_agent(world: World) -> Non
 @pytest.mark.parametrize(
     ("place", "outcome", "ran"),
     [
-        ("shim.ready", Outcome.FAILED, False),
+        ("shim.ready", Outcome.REFUSED, False),
         ("shim.go", Outcome.LOST, False),
-        ("child.names", Outcome.FAILED, False),
-        ("child.read", Outcome.FAILED, False),
+        ("child.names", Outcome.REFUSED, False),
+        ("child.read", Outcome.REFUSED, False),
         ("child.ask", Outcome.FAILED, False),
         ("child.make", Outcome.FAILED, False),
         ("shim.ended", Outcome.LOST, True),
@@ -326,7 +326,7 @@ def test_a_shim_that_breaks_says_why(world: World, monkeypatch: pytest.MonkeyPat
         run = world.plan("install")
         await agent.begin(run)
         ended = await agent.ended()
-        assert ended.outcome is Outcome.FAILED
+        assert ended.outcome is Outcome.REFUSED
         assert "out of luck" in ended.line
 
     world.play(scene)
