@@ -65,6 +65,7 @@ from appagent.store import StateError, Store
 from appagent.verbs import Verbs
 
 HOUSEKEEPING = 60.0  # s
+COUNT = 3.0  # s between two looks at which apps have processes
 NEVER_LESS = 0.02  # s between two ticks, however often time matters
 
 
@@ -282,7 +283,8 @@ class Agent:
         self.running.adopt_all()
         self.say("agent.ready", f"{len(self.settings.roots)} roots; {os.getpid()} is the agent")
         self.service.ready()
-        tasks = [loop.create_task(self.beat()), loop.create_task(self.keep_house())]
+        chores = (self.beat(), self.keep_house(), self.count())
+        tasks = [loop.create_task(chore) for chore in chores]
         await self.over.wait()
         await self.wind_up(tasks)
         return self.code
@@ -334,6 +336,12 @@ class Agent:
         if away:
             parts.append(f"unknown: {', '.join(sorted(away)[:3])}")
         return "; ".join(parts)
+
+    async def count(self) -> None:
+        """See now and then whether the apps still have processes."""
+        while True:
+            await asyncio.sleep(COUNT)
+            self.running.count()
 
     async def keep_house(self) -> None:
         """What is to be done now and then: output files, results, what could not be written."""

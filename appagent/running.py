@@ -12,7 +12,7 @@ from typing import Protocol
 
 from appagent.core.settings import settings_for
 from appagent.core.state import Node
-from appagent.model import Began, Ended, Identity, RootSettings, Run
+from appagent.model import Alive, Began, Ended, Event, Identity, RootSettings, Run
 from appagent.run.order import Order, order_for
 from appagent.run.spawn import Spawner
 
@@ -22,6 +22,9 @@ class Daemon(Protocol):
 
     node: Node
     secret: bytes
+
+    def feed(self, event: Event) -> None:
+        """Take an event."""
 
     def began(self, event: Began) -> None:
         """A shim waits for its go."""
@@ -93,6 +96,31 @@ class Running:
         for run in runs:
             self.spawner.adopt(run)
         self.spawner.sweep([run.id for run in runs])
+
+    def count(self) -> None:
+        """Tell the core of each app that is up whether it has processes, where that is news.
+
+        Read in the loop, so that no run can begin between the look and the word.
+        """
+        node = self.daemon.node
+        for app in list(node.apps.values()):
+            if app.run is None and app.record.applied.up == node.boot:
+                there = self.spawner.running(app.name)
+                known = app.processes is not None and (app.processes > 0) is there
+                if not known or there is not app.record.populated:
+                    self.daemon.feed(Alive(app.name, int(there)))
+
+    def usage(self, apps: Collection[str]) -> dict[str, dict[str, float]]:
+        """What each app has running, and what that takes. Not for the loop."""
+        found = {}
+        for app in apps:
+            use = self.spawner.usage(app)
+            found[app] = {
+                "processes": use.processes,
+                "memory": use.memory,
+                "cpu_s": round(use.cpu, 2),
+            }
+        return found
 
     def log_file(self, app: str) -> str:
         """The file that holds an app's output, or "" where the journal does."""

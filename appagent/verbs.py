@@ -109,11 +109,16 @@ class Verbs:
 
     async def status(self, request: Request, _: Peer) -> Lines:
         """The node, or one app."""
-        found = self.data()
         name = text_of(request, "app")
         if name:
             self.known(name)
+        found = self.data()
+        if name:
             found["apps"] = [app for app in found["apps"] if app["app"] == name]
+        names = [app["app"] for app in found["apps"]]
+        usage = await asyncio.to_thread(self.agent.running.usage, names)
+        for app in found["apps"]:
+            app["usage"] = usage[app["app"]]
         yield {"data": found}
 
     def known(self, name: str) -> None:

@@ -17,6 +17,7 @@ from appagent.model import Ended, Hold, Now, Run, Version
 from appagent.report import text
 
 Data = dict[str, Any]
+MIB = 1024 * 1024
 
 
 def node_data(node: Node, now: Now, intervals: Mapping[str, float]) -> Data:
@@ -162,12 +163,14 @@ def status_text(data: Data, columns: int = 0) -> str:
             app["state"],
             short(app["applied"]["running"]["release"] or app["applied"]["installed"]),
             short(app["seen"]["release"]),
+            usage_text(app.get("usage")),
             what_text(app),
         ]
         for app in data["apps"]
     ]
     if rows:
-        lines.append(text.table(["APP", "STATE", "RUNS", "ON THE SHARE", "WHY"], rows, columns))
+        header = ["APP", "STATE", "RUNS", "ON THE SHARE", "PROCESSES", "WHY"]
+        lines.append(text.table(header, rows, columns))
     else:
         lines.append("no apps")
     return "\n".join(lines)
@@ -191,6 +194,13 @@ def what_text(app: Data) -> str:
     return str(app["why"])
 
 
+def usage_text(usage: Data | None) -> str:
+    """How many processes an app has, and what they take."""
+    if not usage or not usage["processes"]:
+        return "-"
+    return f"{usage['processes']}, {usage['memory'] / MIB:.0f} MiB, {usage['cpu_s']:.0f} s"
+
+
 def app_text(app: Data, node: str) -> str:
     """`appagent status APP`."""
     applied, seen = app["applied"], app["seen"]
@@ -206,6 +216,7 @@ def app_text(app: Data, node: str) -> str:
         ("up", "yes" if applied["up"] else "not started in this boot"),
         ("last good", app["last_good"]["release"] or "-"),
         ("plan", ", ".join(app["plan"]) or "nothing to do"),
+        ("processes", f"{usage_text(app.get('usage'))} (number, memory, CPU)"),
     ]
     if app["run"]:
         rows.append(("now", f"{what_text(app)} (pid {app['run']['pid']}, {app['run']['id']})"))
