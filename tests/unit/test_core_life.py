@@ -1,0 +1,109 @@
+"""What the core does when an app ends by itself, and when the machine goes down."""
+
+from __future__ import annotations
+
+from appagent.model import Alive, ShuttingDown
+from tests.unit.core_play import Play, deployed
+
+
+def living(**settings: object) -> Play:
+    """An app that was deployed and has processes of its own."""
+    play = deployed(**settings)
+    play.feed(Alive("web", 3))
+    return play
+
+
+def ends(play: Play) -> None:
+    """All processes of the app end by themselves."""
+    play.shims.running.pop("web", None)
+    play.feed(Alive("web", 0))
+
+
+def test_an_app_whose_processes_have_all_ended_is_told_and_left() -> None:
+    play = living()
+    play.feed(Alive("web", 0))
+    assert play.word() == "exited"
+    assert play.view().reached is False
+    assert "app.exited" in play.facts()
+    assert play.rest() == []
+
+
+def test_it_is_told_once() -> None:
+    play = living()
+    for _ in range(3):
+        play.feed(Alive("web", 0))
+    assert play.facts("app.exited") == ["app.exited"]
+
+
+def test_an_app_that_never_had_processes_is_not_judged() -> None:
+    play = deployed()
+    play.feed(Alive("web", 0))
+    assert play.word() == "good"
+    assert not play.facts("app.exited")
+
+
+def test_with_on_exit_start_it_is_started_again() -> None:
+    play = living(on_exit="start", retry_first=2.0)
+    ends(play)
+    assert play.rest() == ["start web r1", "check web r1"]
+    assert play.word() == "good"
+
+
+def test_one_that_exits_again_and_again_is_started_later_each_time() -> None:
+    play = living(on_exit="start", retry_first=2.0, retry_max=60.0)
+    waits = []
+    for _ in range(5):
+        ends(play)
+        ended = play.now().mono
+        waits.append(play.times_of("start", 100.0)[0] - ended)
+        play.rest()
+        play.feed(Alive("web", 1))
+    assert waits == sorted(waits)
+    assert waits[-1] > 8 * waits[0]
+
+
+def test_that_it_exited_is_known_after_a_restart_of_the_agent() -> None:
+    play = living()
+    play.restart()
+    play.rest()
+    play.feed(Alive("web", 0))
+    assert play.word() == "exited"
+
+
+def test_a_deploy_begins_to_count_anew() -> None:
+    play = living()
+    play.push("web", "r2")
+    play.rest()
+    play.feed(Alive("web", 0))
+    assert play.word() == "good"
+
+
+def test_an_app_that_a_person_stopped_has_not_exited() -> None:
+    play = living()
+    play.trigger("web", "stop")
+    play.rest()
+    play.feed(Alive("web", 0))
+    assert play.word() == "stopped"
+    assert not play.facts("app.exited")
+
+
+def test_the_machine_going_down_stops_what_asks_for_it_and_begins_nothing_else() -> None:
+    play = deployed(on_shutdown="stop")
+    play.feed(ShuttingDown())
+    play.push("web", "r2")
+    assert play.rest() == ["stop web r1"]
+
+
+def test_the_machine_going_down_leaves_an_app_alone_that_does_not_ask_for_it() -> None:
+    play = deployed()
+    play.feed(ShuttingDown())
+    play.push("web", "r2")
+    assert play.rest() == []
+
+
+def test_after_the_boot_it_is_started() -> None:
+    play = deployed(on_shutdown="stop")
+    play.feed(ShuttingDown())
+    play.rest()
+    play.reboot()
+    assert play.rest()[-2:] == ["start web r1", "check web r1"]
