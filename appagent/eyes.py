@@ -74,6 +74,7 @@ def root_spec(node: Node, root: RootSettings) -> RootSpec:
         interval=root.interval,
         scan_interval=root.scan_interval,
         must_mount=must_mount(node, root),
+        was_share=root.path in node.mounted,
         include=root.include,
         exclude=root.exclude,
         defaults=usual,

@@ -109,7 +109,8 @@ class Ground:
         """Give the mount that a root lies on. Raises Away if it is not the right one."""
         mount = self.mounts().holding(root.real)
         self.own(mount, root.path, watch)
-        if root.spec.must_mount and not mount.is_share and mount.point != root.real:
+        its_own = mount.point == root.real and not root.spec.was_share
+        if root.spec.must_mount and not mount.is_share and not its_own:
             raise Away(
                 f"{root.path} is not mounted: it lies on {mount.fstype or 'nothing'} "
                 f"at {mount.point}"

@@ -31,6 +31,8 @@ class AppSpec:
 class RootSpec:
     """One root, how it is looked at, and what is known of its apps.
 
+    `must_mount`: it must lie on a share, or on a filesystem that is mounted just there; with
+    `was_share`, because it was seen on a share before, only the former will do.
     `known` are the apps that the node has a record of: without a Makefile they are unknown, while
     another directory without one is simply no app.
     """
@@ -40,6 +42,7 @@ class RootSpec:
     interval: float = 0.25
     scan_interval: float = 2.0
     must_mount: bool = False
+    was_share: bool = False
     include: tuple[str, ...] = ("*",)
     exclude: tuple[str, ...] = ()
     defaults: AppSpec = AppSpec()
@@ -92,6 +95,7 @@ def _root_body(root: RootSpec) -> dict[str, Any]:
         "interval": root.interval,
         "scan_interval": root.scan_interval,
         "must_mount": root.must_mount,
+        "was_share": root.was_share,
         "include": list(root.include),
         "exclude": list(root.exclude),
         **_app_body(root.defaults),
@@ -129,6 +133,7 @@ def _root(body: Mapping[str, Any]) -> RootSpec:
         interval=body["interval"],
         scan_interval=body["scan_interval"],
         must_mount=body["must_mount"],
+        was_share=body.get("was_share", False),
         include=tuple(body["include"]),
         exclude=tuple(body["exclude"]),
         defaults=_app(body),
