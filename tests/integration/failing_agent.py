@@ -1,0 +1,45 @@
+"""The agent over a share that fails as a script says: `python failing_agent.py SCRIPT run …`.
+
+It is the real agent. Of its own are its eyes (failing_eye.py, with the same script), the mount
+table that it parts them by, and its patience, which is shorter.
+"""
+
+from __future__ import annotations
+
+import sys
+from functools import partial
+from pathlib import Path
+from unittest import mock
+
+from appagent import cli, eyes
+from appagent.run.order import order_for
+from appagent.share.client import Eye
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+from tests.integration.failing_eye import Script
+
+EYE = Path(__file__).with_name("failing_eye.py")
+
+
+def main(script: str, *args: str) -> int:
+    """Be an agent."""
+    look, table = Script(script), eyes.mount_table
+    command = (sys.executable, "-P", str(EYE), script)
+    changes = {
+        "appagent.agent.Eyes": partial(eyes.Eyes, make=partial(Eye, command=command)),
+        "appagent.eyes.mount_table": lambda: table() + look.mounts(),
+        # A shim asks the kernel what is mounted, and the kernel does not know the script.
+        "appagent.running.order_for": lambda run, **more: order_for(run, **{**more, "fstype": ""}),
+        "appagent.share.client._TICK": 0.1,
+        "appagent.share.client._SILENT": 1.5,
+        "appagent.share.client._SCANNING": 1.5,
+        "appagent.share.client._KILL": look.now().get("kill", 3600.0),
+        "appagent.share.client._BACKOFF": (0.2, 1.0),
+    }
+    for name, value in changes.items():
+        mock.patch(name, value).start()
+    return cli.main(args)
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))
