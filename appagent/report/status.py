@@ -69,6 +69,7 @@ def app_data(node: Node, app: App, now: Now) -> Data:
             "release_dir": look.release_dir if look else "",
             "settled": bool(look and look.release == app.settled),
             "incomplete": look.incomplete if look else "",
+            "unknown_s": round(now.mono - look.since, 1) if look and not look.known else None,
             "version": version_data(seen_version(node, app)),
         },
         "wanted": {"kind": str(seen.want.kind), **version_data(seen.want.version)},
@@ -191,6 +192,9 @@ def what_text(app: Data) -> str:
     run = app["run"]
     if run:
         return f"make {run['target']} for {text.duration(run['seconds'])}: {run['reason']}"
+    unknown = app["seen"]["unknown_s"]
+    if app["state"] == "unknown" and unknown is not None:
+        return f"for {text.duration(unknown)}: {app['why']}"
     return str(app["why"])
 
 
@@ -205,7 +209,7 @@ def app_text(app: Data, node: str) -> str:
     """`appagent status APP`."""
     applied, seen = app["applied"], app["seen"]
     rows = [
-        ("state", f"{app['state']}{': ' + app['why'] if app['why'] else ''}"),
+        ("state", f"{app['state']}{': ' + what_text(app) if app['why'] else ''}"),
         ("root", f"{app['root']} ({app['layout'] or 'layout not known yet'})"),
         ("on the share", f"{seen['release'] or '-'}{'' if seen['settled'] else ' (not settled)'}"),
         ("directory", seen["release_dir"] or "-"),
