@@ -20,6 +20,7 @@ import struct
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 LINE_MOST = 64 * 1024
 CLIENTS_MOST = 64
@@ -188,7 +189,7 @@ async def collect(answer: Awaitable[Mapping[str, object]]) -> AsyncIterator[Mapp
     yield {"data": await answer}
 
 
-def ask(path: str, request: Request, timeout: float | None = 10.0) -> Iterator[dict[str, object]]:
+def ask(path: str, request: Request, timeout: float | None = 10.0) -> Iterator[dict[str, Any]]:
     """Ask the daemon: yields its lines, the last one with "end".
 
     Raises Refused(69) if no agent answers, with what to do about it.
