@@ -17,6 +17,7 @@ from typing import Generic, TypeVar
 
 Key = TypeVar("Key")
 
+_TOGETHER = 0.02  # s by which a wait is longer: what is due by then needs none of its own
 _SHARE = 0.1  # of the time, for scanning
 _SAVED = 1.0  # s of scanning that may be saved up, so that a change after a quiet time is seen soon
 
@@ -68,7 +69,7 @@ class Agenda(Generic[Key]):
                     return key
                 if last or self._woken:
                     break
-                self._change.wait(min(timeout, due - now))
+                self._change.wait(min(timeout, due - now + _TOGETHER))
             self._woken = False
             return None
 

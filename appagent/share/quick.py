@@ -13,11 +13,11 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import replace
 
-from appagent.core.names import is_hidden, managed, why_no_app
 from appagent.model import RootLook
 from appagent.share import wire
 from appagent.share.agenda import Agenda, Jitter
-from appagent.share.disk import DIR, LINK, Disk, Entry
+from appagent.share.children import Children, children
+from appagent.share.disk import Disk
 from appagent.share.envlook import EnvState
 from appagent.share.marked import Marked
 from appagent.share.mounts import Mount
@@ -242,18 +242,19 @@ class Quick:
         back = root.pushed is not None and not root.pushed.known
         root.known = True
         again = self._watched.root(root, mount, inode, emit)
-        refused, children = _sort_out(entries)
-        self._update(root, children, how)
+        found = root.children = children(entries, root.spec, root.children)
+        self._update(root, found, how)
         look = RootLook(
             root=root.path,
             known=True,
+            names=tuple(sorted((found.mine & root.were_apps) | found.others)),
             empty=not entries,
-            refused={**root.odd, **refused},
+            refused={**root.odd, **found.refused},
             mounted=mount.is_share,
             fstype=mount.fstype,
             looked=began,
         )
-        self._push_root(root, look, children, emit)
+        self._push_root(root, look, emit)
         if back:
             for app in root.apps.values():
                 self._ask(app)
@@ -290,37 +291,24 @@ class Quick:
             fstype=mount.fstype if mount else "",
             looked=began,
         )
-        self._push_root(root, look, [], emit)
+        self._push_root(root, look, emit)
 
-    def _update(self, root: RootState, children: list[str], how: str) -> None:
+    def _update(self, root: RootState, found: Children, how: str) -> None:
         """Have a state for each child that this node runs, and none for others."""
-        spec = root.spec
-        mine = {name for name in children if managed(name, spec.include, spec.exclude)}
-        for name, app in list(root.apps.items()):
-            if name not in mine:
-                self._drop(app)
-        root.odd = {name: why for name, why in root.odd.items() if name in mine}
+        for name in root.apps.keys() - found.mine:
+            self._drop(root.apps[name])
+            root.odd.pop(name, None)
         self._held = []  # what is seen of new apps is told after the listing that names them
-        for name in children:
-            if name in mine and name not in root.apps:
-                app = root.apps[name] = AppState(root, name, spec.spec(name))
-                app.how = how
-                self._app(app, self._hold)
+        for name in sorted(found.mine - root.apps.keys()):
+            app = root.apps[name] = AppState(root, name, root.spec.spec(name))
+            app.how = how
+            self._app(app, self._hold)
 
     def _hold(self, kind: str, body: wire.Body) -> None:
         if self._held is not None:
             self._held.append((kind, body))
 
-    def _push_root(
-        self, root: RootState, look: RootLook, children: list[str], emit: Emit
-    ) -> None:
-        spec = root.spec
-        names = tuple(
-            name
-            for name in sorted(children)
-            if name in root.were_apps or not managed(name, spec.include, spec.exclude)
-        )
-        look = replace(look, names=names)
+    def _push_root(self, root: RootState, look: RootLook, emit: Emit) -> None:
         pushed = root.pushed
         if root.asked or pushed is None or _told(pushed) != _told(look):
             root.asked = False
@@ -369,20 +357,6 @@ class Quick:
             self._trees.put(app, 0.0)
         else:
             self._trees_held.append(app)
-
-
-def _sort_out(entries: list[Entry]) -> tuple[dict[str, str], list[str]]:
-    """Part what may be apps from what cannot be, with the reason; files are neither."""
-    refused, children = {}, []
-    for name, kind in entries:
-        if kind not in (DIR, LINK) or is_hidden(name):
-            continue
-        why = why_no_app(name)
-        if why:
-            refused[name] = why
-        else:
-            children.append(name)
-    return refused, children
 
 
 def _told(look: RootLook) -> tuple[object, ...]:

@@ -9,6 +9,7 @@ that it is dropped, and what rings: `how` and `asked`.
 from __future__ import annotations
 
 from appagent.model import RootLook
+from appagent.share.children import Children
 from appagent.share.disk import Disk
 from appagent.share.marks import Mark
 from appagent.share.mounts import Mount, Mounts, real
@@ -29,6 +30,7 @@ class RootState:
     def __init__(self, spec: RootSpec) -> None:
         self.spec = spec
         self.real = spec.path  # without the symlinks that are on the local disk
+        self.children: Children | None = None  # by the newest good listing
         self.apps: dict[str, AppState] = {}
         self.were_apps: set[str] = set()  # without a Makefile they are unknown, not no apps
         self.odd: dict[str, str] = {}  # what else would be apps, and what stands in the way

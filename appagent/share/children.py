@@ -1,0 +1,40 @@
+"""The children of a root: which may be apps, which of those this node runs, which cannot be any."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from appagent.core.names import is_hidden, managed, why_no_app
+from appagent.share.disk import DIR, LINK, Entry
+from appagent.share.watchlist import RootSpec
+
+
+@dataclass(frozen=True, slots=True)
+class Children:
+    """What a listing of a root says. Files are nothing, hidden directories too."""
+
+    entries: tuple[Entry, ...]
+    spec: RootSpec
+    mine: frozenset[str]  # by include and exclude; looked at
+    others: frozenset[str]  # left out by them; only named
+    refused: Mapping[str, str]  # name → why it can be no app
+
+
+def children(entries: list[Entry], spec: RootSpec, before: Children | None) -> Children:
+    """Sort a listing out; what was sorted out before is not looked through again."""
+    listed = tuple(entries)
+    if before is not None and listed == before.entries and spec == before.spec:
+        return before
+    mine, others, refused = set(), set(), {}
+    for name, kind in listed:
+        if kind not in (DIR, LINK) or is_hidden(name):
+            continue
+        why = why_no_app(name)
+        if why:
+            refused[name] = why
+        elif managed(name, spec.include, spec.exclude):
+            mine.add(name)
+        else:
+            others.add(name)
+    return Children(listed, spec, frozenset(mine), frozenset(others), refused)
