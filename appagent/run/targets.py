@@ -15,6 +15,7 @@ says "is up to date", does nothing, and succeeds. That is a warning which says w
 
 from __future__ import annotations
 
+import fcntl
 import os
 import select
 
@@ -30,7 +31,7 @@ PLAIN = "plain"
 
 _GOAL = ".appagent-asks"
 _MAX_ANSWER = 64 * 1024 * 1024
-_TICK_MS = 100
+_TICK_MS = 20
 _COULD_NOT_READ = 2
 
 
@@ -49,8 +50,7 @@ class NotGnu(Exception):
 
 def ask(make: str, environment: dict[str, str]) -> dict[str, str]:
     """Ask make, in the current directory. Its output goes to memory, never through a pipe."""
-    answer = os.memfd_create("targets")
-    words = os.memfd_create("words")
+    answer, words = _memory("targets"), _memory("words")
     try:
         status = _run(
             [
@@ -71,11 +71,23 @@ def ask(make: str, environment: dict[str, str]) -> dict[str, str]:
             raise Unreadable(_complaint(said), status)
         text = os.pread(answer, _MAX_ANSWER, 0).decode("utf-8", "replace")
     finally:
-        os.close(answer)
-        os.close(words)
+        _give_up(answer)
+        _give_up(words)
     if "# GNU Make " not in text:
         raise NotGnu(f"{make} is not GNU make: install GNU make and have it found by PATH as make")
     return read_database(text)
+
+
+def _memory(name: str) -> int:
+    """Make a file in memory."""
+    return os.memfd_create(name, os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+
+
+def _give_up(fd: int) -> None:
+    """Let go of a file in memory. What still writes to it, as a daemon may, fills nothing more."""
+    os.ftruncate(fd, 0)
+    fcntl.fcntl(fd, fcntl.F_ADD_SEALS, fcntl.F_SEAL_GROW)
+    os.close(fd)
 
 
 def _run(argv: list[str], environment: dict[str, str], answer: int, words: int) -> int:
@@ -88,6 +100,7 @@ def _run(argv: list[str], environment: dict[str, str], answer: int, words: int) 
             (os.POSIX_SPAWN_DUP2, answer, 1),
             (os.POSIX_SPAWN_DUP2, words, 2),
         ],
+        setpgroup=0,  # so that all of it can be ended at once
     )
     watch = os.pidfd_open(pid)
     try:
@@ -95,7 +108,7 @@ def _run(argv: list[str], environment: dict[str, str], answer: int, words: int) 
         poll.register(watch, select.POLLIN)
         while not poll.poll(_TICK_MS):
             if os.fstat(answer).st_size + os.fstat(words).st_size > _MAX_ANSWER:
-                os.kill(pid, 9)
+                os.killpg(pid, 9)
                 os.waitpid(pid, 0)
                 raise Unreadable("reading the Makefile prints without end", _COULD_NOT_READ)
         _, status = os.waitpid(pid, 0)
