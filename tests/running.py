@@ -51,6 +51,7 @@ class World:
         self.count = 0
         self.sessions: list[int] = []
         self.scopes = False
+        self.journal = False
         self.order = Order(run_as=ME, node="app1", environment="test", secret=b"s" * 32)
 
     def app(self, makefile: str, name: str = "web") -> Path:
@@ -139,7 +140,7 @@ class Runs:
             str(world.state),
             self.ends.put_nowait,
             boot=machine.boot(),
-            journal=False,
+            journal=world.journal,
             scopes=world.scopes,
         )
 

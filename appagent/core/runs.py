@@ -64,7 +64,8 @@ def began(turn: Turn, event: Began) -> None:
     turn.tell(
         "run.began",
         f"{app.name}: make {run.target} ({run.reason})",
-        app,
+        replace(app, deploy=None),
+        deploy_id=run.deploy,
         target=run.target,
         run_id=run.id,
         release=run.version.release,
@@ -292,10 +293,11 @@ def tell_end(turn: Turn, app: App, run: Run, event: Ended) -> None:
     turn.tell(
         "run.ended",
         text,
-        app,
+        replace(app, deploy=None),  # the run belongs to the deploy that it began in
         Level.WARNING if bad else Level.INFO,
         target=run.target,
         run_id=run.id,
+        deploy_id=run.deploy,
         release=run.version.release,
         reason=run.reason,
         outcome=event.outcome,

@@ -16,7 +16,7 @@ import pickle
 import select
 import signal
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import NoReturn
 
@@ -56,7 +56,7 @@ class Found:
 class _Child:
     """A check that is under way."""
 
-    def __init__(self, check: Check, until: float) -> None:
+    def __init__(self, check: Check, until: float, mask: Iterable[int]) -> None:
         self.check = check
         self.began = self.heard = time.monotonic()
         self.until = min(self.began + check.most, until)
@@ -67,7 +67,7 @@ class _Child:
         self.reader, writer = os.pipe()
         self.pid = os.fork()
         if self.pid == 0:
-            _be(check, writer)
+            _be(check, writer, mask)
         os.close(writer)
         # Both do it, so that it is done before anybody relies on it.
         with contextlib.suppress(OSError):
@@ -137,11 +137,12 @@ def carry_out(checks: Iterable[Check], until: float) -> Found:
     all_of_them: list[_Child] = []
     going: dict[int, _Child] = {}
     try:
-        for check in checks:
-            child = _Child(check, until)
-            all_of_them.append(child)
-            going[child.reader] = child
-            poll.register(child.reader, select.POLLIN)
+        with _uninterrupted() as before:
+            for check in checks:
+                child = _Child(check, until, before)
+                all_of_them.append(child)
+                going[child.reader] = child
+                poll.register(child.reader, select.POLLIN)
         while going:
             left = min(child.deadline for child in going.values()) - time.monotonic()
             ready = {reader for reader, _ in poll.poll(max(0.0, left) * 1000 + 1)}
@@ -177,10 +178,21 @@ def _reap(children: list[_Child]) -> None:
         time.sleep(0.01)
 
 
-def _be(check: Check, writer: int) -> NoReturn:
+@contextlib.contextmanager
+def _uninterrupted() -> Iterator[Iterable[int]]:
+    """Have an interrupt wait until all children are known; inside a fork it would be lost."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield before
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _be(check: Check, writer: int, mask: Iterable[int]) -> NoReturn:
     """Be the child."""
     code = 1
     try:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         os.setpgid(0, 0)
         die_with_parent(signal.SIGKILL)
         null = os.open(os.devnull, os.O_RDWR)

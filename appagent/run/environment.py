@@ -79,7 +79,7 @@ def read_files(spec: Spec, bases: Bases) -> Read:
     stopping = spec["target"] == "stop"
     for written in spec["env_files"]:
         optional = written.startswith("-")
-        path = written.lstrip("-")
+        path = written.removeprefix("-")
         try:
             items = _read_one(path, bases)
         except Gone:

@@ -61,9 +61,9 @@ def trim(path: str, limit: int = LIMIT) -> bool:
         size = os.fstat(fd).st_size
         if size <= limit:
             return False
-        kept = _read(fd, max(0, size - limit // 4), limit // 4)
-        os.ftruncate(fd, 0)
-        _replace(f"{path}.1", kept)
+        kept = _read(fd, max(0, size - limit // 4), limit)
+        os.ftruncate(fd, 0)  # what is written between these two lines is lost: microseconds
+        _replace(f"{path}.1", kept[-(limit // 4) :])
     except OSError:
         return False
     finally:
@@ -103,6 +103,7 @@ class Log:
         self.fd = open_log(path)
         self.began = self._size = os.fstat(self.fd).st_size
         self.pause = self._QUICK
+        self._was_cut = False
 
     def watch(self) -> float:
         """Cut the file if need be; give the seconds until the next look."""
@@ -111,22 +112,31 @@ class Log:
         self._size = size
         if trim(self.path, self.limit):
             self._size = self.began = 0
+            self._was_cut = True
         quick = growth > self.limit // 32
         self.pause = self._QUICK if quick else min(self.pause * 2, self._SLOW)
         return self.pause
 
     def tail(self) -> bytes:
         """Give the last bytes of what this run has written, also over a cut."""
-        try:
-            fd = os.open(self.path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
-        except OSError:
-            return b""
-        try:
-            size = os.fstat(fd).st_size
-            begin = max(self.began if size >= self.began else 0, size - TAIL)
-            return _read(fd, begin, TAIL)
-        finally:
-            os.close(fd)
+        data = _end(self.path, self.began)
+        if self._was_cut and len(data) < TAIL:
+            data = _end(f"{self.path}.1", 0) + data
+        return data[-TAIL:]
+
+
+def _end(path: str, begin: int) -> bytes:
+    """Read the end of a file, from `begin` on at the earliest."""
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError:
+        return b""
+    try:
+        size = os.fstat(fd).st_size
+        begin = begin if size >= begin else 0  # the agent has cut it
+        return _read(fd, max(begin, size - TAIL), TAIL)
+    finally:
+        os.close(fd)
 
 
 def journal_tail(app: str, since: float, program: str = "journalctl") -> bytes:

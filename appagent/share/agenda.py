@@ -103,10 +103,10 @@ class Account:
         self._saved = _SAVED
         self._at = now
 
-    def pay(self, began: float, ended: float) -> None:
-        """A scan took from `began` to `ended`."""
-        self._saved = self._balance(ended) - (ended - began)
-        self._at = ended
+    def pay(self, now: float, seconds: float) -> None:
+        """A scan that ended now took so long."""
+        self._saved = self._balance(now) - seconds
+        self._at = now
 
     def free_at(self, now: float) -> float:
         """When the next scan may begin."""

@@ -240,7 +240,7 @@ class Quick:
             return
         root.bad_since = None
         back = root.pushed is not None and not root.pushed.known
-        root.known = True
+        root.known, root.on_share = True, mount.is_share
         again = self._watched.root(root, mount, inode, emit)
         found = root.children = children(entries, root.spec, root.children)
         self._update(root, found, how)

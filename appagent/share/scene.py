@@ -40,6 +40,7 @@ class RootState:
         self.how = ""  # what rang
         self.began = 0.0
         self.bad_since: float | None = None
+        self.on_share = False
         self.inotify = False  # watched by it now
         self.inode = 0  # of what is watched; only on local disks
         self.no_inotify = ""  # why it cannot be

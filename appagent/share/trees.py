@@ -55,7 +55,8 @@ class Trees:
             self.hand_over(app)
             return
         urgent = _is_urgent(app)
-        began = app.began = time.monotonic()
+        began, worked = time.monotonic(), time.thread_time()
+        app.began = began
         try:
             due = self._look(app, began, app.take_how("scan"), emit)
         except BaseException:  # of ours: it is said, and the look is done again
@@ -64,7 +65,11 @@ class Trees:
         finally:
             self.disk.pulse.rest()
             if not urgent:
-                self._account.pay(began, time.monotonic())
+                now = time.monotonic()
+                # A share pays with its time. A local disk has enough of it; what a scan takes
+                # there is the processor.
+                took = now - began if app.root.on_share else time.thread_time() - worked
+                self._account.pay(now, took)
         if due is not None and not app.dropped():
             self.agenda.sooner(app, due)
 

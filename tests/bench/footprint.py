@@ -90,7 +90,7 @@ def runs(node: Node) -> None:
 def main() -> int:
     """Measure and print."""
     count = int(sys.argv[1]) if len(sys.argv) > 1 else 100
-    seconds = float(sys.argv[2]) if len(sys.argv) > 2 else 20.0  # noqa: PLR2004
+    seconds = float(sys.argv[2]) if len(sys.argv) > 2 else 20.0
     for watch in ("auto", "poll"):
         with tempfile.TemporaryDirectory(prefix="appagent-bench-") as base:
             node = Node(Path(base), watch=watch)

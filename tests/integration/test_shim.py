@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from appagent.model import Layout, Outcome, Version
+from appagent.run import output
 from tests import running
 from tests.running import ME, Runs, World, alive, becomes, members
 from tests.waiting import until
@@ -205,6 +206,16 @@ def test_what_prints_without_end_does_not_fill_the_disk(world: World) -> None:
     assert "\nend\n" in ended.tail
     kept = sum(path.stat().st_size for path in (world.state / "log").iterdir())
     assert kept < 40_000_000
+
+
+@pytest.mark.skipif(Path(output.JOURNAL).exists(), reason="needs a machine without a journal")
+def test_where_the_journal_takes_no_output_a_file_does(world: World) -> None:
+    world.app("install:\n\t@echo hello; exit 1\n")
+    world.journal = True
+    ended = world.run("install")
+    assert (ended.outcome, ended.tail.splitlines()[0]) == (Outcome.FAILED, "hello")
+    assert "the journal takes no output" in ended.warnings[0]
+    assert world.log().startswith("hello\n")
 
 
 def test_a_run_is_cancelled_before_its_go_without_running(world: World) -> None:

@@ -22,6 +22,7 @@ from appagent.model import (
     Fact,
     Go,
     Now,
+    Record,
     Run,
     Target,
     Tell,
@@ -41,11 +42,22 @@ class Rules:
         self.play = play
         self.begun: Counter[tuple[str, int, int]] = Counter()
         self.stages: dict[str, int] = {}
+        self.steps = 0
 
     def stepped(self, before: Node, event: Event, now: Now, commands: list[Command]) -> None:
         """The same input gives the same output, and is left as it was."""
+        self.steps += 1
+        if self.steps % 4:
+            return  # one in four: it doubles the time
         again, same = core.step(before, event, now)
         assert (again, same) == (self.play.node, commands), f"not pure: {event}"
+
+    def saved(self) -> None:
+        """What is known of each app is what is on the disk."""
+        for name, app in self.play.node.apps.items():
+            kept = self.play.disk.get(name, Record(app=name, root=app.record.root))
+            lost = app.record == Record(app=name, root="", applied=app.record.applied)
+            assert kept == app.record or lost, f"{name}: the disk has another record"
 
     def judge(self, command: Command) -> None:
         """Judge a command just before it is carried out."""
@@ -84,7 +96,7 @@ class Rules:
         root = next((r for r in play.settings.roots if r.path == run.root), None)
         assert root is not None, f"{app}: its root is not of the configuration"
         assert managed(app, root.include, root.exclude), f"{app}: touched, though unmanaged"
-        by_person = kept is not None and kept.stopped
+        by_person = (kept is not None and kept.stopped) or play.node.shutdown
         if run.target is Target.STOP:
             assert self.may_stop(run, by_person=by_person), f"{app}: stopped for no reason"
         if not (run.target is Target.STOP and by_person):

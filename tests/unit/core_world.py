@@ -13,7 +13,6 @@ from math import inf
 from typing import TYPE_CHECKING
 
 from appagent.core.ignore import ignore_id
-from appagent.core.settings import settings_for
 from appagent.model import (
     AppLook,
     Began,

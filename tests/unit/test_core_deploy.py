@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 
 from appagent.model import Layout, Outcome, RootSettings, Target
@@ -372,7 +374,7 @@ def test_a_stop_that_fails_is_tried_again_later_each_time() -> None:
     play.will("web", "stop", *[Outcome.FAILED] * 6)
     play.remove("web")
     times = play.times_of("stop", 300.0)
-    gaps = [b - a for a, b in zip(times, times[1:], strict=False)]
+    gaps = [b - a for a, b in pairwise(times)]
     assert len(times) == 7
     assert gaps == sorted(gaps)
     assert gaps[0] >= 2.0

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 
 from appagent.model import Layout, Outcome, RootSettings
@@ -16,7 +18,7 @@ def steps(release: str, *targets: str, app: str = "web") -> list[str]:
 
 
 def gaps(times: list[float]) -> list[float]:
-    return [round(b - a, 3) for a, b in zip(times, times[1:], strict=False)]
+    return [round(b - a, 3) for a, b in pairwise(times)]
 
 
 # --- tried again ---------------------------------------------------------------------------------
@@ -409,7 +411,7 @@ def test_a_run_ended_by_an_unknown_hand_is_tried_again_later() -> None:
 def test_a_shim_that_cannot_be_started_says_nothing_of_the_version() -> None:
     play = deployed()
     play.push("web", "r2")
-    while not (play.app().run and play.app().run.target == "restart"):
+    while (run := play.app().run) is None or run.target != "restart":
         play.happen()
     play.not_begun("web", "cannot fork")
     assert play.word() == "retrying"

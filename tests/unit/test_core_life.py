@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from appagent.model import Alive, ShuttingDown
 from tests.unit.core_play import Play, deployed
 
 
-def living(**settings: object) -> Play:
+def living(**settings: Any) -> Play:  # noqa: ANN401 - as for Play()
     """An app that was deployed and has processes of its own."""
     play = deployed(**settings)
     play.feed(Alive("web", 3))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -17,7 +18,7 @@ def steps(release: str, *targets: str, app: str = "web") -> list[str]:
     return [f"{target} {app} {release}" for target in targets]
 
 
-def fleet(*apps: str, **changes: object) -> Play:
+def fleet(*apps: str, **changes: Any) -> Play:  # noqa: ANN401 - as for Play()
     """A play in which these apps run r1."""
     play = Play(**changes)
     for app in apps:

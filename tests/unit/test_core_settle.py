@@ -96,7 +96,7 @@ def test_rest_ends_the_wait_and_the_next_one_is_said_again() -> None:
     assert play.facts("app.waiting") == ["app.waiting"] * 2
 
 
-# --- a tree that is written by the app itself ------------------------------------------------------
+# --- a tree that is written by the app itself -----------------------------------------------------
 
 
 def test_an_install_that_writes_into_its_own_tree_still_gets_its_restart() -> None:
@@ -213,7 +213,7 @@ def test_the_ignore_lines_that_are_proposed_are_few() -> None:
     assert ignore_lines([]) == ()
 
 
-# --- ids of another kind ---------------------------------------------------------------------------
+# --- ids of another kind --------------------------------------------------------------------------
 
 
 def test_changed_ignore_lines_over_unchanged_files_deploy_nothing() -> None:

@@ -79,8 +79,8 @@ def test_scanning_takes_a_tenth_of_the_time_in_the_long_run() -> None:
         scanning = 0.0
         while now < began + 10_000:
             now = account.free_at(now)
-            account.pay(now, now + takes)
             now += takes
+            account.pay(now, takes)
             scanning += takes
         assert scanning <= 0.1 * (now - began) + 1.0 + takes
         assert scanning >= 0.09 * (now - began)
@@ -91,8 +91,8 @@ def test_after_a_quiet_time_a_few_scans_go_at_once() -> None:
     now = 100.0
     for _ in range(5):
         assert account.free_at(now) == now
-        account.pay(now, now + 0.1)
         now += 0.1
+        account.pay(now, 0.1)
 
 
 def test_looks_are_spread_by_a_tenth() -> None:

@@ -1,0 +1,56 @@
+"""What an app has run on each node: waiting for it, showing that it was just that, holding it up.
+
+That something did *not* happen is shown after a `marker`: an app that was pushed later and is
+deployed by now, so the nodes have looked since.
+"""
+
+import contextlib
+import itertools
+from collections.abc import Iterable, Iterator
+
+from .developer import Noted, app_files, noted
+from .fleet import Fleet
+from .host import NOTES, Host
+from .wait import wait_until
+
+PATIENCE = 120.0  # s; only a broken agent needs as much
+FIRST = ("install", "start", "check")
+AGAIN = ("install", "restart", "check")
+markers = itertools.count(1)
+
+
+def at(host: Host, app: str, version: str) -> bool:
+    """Whether the last that an app ran on a node is the check of this version."""
+    runs = noted(host, app)
+    return bool(runs) and (runs[-1].target, runs[-1].version) == ("check", version)
+
+
+def wait_at(hosts: Iterable[Host], app: str, version: str) -> None:
+    """Wait until an app has come to the check of a version on each of these nodes."""
+    for host in hosts:
+        what = f"{app} of {host.name} comes to {version}"
+        wait_until(lambda host=host: at(host, app, version), PATIENCE, what)  # type: ignore[misc]
+
+
+def ran(host: Host, app: str, version: str) -> list[Noted]:
+    """Return what an app ran of one version on a node."""
+    return [run for run in noted(host, app) if run.version == version]
+
+
+def marker(fleet: Fleet, hosts: Iterable[Host] | None = None) -> None:
+    """Deploy one more app, wait until each node has it, and take it away."""
+    name = f"marker-{next(markers)}"
+    fleet.developer.swap(name, "1", app_files("1"))
+    wait_at(fleet.apps if hosts is None else hosts, name, "1")
+    fleet.developer.remove(name)
+
+
+@contextlib.contextmanager
+def held(host: Host, app: str, target: str) -> Iterator[None]:
+    """Hold a target of an app up on a node, once it has noted itself, while the block lasts."""
+    path = host.root / NOTES / f"{app}.hold-{target}"
+    path.touch()
+    try:
+        yield
+    finally:
+        path.unlink(missing_ok=True)

@@ -1,0 +1,352 @@
+"""Random lives of a node: whatever happens, in whatever order, the rules of the design hold.
+
+A life is a row of deeds: people push, remove, hold and trigger; the share fails and heals; runs
+end in every way; the agent dies between any two commands and machines reboot. While it lasts each
+command is judged (tests/unit/core_rules.py). At its end everything heals, and then what is on the
+share must be what runs, or what stands in the way must be said.
+
+More of them, for hours if need be: HYPOTHESIS_PROFILE=long (or hunt).
+"""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
+
+from appagent.core.release import short
+from appagent.model import Layout, Outcome, RootSettings, Target
+from tests.unit.core_play import HOUR, ROOT, SECOND, Play
+
+COMMON = settings(deadline=None, suppress_health_check=list(HealthCheck), print_blob=True)
+settings.register_profile("core-ci", COMMON, max_examples=60, stateful_step_count=40)
+settings.register_profile("core-long", COMMON, max_examples=2_000, stateful_step_count=60)
+settings.register_profile("core-hunt", COMMON, max_examples=50_000, stateful_step_count=80)
+PROFILE = settings.get_profile("core-" + os.environ.get("HYPOTHESIS_PROFILE", "ci"))
+
+ENV = "/files/config/common.env"
+OPTIONAL = "/files/config/web.env"
+LAYOUTS = {
+    "web": Layout.SYMLINK,
+    "git": Layout.GIT,
+    "tree": Layout.TREE,
+    "shop": Layout.SYMLINK,
+    "blog": Layout.TREE,
+}
+AT_REST = {"good", "failed", "back", "held", "stopped"}
+
+apps = st.sampled_from(sorted(LAYOUTS))
+releases = st.sampled_from(["r1", "r2", "r3", "r4"])
+targets = st.sampled_from(list(Target))
+outcomes = st.sampled_from(list(Outcome))
+spans = st.sampled_from([0.05, 0.3, 1.0, 3.0, 10.0, 61.0, 400.0, 4000.0])
+lengths = st.sampled_from([0.0, 0.5, 5.0, 45.0, 500.0])
+
+
+class Life(RuleBasedStateMachine):
+    """One node, and all that may happen to it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        roots = (RootSettings(ROOT, env_files=(ENV, "-/files/config/{app}.env")),)
+        self.play = Play(roots=(*roots, RootSettings(SECOND)), max_wait=30.0)
+        self.play.env(ENV, "a=1")
+        for app in LAYOUTS:
+            self.play.env(f"/files/config/{app}.env", state="missing")
+        self.writes = 0
+        self.lacked: set[Target] = set()  # what some Makefile lacked at some time
+
+    def root_of(self, app: str) -> str:
+        """Where an app is, or would be."""
+        here = [root for root, name in self.play.share.files if name == app]
+        return here[0] if here else SECOND if app == "shop" else ROOT
+
+    @initialize(count=st.integers(0, len(LAYOUTS)), places=st.integers(1, 3))
+    def begin(self, count: int, places: int) -> None:
+        self.play.configure(parallel_apps=places)
+        for app in sorted(LAYOUTS)[:count]:
+            self.push(app, "r1")
+        if count:
+            self.play.rest()
+
+    # --- the share -------------------------------------------------------------------------------
+
+    @rule(app=apps, release=releases)
+    def push(self, app: str, release: str) -> None:
+        self.play.push(app, release, LAYOUTS[app], self.root_of(app), incomplete="")
+
+    @rule(app=apps, release=releases)
+    def push_half(self, app: str, release: str) -> None:
+        self.play.push(app, release, LAYOUTS[app], self.root_of(app), incomplete=".deploying")
+
+    @rule(app=apps, spans=st.lists(spans, min_size=2, max_size=8))
+    def push_one_after_another(self, app: str, spans: list[float]) -> None:
+        for number, span in enumerate(spans):
+            self.push(app, f"n{number}")
+            self.play.after(span)
+
+    @rule(app=apps)
+    def remove(self, app: str) -> None:
+        self.play.remove(app)
+
+    @rule(gone=st.sets(apps, min_size=2))
+    def remove_many(self, gone: set[str]) -> None:
+        self.play.remove(*sorted(gone))
+
+    @rule(app=apps)
+    def move(self, app: str) -> None:
+        if (files := self.play.share.files.get((self.root_of(app), app))) is not None:
+            other = SECOND if files.root == ROOT else ROOT
+            self.play.push(app, files.release, files.layout, other)
+            self.play.remove(app, root=files.root)
+
+    @rule(root=st.sampled_from([ROOT, SECOND]), why=st.sampled_from(["ENOTCONN", ""]))
+    def root_trouble(self, root: str, why: str) -> None:
+        self.play.root_trouble(why, root)
+
+    @rule(app=apps, why=st.sampled_from(["EIO", ""]))
+    def app_trouble(self, app: str, why: str) -> None:
+        self.play.app_trouble(app, why)
+
+    @rule(hangs=st.booleans())
+    def eye(self, hangs: bool) -> None:
+        if hangs:
+            self.play.share.hang()
+        elif self.play.share.hangs:
+            self.play.share.come_back()
+
+    @rule(mounted=st.booleans())
+    def mount(self, mounted: bool) -> None:
+        if mounted:
+            self.play.mount()
+        else:
+            self.play.unmount()
+
+    @rule(value=st.sampled_from(["a=1", "a=2"]))
+    def env(self, value: str) -> None:
+        self.play.env(ENV, value)
+
+    @rule(state=st.sampled_from(["missing", "broken", "unknown"]))
+    def env_trouble(self, state: str) -> None:
+        self.play.env(ENV, "no", state=state)
+
+    @rule(app=apps, state=st.sampled_from(["present", "missing", "unknown"]))
+    def own_env(self, app: str, state: str) -> None:
+        self.play.env(f"/files/config/{app}.env", "b=1", state=state)
+
+    @rule()
+    def looks_again(self) -> None:
+        self.play.share.push_all()
+
+    # --- runs ------------------------------------------------------------------------------------
+
+    @rule(app=apps, step=targets, outcome=outcomes, seconds=lengths)
+    def next_run(self, app: str, step: Target, outcome: Outcome, seconds: float) -> None:
+        self.play.will(app, step, outcome, seconds=seconds)
+
+    @rule(app=apps, step=targets, outcome=outcomes)
+    def every_run(self, app: str, step: Target, outcome: Outcome) -> None:
+        self.play.always(app, step, outcome)
+
+    @rule(app=st.sampled_from(["tree", "blog"]), step=targets, after=lengths)
+    def next_run_writes(self, app: str, step: Target, after: float) -> None:
+        self.writes += 1
+        release = f"w{self.writes}"
+        write = lambda: self.push(app, release) if self.is_there(app) else None  # noqa: E731
+        self.play.will(app, step, Outcome.OK, seconds=after + 3.0, after=after, then=write)
+
+    @rule(lacks=st.sets(targets))
+    def makefile(self, lacks: set[Target]) -> None:
+        self.lacked |= lacks
+        self.play.makefile(*(target for target in Target if target not in lacks))
+
+    @rule()
+    def a_shim_is_killed(self) -> None:
+        for shim in list(self.play.shims.living())[:1]:
+            self.play.shims.over(shim.run.id, Outcome.LOST)
+
+    def is_there(self, app: str) -> bool:
+        """Whether an app is on the share."""
+        return any(name == app for _, name in self.play.share.files)
+
+    # --- the agent and the machine ---------------------------------------------------------------
+
+    @rule(commands=st.integers(0, 30))
+    def agent_dies_soon(self, commands: int) -> None:
+        self.play.crash_in = commands
+
+    @rule()
+    def agent_dies_and_comes_back(self) -> None:
+        self.play.restart()
+
+    @rule()
+    def agent_comes_back(self) -> None:
+        if not self.play.alive:
+            self.play.start_agent()
+
+    @rule()
+    def machine_boots(self) -> None:
+        self.play.reboot()
+
+    @rule(slow=st.sampled_from([0.01, 2.0]))
+    def shims_are_slow(self, slow: float) -> None:
+        self.play.shims.slow = slow
+
+    @rule(places=st.integers(1, 3))
+    def other_places(self, places: int) -> None:
+        self.play.configure(parallel_apps=places)
+
+    @rule(exclude=st.sets(apps, max_size=2))
+    def other_apps(self, exclude: set[str]) -> None:
+        first, *others = self.play.settings.roots
+        changed = RootSettings(first.path, env_files=first.env_files, exclude=tuple(exclude))
+        self.play.configure(roots=(changed, *others))
+
+    @rule(lines=st.sampled_from([(), ("cache/",), ("tmp/",)]))
+    def other_ignore_lines(self, lines: tuple[str, ...]) -> None:
+        self.play.configure(ignore=lines)
+
+    @rule(
+        unsettled=st.sampled_from(["wait", "deploy"]),
+        failing=st.sampled_from(["previous", "leave"]),
+    )
+    def other_defaults(self, unsettled: str, failing: str) -> None:
+        self.play.configure(unsettled=unsettled, on_failure=failing)
+
+    @rule(given=st.booleans())
+    def permits(self, given: bool) -> None:
+        self.play.permits = given
+        if given:
+            self.play.permit_all()
+
+    @rule(span=spans)
+    def time_passes(self, span: float) -> None:
+        self.play.after(span)
+
+    @rule(count=st.integers(1, 15))
+    def things_happen(self, count: int) -> None:
+        for _ in range(count):
+            if self.play.next_time() < float("inf"):
+                self.play.happen()
+
+    # --- people ----------------------------------------------------------------------------------
+
+    @rule(app=apps, step=st.none() | targets)
+    def trigger(self, app: str, step: Target | None) -> None:
+        self.play.trigger(app, step or "")
+
+    @rule(app=apps)
+    def cancel(self, app: str) -> None:
+        self.play.cancel(app)
+
+    @rule(app=st.none() | apps, seconds=st.sampled_from([None, 5.0, 100.0]))
+    def hold(self, app: str | None, seconds: float | None) -> None:
+        self.play.hold(app, seconds)
+
+    @rule(app=st.none() | apps)
+    def resume(self, app: str | None) -> None:
+        self.play.resume(app)
+
+    @rule(app=apps)
+    def forget(self, app: str) -> None:
+        self.play.forget(app)
+
+    # --- what must hold --------------------------------------------------------------------------
+
+    def teardown(self) -> None:
+        self.everything_heals()
+        self.all_is_well()
+        self.a_new_agent_runs_nothing()
+        self.a_boot_starts_what_ran()
+
+    def everything_heals(self) -> None:
+        """Nothing is broken any more, and time passes."""
+        play = self.play
+        play.crash_in = float("inf")
+        if not play.alive:
+            play.start_agent()
+        play.permits = True
+        play.makefile(*(target for target in Target if target is not Target.BUILD))
+        play.shims.next.clear()
+        play.shims.usual.clear()
+        play.shims.slow = 0.01
+        play.share.hangs = False
+        play.share.empty = False
+        for root in play.share.roots:
+            play.share.roots[root] = ""
+        for files in play.share.files.values():
+            files.why = files.incomplete = ""
+        play.share.envs[ENV] = ("present", "a=1")
+        for app in LAYOUTS:
+            play.share.envs[f"/files/config/{app}.env"] = ("missing", "")
+        play.share.come_back()
+        play.permit_all()
+        play.rest(24 * HOUR)
+
+    def all_is_well(self) -> None:
+        """What is on the share is what runs, or what stands in the way is said."""
+        play = self.play
+        for (root, name), files in play.share.files.items():
+            managed = next(r for r in play.settings.roots if r.path == root)
+            if name in managed.exclude:
+                continue
+            app = play.node.apps[name]
+            if app.record.root != root:
+                held = play.word(name) == "held" or app.doubted
+                assert held or f"{root}/{name}" in play.node.refused
+                continue
+            word = play.word(name)
+            assert word in AT_REST, f"{name}: {word}: {play.view(name).why}"
+            applied = app.record.applied
+            if word == "good":
+                seen = play.share.ids(files)[0]
+                assert applied.good == applied.running
+                assert applied.running is not None
+                assert applied.running.release == applied.installed == seen
+                assert applied.up == play.node.boot
+                if not self.lacked:
+                    # Ids of one release may be of two kinds.
+                    assert short(play.shims.running[name]) == short(seen)
+            if word in ("failed", "back"):
+                assert app.record.failures
+            if word == "held":
+                assert app.record.hold or play.node.hold
+            if word == "stopped":
+                assert app.record.stopped
+                assert name not in play.shims.running or play.shims.running[name] == "?"
+        for name in play.node.apps:
+            if not self.is_there(name):
+                assert play.word(name) in ("unknown", "held", "unmanaged"), play.view(name)
+        for name in play.shims.running.keys() - play.node.apps.keys():
+            if self.lacked:
+                break
+            assert play.shims.running[name] == "?" or "app.forgotten" in play.facts(app=name)
+
+    def a_new_agent_runs_nothing(self) -> None:
+        """Where nothing changed, a new agent has nothing to do."""
+        play = self.play
+        here = {name for (_, name) in play.share.files}
+        play.ran()
+        play.restart()
+        assert [run for run in play.rest(24 * HOUR) if run.split()[1] in here] == []
+
+    def a_boot_starts_what_ran(self) -> None:
+        """After a boot, what ran is started and nothing is installed."""
+        play = self.play
+        was = {name: play.word(name) for name in play.node.apps}
+        play.ran()
+        play.reboot()
+        ran = play.rest(24 * HOUR)
+        for name, word in was.items():
+            mine = [run.split()[0] for run in ran if run.split()[1] == name]
+            if word in ("good", "back"):
+                assert mine == ["start", "check"], f"{name}: {mine}"
+            if word == "stopped":
+                assert mine == []
+
+
+TestLife = pytest.mark.timeout(0)(Life.TestCase)
+TestLife.settings = PROFILE
