@@ -68,7 +68,7 @@ install:
 \t@echo "begin $@ $$APP_NAME $$APP_RELEASE $$$$ -" >> {calls}
 """,
     "prints": """\
-X := $(shell yes >&2)
+X := $(shell yes | head -c 1000000000 >&2; sleep {alone}7)
 install:
 \t@true
 """,
@@ -170,7 +170,7 @@ def zoo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Zoo]:
     with node(tmp_path_factory.mktemp("zoo"), interval="50ms", scan_interval="200ms") as made:
         yield Zoo(made)
         made.clean_up()
-        for which in "123456":
+        for which in "1234567":
             for pid in asleep(which):
                 os.kill(pid, signal.SIGKILL)
 
@@ -269,6 +269,7 @@ def test_a_makefile_that_prints_for_ever_while_it_is_read_is_ended(zoo: Zoo) -> 
     end = zoo.ended("prints", "build")
     assert end["outcome"] == "failed"
     assert "prints without end" in end["text"]
+    assert asleep("7") == []
 
 
 def test_a_recipe_that_kills_its_shim_is_lost_and_nothing_of_it_is_left(zoo: Zoo) -> None:
