@@ -479,6 +479,7 @@ def test_a_whole_root_can_be_asked_for(root: Path) -> None:
 
 def test_the_same_list_again_is_no_news(root: Path) -> None:
     seen = world(root)
+    seen.until_looked_again()
     told = len(seen.told)
     seen.watch()
     seen.until_looked_again()
