@@ -9,17 +9,17 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from appagent import config
-from appagent.control import NO_AGENT, OK, USAGE, Refused, ask
+from appagent.control import LATER, NO_AGENT, NOT_ALLOWED, OK, USAGE, Refused, ask
 from appagent.report import status as show
 from appagent.report.story import history_text
 from appagent.report.text import plain
 
-CONFIG, FAILED, LATER = 78, 1, 75
+CONFIG, FAILED = 78, 1
 DEFAULT_RUNTIME = "/run/appagent"
 Args = argparse.Namespace
 
@@ -185,29 +185,40 @@ def logs(args: Args) -> int:
 
 def show_file(path: Path, lines: int, *, follow_it: bool) -> int:
     """The end of a file, and what comes after it; over a file that is cut or put aside."""
-    place = 0
+    try:
+        # What was cut off the front is beside it, and the cut may have been a moment ago.
+        before, _ = content(path.with_name(f"{path.name}.1"), 0)
+        text, place = content(path, 0)
+        if not before and not text:
+            words("nothing was printed yet")
+        show_lines((before + text).splitlines()[-lines:])
+        rest = b""
+        while follow_it:
+            sys.stdout.flush()
+            time.sleep(0.25)
+            text, place = content(path, place)
+            *whole, rest = (rest + text).split(b"\n")
+            show_lines(whole)
+    except OSError as error:
+        code = NOT_ALLOWED if isinstance(error, PermissionError) else LATER
+        raise Refused(code, f"{path}: {error.strerror}") from None
+    return OK
+
+
+def show_lines(lines: Iterable[bytes]) -> None:
+    """What an app has printed, made safe to be shown."""
+    for line in lines:
+        data(plain(line.decode("utf-8", "replace")))
+
+
+def content(path: Path, place: int) -> tuple[bytes, int]:
+    """What a file holds from a place on, or from its begin if it is shorter now; and its end."""
     try:
         with path.open("rb") as file:
-            for raw in file.read().splitlines()[-lines:]:
-                data(plain(raw.decode("utf-8", "replace")))
-            place = file.tell()
+            file.seek(place if place <= file.seek(0, os.SEEK_END) else 0)
+            return file.read(), file.tell()
     except FileNotFoundError:
-        words("nothing was printed yet")
-    except PermissionError:
-        raise Refused(77, f"{path}: not allowed") from None
-    while follow_it:
-        time.sleep(0.25)
-        try:
-            with path.open("rb") as file:
-                size = file.seek(0, os.SEEK_END)
-                file.seek(place if place <= size else 0)
-                for raw in file.read().splitlines():
-                    data(plain(raw.decode("utf-8", "replace")))
-                place = file.tell()
-        except FileNotFoundError:
-            place = 0
-        sys.stdout.flush()
-    return OK
+        return b"", 0
 
 
 def trigger(args: Args) -> int:
