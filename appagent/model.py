@@ -427,6 +427,7 @@ class Ended:
     tail: str = ""  # last output of a run that failed
     warnings: tuple[str, ...] = ()
     adopted: bool = False
+    lacks: tuple[Target, ...] = ()  # targets that the Makefile was found not to have
 
 
 @dataclass(frozen=True, slots=True)

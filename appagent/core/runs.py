@@ -135,6 +135,8 @@ def ended(turn: Turn, event: Ended) -> None:
         outcome = Outcome.CANCELLED
     tell_end(turn, app, run, replace(event, outcome=outcome))
     app = turn.save(replace(app, starting=None), replace(app.record, run=None))
+    if app.missing_for == run.version:  # what make was asked for one target, it told of all
+        app = turn.put(replace(app, missing=app.missing | frozenset(event.lacks)))
     if outcome is Outcome.OK:
         where = (run.release_dir, run.layout)
         if run.target is Target.INSTALL and app.settled != run.version.release != app.insist:

@@ -7,7 +7,7 @@ import json
 import os
 from collections.abc import Collection
 
-from appagent.model import Ended, Outcome, Run
+from appagent.model import Ended, Outcome, Run, Target
 from appagent.run import output
 from appagent.run.order import Places
 from appagent.run.result import EXIT_BASE, OUTCOMES
@@ -39,7 +39,16 @@ def ended(run: Run, found: dict[str, object], *, adopted: bool) -> Ended:
         tail=str(found.get("tail") or ""),
         warnings=tuple(map(str, warnings)) if isinstance(warnings, list) else (),
         adopted=adopted,
+        lacks=lacks(found.get("targets")),
     )
+
+
+def lacks(said: object) -> tuple[Target, ...]:
+    """Give the targets that are not among those that make was found to know."""
+    if not isinstance(said, str):
+        return ()
+    known = {pair.partition("=")[0] for pair in said.split()}
+    return tuple(target for target in Target if target not in known)
 
 
 def without_result(places: Places, run: Run, *, adopted: bool, status: int | None) -> Ended:

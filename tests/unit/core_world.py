@@ -191,6 +191,7 @@ class Doing:
     line: str = ""
     then: Callable[[], None] | None = None  # done as the run ends
     after: float = 0.0  # do `then` so long after the run began instead
+    lacks: tuple[Target, ...] = ()  # what it finds the Makefile not to have
 
 
 @dataclass
@@ -264,7 +265,8 @@ class FakeShims:
         elif outcome is Outcome.OK and run.target in (Target.START, Target.RESTART):
             self.running[run.app] = run.version.release
         line = doing.line if doing is not None else ""
-        shim.ended = Ended(run.app, run_id, outcome, line=line, seconds=0.5)
+        lacks = doing.lacks if doing is not None else ()
+        shim.ended = Ended(run.app, run_id, outcome, line=line, seconds=0.5, lacks=lacks)
         self.play.at_agent(self.play.mono + SOON, shim.ended)
         if doing is not None and doing.then is not None and not doing.after:
             doing.then()
