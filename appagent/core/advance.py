@@ -15,6 +15,7 @@ from appagent.core.backoff import churn_delay, churn_until, churned
 from appagent.core.deploy import finish, note_deploy, reason_for
 from appagent.core.listing import heir, move
 from appagent.core.plan import plan
+from appagent.core.release import short
 from appagent.core.runs import accomplish, end_run
 from appagent.core.settings import settings_for
 from appagent.core.settle import ignore_lines, is_settled
@@ -259,7 +260,7 @@ def begin(turn: Turn, app: App, wanted: Want, step: Target) -> None:
     if deploy is not None and deploy.begun is None and wanted.kind in (Kind.RUN, Kind.KEEP):
         turn.tell(
             "deploy.began",
-            f"{app.name}: deploying {version.release}: {reason}",
+            f"{app.name}: deploying {short(version.release)}: {reason}",
             app,
             release=version.release,
             previous=deploy.previous,

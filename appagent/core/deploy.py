@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 from math import inf
 
+from appagent.core.release import short
 from appagent.core.state import App
 from appagent.core.turn import Turn
 from appagent.core.want import Kind, Want
@@ -26,7 +27,9 @@ def reason_for(turn: Turn, app: App, wanted: Want) -> str:
         return wanted.why
     if wanted.back:
         last = app.record.failures[-1]
-        return f"back to the last good release: {last.target} of {last.version.release} failed"
+        return (
+            f"back to the last good release: {last.target} of {short(last.version.release)} failed"
+        )
     if not applied.installed and app.record.last_good is None and applied.up != turn.node.boot:
         return "new app"
     known = app.record.last_good
@@ -52,7 +55,7 @@ def note_deploy(turn: Turn, app: App, wanted: Want) -> App:
     if deploy is not None and deploy.begun is not None:
         turn.tell(
             "deploy.superseded",
-            f"{app.name}: {deploy.version.release} is overtaken by {version.release}",
+            f"{app.name}: {short(deploy.version.release)} is overtaken by {short(version.release)}",
             app,
             release=deploy.version.release,
             reason=reason,
@@ -65,7 +68,7 @@ def note_deploy(turn: Turn, app: App, wanted: Want) -> App:
         app = turn.put(replace(app, deploy=deploy))
         turn.tell(
             "deploy.seen",
-            f"{app.name}: {reason}: {version.release}",
+            f"{app.name}: {reason}: {short(version.release)}",
             app,
             release=version.release,
             previous=previous,
@@ -76,7 +79,7 @@ def note_deploy(turn: Turn, app: App, wanted: Want) -> App:
     app = turn.put(replace(app, deploy=replace(deploy, version=version, settled=turn.now)))
     turn.tell(
         "deploy.settled",
-        f"{app.name}: {version.release} is complete; {reason}",
+        f"{app.name}: {short(version.release)} is complete; {reason}",
         app,
         release=version.release,
         previous=deploy.previous,
@@ -98,7 +101,7 @@ def conclude(turn: Turn, app: App) -> App:
         seen, settled, begun = deploy.seen.mono, deploy.settled.mono, deploy.begun.mono
         turn.tell(
             "deploy.done",
-            f"{app.name}: {deploy.version.release} is good, "
+            f"{app.name}: {short(deploy.version.release)} is good, "
             f"{turn.now.mono - seen:.1f} s after it was seen "
             f"(complete after {settled - seen:.1f} s, begun after {begun - settled:.1f} s, "
             f"done in {turn.now.mono - begun:.1f} s)",
@@ -170,7 +173,7 @@ def leave(turn: Turn, app: App, deploy: Deploy, wanted: Want) -> App:
     """A deploy that had begun is not wanted any more, and nothing newer is."""
     turn.tell(
         "deploy.superseded",
-        f"{app.name}: {deploy.version.release} is left as it is: {wanted.why}",
+        f"{app.name}: {short(deploy.version.release)} is left as it is: {wanted.why}",
         app,
         release=deploy.version.release,
         reason=wanted.why,

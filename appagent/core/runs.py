@@ -12,6 +12,7 @@ from dataclasses import replace
 from appagent.core.backoff import delay
 from appagent.core.deploy import conclude
 from appagent.core.plan import begin, succeed, take_back
+from appagent.core.release import short
 from appagent.core.settings import settings_for
 from appagent.core.state import App, Backoff
 from appagent.core.turn import Turn
@@ -211,7 +212,9 @@ def give_up(turn: Turn, app: App, run: Run, event: Ended) -> bool:
     back = way_back(turn.node, replace(app, record=record), seen)
     if down and back is None:
         return False  # an app that is down is tried again for ever
-    deploy_failed(turn, app, run, event, "going back to " + back.version.release if back else "")
+    deploy_failed(
+        turn, app, run, event, "going back to " + short(back.version.release) if back else ""
+    )
     turn.save(replace(app, deploy=None, backoff=None, asked=""), record)
     return True
 
@@ -232,7 +235,7 @@ def blame_way_back(turn: Turn, app: App, run: Run, event: Ended) -> bool:
     turn.save(replace(app, deploy=None), record)
     turn.tell(
         "app.no_way_back",
-        f"{app.name}: the last good release {run.version.release} is gone: {event.line}",
+        f"{app.name}: the last good release {short(run.version.release)} is gone: {event.line}",
         app,
         Level.ERROR,
     )
@@ -269,7 +272,7 @@ def deploy_failed(turn: Turn, app: App, run: Run, event: Ended, then: str) -> No
     after = then or f"left as it is; a newer release or `appagent trigger {app.name}` goes on"
     turn.tell(
         "deploy.failed",
-        f"{app.name}: make {run.target} of {run.version.release} {event.outcome}: "
+        f"{app.name}: make {run.target} of {short(run.version.release)} {event.outcome}: "
         f"{event.line or 'no reason given'}; {after}",
         app,
         Level.ERROR,

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from appagent.core.plan import plan
+from appagent.core.release import short
 from appagent.core.state import App, Node
 from appagent.core.want import Kind, Want, hold_of, version_of, want
 from appagent.model import Layout, Now, Outcome, Target
@@ -86,7 +87,7 @@ def at_rest(node: Node, app: App, wanted: Want, now: Now) -> tuple[str, str, boo
         return "held", f"{wanted.why}{by}", True
     if wanted.back:
         last = app.record.failures[0]
-        why = f"{last.target} of {last.version.release} failed: {last.line or last.outcome}"
+        why = f"{last.target} of {short(last.version.release)} failed: {last.line or last.outcome}"
         return "back", why, False
     if app.unsettled_since is not None:
         what = app.look.incomplete if app.look is not None else ""
