@@ -15,6 +15,7 @@ import asyncio
 import contextlib
 import os
 import signal
+from asyncio.trsock import TransportSocket
 from collections import deque
 from pathlib import Path
 
@@ -97,7 +98,9 @@ class Agent:
         self.history = History(self.settings.state_dir, self.tell_from_thread)
         self.eyes = Eyes(self)
         self.running = Running(self, journal=isinstance(log.output, JournalOutput))
-        self.control = Control(f"{self.settings.runtime_dir}/control.sock", Verbs(self).table())
+        self.control = Control(
+            f"{self.settings.runtime_dir}/control.sock", Verbs(self).table(), log.fault
+        )
         self.events: deque[Event] = deque()
         self.feeding = False
         self.answer = Answer(70, "the core gave no answer")
@@ -278,7 +281,7 @@ class Agent:
         except OSError as error:
             where = self.control.path
             self.say("agent.failed", f"cannot listen at {where}: {error.strerror}", Level.ERROR)
-            return 73
+            return 75
         self.feed(Configured(self.settings))
         self.running.adopt_all()
         self.say("agent.ready", f"{len(self.settings.roots)} roots; {os.getpid()} is the agent")
@@ -309,7 +312,11 @@ class Agent:
     def on_exception(self, _: asyncio.AbstractEventLoop, context: dict[str, object]) -> None:
         """An exception that nobody took: it is a fault of ours, and it must not be silent."""
         error = context.get("exception")
-        if isinstance(error, BaseException):
+        if isinstance(error, OSError) and isinstance(context.get("socket"), TransportSocket):
+            # No client can be taken for want of descriptors; the loop tries again after a second.
+            text = f"{context.get('message')}: {error.strerror}"
+            self.log.say(Level.ERROR, text)
+        elif isinstance(error, BaseException):
             self.fault(str(context.get("message", "an exception that nobody took")), error)
         else:
             self.log.say(Level.ERROR, str(context.get("message", "the loop complains")))

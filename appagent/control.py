@@ -7,16 +7,22 @@ has `"end"`: `{"end": {"code": 0, "text": "…"}}`, with an exit code of ours. L
 Who may connect is decided by the socket's mode and group; who may change something by the uid that
 the kernel says (SO_PEERCRED): root and the daemon's own user. What comes in is bounded in every
 direction: the length of a line, how long a client may take to send or to read, how many there are.
+Those who may only read are counted apart, so that however many they are, they keep nobody out who
+may change something. A client that has gone ends what was done for it, or those who gave up
+waiting would fill all places.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import json
 import os
+import select
 import socket
 import struct
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +31,7 @@ from typing import Any
 LINE_MOST = 64 * 1024
 CLIENTS_MOST = 64
 PATIENCE = 10.0  # s for a client to send its request, or to read a line
+GONE_AFTER = 5.0  # s at most until it is seen that a client which only reads has gone
 
 OK, USAGE, NO_AGENT, SOFTWARE, LATER, NOT_ALLOWED = 0, 64, 69, 70, 75, 77
 
@@ -75,20 +82,30 @@ def peer_of(writer: asyncio.StreamWriter) -> Peer:
 class Control:
     """The daemon's side of the socket."""
 
-    def __init__(self, path: str, verbs: Mapping[str, Verb], group: str = "appagent") -> None:
-        """Name the socket; nothing is opened yet."""
+    def __init__(
+        self,
+        path: str,
+        verbs: Mapping[str, Verb],
+        fault: Callable[[str, BaseException], None],
+        group: str = "appagent",
+    ) -> None:
+        """Name the socket; nothing is opened yet. `fault` is told of what no handler may raise."""
         self.path = Path(path)
         self.verbs = verbs
+        self.fault = fault
         self.group = group
-        self.clients = 0
+        self.clients = {True: 0, False: 0}  # those who may change something, the others
         self.server: asyncio.Server | None = None
 
     async def open(self) -> None:
-        """Listen. The lock on the state directory says that a socket that is there is a dead one.
+        """Listen.
 
-        Raises OSError where the runtime directory cannot be written.
+        Raises OSError where the runtime directory cannot be written, or another agent listens: one
+        with another state directory, for those with the same one are kept apart by its lock.
         """
         self.path.parent.mkdir(parents=True, exist_ok=True)
+        if listens(self.path):
+            raise OSError(errno.EADDRINUSE, "another agent answers there")
         with contextlib.suppress(FileNotFoundError):
             self.path.unlink()
         before = os.umask(0o177)
@@ -113,28 +130,49 @@ class Control:
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Answer one client."""
-        self.clients += 1
+        peer = peer_of(writer)
+        self.clients[peer.may_change] += 1
         try:
-            if self.clients > CLIENTS_MOST:
+            if self.clients[peer.may_change] > CLIENTS_MOST:
                 raise Refused(LATER, "the agent has too many clients; try again")  # noqa: TRY301
-            await self.answer(reader, writer)
+            await self.answer(reader, writer, peer)
         except Refused as end:
             await self.finish(writer, end.code, end.text)
         except (OSError, TimeoutError, asyncio.IncompleteReadError):
             pass  # the client went away, or never reads: there is nobody to tell
+        except Exception as error:  # noqa: BLE001 - no answer is worth the agent's life
+            self.fault("a request could not be answered", error)
+            await self.finish(writer, SOFTWARE, "a fault of appagent; the agent's log has it")
         finally:
-            self.clients -= 1
+            self.clients[peer.may_change] -= 1
             await hang_up(writer)
 
-    async def answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Read the request, find its verb, send what it yields."""
+    async def answer(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, peer: Peer
+    ) -> None:
+        """Read the request, find its verb, send what it yields for as long as somebody is there."""
         request = await self.request(reader)
         verb = self.verbs.get(str(request.get("do")))
         if verb is None:
-            raise Refused(USAGE, f"the agent knows no {request.get('do')!r}; is it older than you?")
-        peer = peer_of(writer)
+            what = str(request.get("do"))[:80]
+            raise Refused(USAGE, f"the agent knows no {what!r}; is it older than you?")
         if verb.changes and not peer.may_change:
             raise Refused(NOT_ALLOWED, "only root and the agent's own user may change something")
+        answering = asyncio.ensure_future(self.send_all(verb, request, peer, writer))
+        leaving = asyncio.ensure_future(left(reader, writer))
+        try:
+            await asyncio.wait((answering, leaving), return_when=asyncio.FIRST_COMPLETED)
+            if answering.done():
+                answering.result()
+        finally:
+            answering.cancel()
+            leaving.cancel()
+            await asyncio.gather(answering, leaving, return_exceptions=True)
+
+    async def send_all(
+        self, verb: Verb, request: Request, peer: Peer, writer: asyncio.StreamWriter
+    ) -> None:
+        """Send all that a verb answers."""
         async for line in verb.handler(request, peer):
             await send(writer, line)
         await self.finish(writer, OK, "")
@@ -158,6 +196,30 @@ class Control:
         with contextlib.suppress(OSError, TimeoutError):
             await send(writer, {"end": {"code": code, "text": text}})
             writer.write_eof()
+
+
+def listens(path: Path) -> bool:
+    """Whether a process listens at a socket; one that is left over refuses."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client:
+        client.setblocking(False)  # noqa: FBT003 - the socket module's own
+        try:
+            client.connect(str(path))
+        except OSError as error:
+            return error.errno == errno.EAGAIN  # more clients wait there than it takes
+    return True
+
+
+async def left(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Wait until the client has gone. One that only sends no more is still there."""
+    try:
+        while await reader.read(LINE_MOST):
+            pass
+    except OSError:
+        return
+    ends = select.poll()
+    ends.register(writer.get_extra_info("socket").fileno(), 0)
+    while not ends.poll(0):  # noqa: ASYNC110 - nothing tells of it
+        await asyncio.sleep(GONE_AFTER)
 
 
 async def hang_up(writer: asyncio.StreamWriter) -> None:
@@ -197,11 +259,15 @@ def ask(path: str, request: Request, timeout: float | None = 10.0) -> Iterator[d
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client:
             client.settimeout(timeout)
-            client.connect(path)
-            client.sendall(json.dumps(request).encode() + b"\n")
+            connect(client, path, timeout)
+            with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+                # One that refuses may do so before it was asked: its words are there to be read.
+                client.sendall(json.dumps(request).encode() + b"\n")
             with client.makefile("rb") as lines:
                 for raw in lines:
                     line = json.loads(raw)
+                    if not isinstance(line, dict):
+                        raise ValueError("it speaks another language")  # noqa: TRY004, TRY301
                     yield line
                     if "end" in line:
                         return
@@ -211,6 +277,19 @@ def ask(path: str, request: Request, timeout: float | None = 10.0) -> Iterator[d
     except (FileNotFoundError, ConnectionRefusedError):
         text = f"no agent answers at {path}; is it running? systemctl status appagent"
         raise Refused(NO_AGENT, text) from None
-    except (OSError, ValueError) as error:
-        raise Refused(NO_AGENT, f"the agent at {path} does not answer: {error}") from None
+    except (OSError, ValueError, RecursionError) as error:
+        why = getattr(error, "strerror", None) or error
+        raise Refused(NO_AGENT, f"the agent at {path} does not answer: {why}") from None
     raise Refused(NO_AGENT, f"the agent at {path} went away before it answered")
+
+
+def connect(client: socket.socket, path: str, timeout: float | None) -> None:
+    """Connect, and wait for that where many do the same: with a timeout the kernel does not."""
+    until = time.monotonic() + (timeout or 0)
+    while True:
+        try:
+            return client.connect(path)
+        except BlockingIOError:
+            if time.monotonic() > until:
+                raise
+            time.sleep(0.05)

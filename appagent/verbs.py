@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 Lines = AsyncIterator[Mapping[str, object]]
 FAILED = 1
 HISTORY_MOST = 1000
+SECONDS_MOST = 1e9  # 30 years
 
 
 def who(peer: Peer) -> str:
@@ -55,6 +56,10 @@ def text_of(request: Request, name: str, most: int = 200) -> str:
     value = request.get(name, "")
     if not isinstance(value, str) or len(value) > most:
         raise Refused(USAGE, f"{name} must be a text of at most {most} characters")
+    try:
+        value.encode()
+    except UnicodeEncodeError:  # bytes of a command line that are no text; nothing could keep them
+        raise Refused(USAGE, f"{name} must be UTF-8") from None
     return value
 
 
@@ -63,8 +68,9 @@ def seconds_of(request: Request, name: str) -> float | None:
     value = request.get(name)
     if value is None:
         return None
-    if not isinstance(value, int | float) or not math.isfinite(value) or value < 0:
-        raise Refused(USAGE, f"{name} must be a number of seconds")
+    # Compared first: a whole number may be too large for anything but that.
+    if not isinstance(value, int | float) or not 0 <= value <= SECONDS_MOST:
+        raise Refused(USAGE, f"{name} must be a number of seconds, {SECONDS_MOST:.0f} at most")
     return float(value)
 
 
@@ -150,6 +156,8 @@ class Verbs:
         found = await asyncio.to_thread(
             history.deploys, name or None, min(limit, HISTORY_MOST), alive | deploys
         )
+        if name and not found:
+            self.known(name)  # what was forgotten long ago may still be read
         yield {"data": {"deploys": [asdict(deploy) for deploy in found]}}
 
     async def where(self, request: Request, _: Peer) -> Lines:
