@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import difflib
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -32,7 +33,9 @@ class Parser(argparse.ArgumentParser):
             near = difflib.get_close_matches(wrong, known, 1)
             hint = f"; did you mean {near[0]}?" if near else f"; known are: {', '.join(known)}"
             message = f"unknown {'target' if 'TARGET' in message else 'command'} {wrong}{hint}"
-        sys.stderr.write(f"appagent: {message} (appagent --help)\n")
+        from appagent.report.text import one_line  # noqa: PLC0415 - as in main
+
+        sys.stderr.write(f"appagent: {one_line(message)} (appagent --help)\n")
         raise SystemExit(USAGE)
 
 
@@ -88,8 +91,32 @@ def parser() -> Parser:
     return top
 
 
+def open_streams() -> None:
+    """See to it that there are three streams, and that each takes any text.
+
+    Who closes one (`>&-`) would have the first file that is opened in its place.
+    """
+    for number in (0, 1, 2):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free: this one
+    sys.stdout = sys.stdout or open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
+    sys.stderr = sys.stderr or open(2, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def drop_stdout() -> None:
+    """Write no more. Python would complain once more when it flushes at its end."""
+    with contextlib.suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; the exit code."""
+    open_streams()
     try:
         args = parser().parse_args(argv)
         if args.command is None:
@@ -98,18 +125,23 @@ def main(argv: Sequence[str] | None = None) -> int:
         from appagent import commands  # noqa: PLC0415 - `--help` should not wait for the rest
 
         code = commands.COMMANDS[args.command](args)
-        sys.stdout.flush()
+        try:
+            sys.stdout.flush()
+        except BrokenPipeError:
+            raise
+        except OSError:  # it was said already
+            drop_stdout()
     except KeyboardInterrupt:
         return ENDED_BY_INT
     except BrokenPipeError:
-        # Whoever read us has enough. Python would complain once more when it flushes at its end.
-        with contextlib.suppress(OSError):
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        drop_stdout()  # whoever read us has enough
         return ENDED_BY_PIPE
     except Exception as error:  # a person gets one line; the traceback on request
         if os.environ.get("APPAGENT_TRACEBACK"):
             raise
-        what = f"{type(error).__name__}: {error}"
+        from appagent.report.text import one_line  # noqa: PLC0415 - as above
+
+        what = one_line(f"{type(error).__name__}: {error}")
         sys.stderr.write(
             f"appagent: a fault of appagent itself: {what} (APPAGENT_TRACEBACK=1 shows where)\n"
         )

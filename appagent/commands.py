@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import shutil
@@ -20,6 +21,7 @@ from appagent.report.story import history_text
 from appagent.report.text import plain
 
 CONFIG, FAILED = 78, 1
+COUNT_MOST = 1_000_000
 DEFAULT_RUNTIME = "/run/appagent"
 Args = argparse.Namespace
 
@@ -29,14 +31,34 @@ def words(text: str) -> None:
     sys.stderr.write(f"appagent: {plain(text)}\n")
 
 
+@contextlib.contextmanager
+def writing() -> Iterator[None]:
+    """Refused(75) for a stdout that takes nothing, such as a full disk."""
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise Refused(LATER, f"cannot write to stdout: {error.strerror}") from None
+
+
 def data(text: str) -> None:
-    """What was asked for."""
-    sys.stdout.write(text if text.endswith("\n") else text + "\n")
+    """What was asked for; what comes from outside in it can move no cursor."""
+    text = plain(text, len(text))
+    with writing():
+        sys.stdout.write(text if text.endswith("\n") else text + "\n")
+
+
+def flush() -> None:
+    """Have it written now."""
+    with writing():
+        sys.stdout.flush()
 
 
 def as_json(value: object) -> None:
-    """The same, for a program."""
-    data(json.dumps(value, indent=2, ensure_ascii=False))
+    """The same, for a program. In ASCII: no terminal and no encoding can spoil it."""
+    with writing():
+        sys.stdout.write(json.dumps(value, indent=2) + "\n")
 
 
 def loaded(args: Args) -> config.Loaded:
@@ -90,9 +112,15 @@ def answer(args: Args, request: Mapping[str, object]) -> Any:  # noqa: ANN401 - 
     return found
 
 
-def follow(args: Args, request: Mapping[str, object], *, quiet: bool = False) -> int:
-    """Ask for something that may take long, and show the words on the way."""
-    for line in asking(args, request, patience=None):
+def follow(
+    args: Args,
+    request: Mapping[str, object],
+    *,
+    patience: float | None = 10.0,
+    quiet: bool = False,
+) -> int:
+    """Ask for something and show the words on the way; without patience, however long it takes."""
+    for line in asking(args, request, patience):
         if "line" in line and not quiet:
             words(str(line["line"]))
     return OK
@@ -110,8 +138,9 @@ def span(text: str | None, option: str) -> float | None:
 
 def count(text: str, option: str) -> int:
     """A number of the command line."""
-    if not (text.isascii() and text.isdigit() and 0 < int(text) <= 1_000_000):  # noqa: PLR2004
-        raise Refused(USAGE, f"{option} {text}: a number from 1 on is wanted")
+    # Its length first: Python itself refuses to read a number of thousands of digits.
+    if not (text.isascii() and text.isdigit() and len(text) < 8 and 0 < int(text) <= COUNT_MOST):  # noqa: PLR2004
+        raise Refused(USAGE, f"{option} {text[:80]}: a number from 1 to {COUNT_MOST} is wanted")
     return int(text)
 
 
@@ -143,7 +172,7 @@ def status(args: Args) -> int:
         return OK
     if any(app["reached"] is False for app in found["apps"]):
         return FAILED
-    away = any(not root["known"] for root in found["roots"])
+    away = not args.app and any(not root["known"] for root in found["roots"])
     return LATER if away or any(app["reached"] is None for app in found["apps"]) else OK
 
 
@@ -178,7 +207,7 @@ def logs(args: Args) -> int:
         raise Refused(LATER, "the output is in the journal, and there is no journalctl here")
     command = ["journalctl", "--no-pager", "-n", str(lines)]
     command += ["-f"] if args.follow else []
-    sys.stdout.flush()
+    flush()
     command += [f"APP={args.app}", "+", f"SYSLOG_IDENTIFIER=appagent-{args.app}"]
     return subprocess.run(command, check=False).returncode
 
@@ -194,11 +223,13 @@ def show_file(path: Path, lines: int, *, follow_it: bool) -> int:
         show_lines((before + text).splitlines()[-lines:])
         rest = b""
         while follow_it:
-            sys.stdout.flush()
+            flush()
             time.sleep(0.25)
             text, place = content(path, place)
             *whole, rest = (rest + text).split(b"\n")
             show_lines(whole)
+    except BrokenPipeError:
+        raise  # nobody reads any more: no trouble of the file's
     except OSError as error:
         code = NOT_ALLOWED if isinstance(error, PermissionError) else LATER
         raise Refused(code, f"{path}: {error.strerror}") from None
@@ -208,7 +239,7 @@ def show_file(path: Path, lines: int, *, follow_it: bool) -> int:
 def show_lines(lines: Iterable[bytes]) -> None:
     """What an app has printed, made safe to be shown."""
     for line in lines:
-        data(plain(line.decode("utf-8", "replace")))
+        data(line.decode("utf-8", "replace"))
 
 
 def content(path: Path, place: int) -> tuple[bytes, int]:
@@ -224,7 +255,8 @@ def content(path: Path, place: int) -> tuple[bytes, int]:
 def trigger(args: Args) -> int:
     """`appagent trigger APP [TARGET]`."""
     request = {"do": "trigger", "app": args.app, "target": args.target or "", "wait": args.wait}
-    return follow(args, {**request, "timeout": span(args.timeout, "--timeout")})
+    request["timeout"] = span(args.timeout, "--timeout")
+    return follow(args, request, patience=None if args.wait else 10.0)
 
 
 def cancel(args: Args) -> int:
@@ -251,7 +283,7 @@ def forget(args: Args) -> int:
 def wait(args: Args) -> int:
     """`appagent wait [APP…]`."""
     request = {"do": "wait", "apps": args.app, "timeout": span(args.timeout, "--timeout")}
-    return follow(args, request, quiet=args.quiet)
+    return follow(args, request, patience=None, quiet=args.quiet)
 
 
 def check_config(args: Args) -> int:
@@ -288,12 +320,15 @@ def said(command: Callable[[Args], int]) -> Callable[[Args], int]:
 
     def wrapped(args: Args) -> int:
         try:
-            return command(args)
+            code = command(args)
+            flush()
         except Refused as refused:
-            sys.stdout.flush()
+            with contextlib.suppress(Refused):
+                flush()
             for line in refused.text.splitlines():
                 words(line)
             return refused.code
+        return code
 
     return wrapped
 
