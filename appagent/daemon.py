@@ -6,10 +6,11 @@ import asyncio
 import contextlib
 import fcntl
 import os
+import stat
 import sys
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Self, TextIO
 
 import daemon as python_daemon
 
@@ -77,10 +78,28 @@ def run(loaded: Loaded, path: str | None, *, daemonize: bool, pidfile: str | Non
         sys.stderr.write(f"appagent: {error}\n")
         return LATER
     context = python_daemon.DaemonContext(
-        working_directory="/", umask=0o022, pidfile=lock, files_preserve=[lock.handle]
+        # It is what was asked for. Left to itself it would not where stdin is a socket (ssh) or
+        # the parent is process 1 (a container), and who called would wait for ever.
+        detach_process=True,
+        # The apps would inherit these two.
+        prevent_core=False,
+        signal_map={},
+        working_directory="/",
+        umask=0o022,
+        pidfile=lock,
+        files_preserve=[lock.handle],
+        stderr=log_stream(),
     )
     with context:
         return serve(loaded, path)
+
+
+def log_stream() -> TextIO | None:
+    """Where a daemon's stderr goes on to: the file that it was sent to, but to no terminal."""
+    with contextlib.suppress(OSError, ValueError):
+        if stat.S_ISREG(os.fstat(sys.stderr.fileno()).st_mode):
+            return sys.stderr
+    return None
 
 
 def serve(loaded: Loaded, path: str | None) -> int:
