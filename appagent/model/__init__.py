@@ -1,0 +1,116 @@
+"""The words of appagent as types: what is seen, wanted, applied and run; events and commands.
+
+Everything here is a value. Nothing here reads a clock, a file or another module of ours, so every
+part may import it, and a test can build any situation by hand.
+
+Times: `mono` is seconds of CLOCK_MONOTONIC (the same in every process of one boot), `wall` is
+seconds since the epoch. Decisions use `mono`; only what must outlive a boot uses `wall`.
+"""
+
+from appagent.model.applied import Applied, Failure, Hold, Identity, Record, Run
+from appagent.model.commands import (
+    Answer,
+    AskPermit,
+    Begin,
+    Command,
+    Drop,
+    End,
+    Go,
+    LookNow,
+    Rewatch,
+    Save,
+    SaveNodeHold,
+    SaveRoots,
+    Tell,
+)
+from appagent.model.events import (
+    Alive,
+    Began,
+    Cancel,
+    Configured,
+    Ended,
+    EnvLooked,
+    Event,
+    EyeBack,
+    EyeStuck,
+    Forget,
+    HoldAsked,
+    Looked,
+    Permitted,
+    ResumeAsked,
+    RootLooked,
+    ShuttingDown,
+    Stopping,
+    Ticked,
+    Trigger,
+)
+from appagent.model.facts import Deploy, Fact, Level
+from appagent.model.looks import AppLook, Beat, EnvLook, RootLook
+from appagent.model.settings import (
+    DEFAULT_TIMEOUT,
+    AppSettings,
+    NotifySettings,
+    Rollout,
+    RootSettings,
+    Settings,
+)
+from appagent.model.words import Layout, Now, Outcome, Target, Version
+
+__all__ = [
+    "DEFAULT_TIMEOUT",
+    "Alive",
+    "Answer",
+    "AppLook",
+    "AppSettings",
+    "Applied",
+    "AskPermit",
+    "Beat",
+    "Began",
+    "Begin",
+    "Cancel",
+    "Command",
+    "Configured",
+    "Deploy",
+    "Drop",
+    "End",
+    "Ended",
+    "EnvLook",
+    "EnvLooked",
+    "Event",
+    "EyeBack",
+    "EyeStuck",
+    "Fact",
+    "Failure",
+    "Forget",
+    "Go",
+    "Hold",
+    "HoldAsked",
+    "Identity",
+    "Layout",
+    "Level",
+    "LookNow",
+    "Looked",
+    "NotifySettings",
+    "Now",
+    "Outcome",
+    "Permitted",
+    "Record",
+    "ResumeAsked",
+    "Rewatch",
+    "Rollout",
+    "RootLook",
+    "RootLooked",
+    "RootSettings",
+    "Run",
+    "Save",
+    "SaveNodeHold",
+    "SaveRoots",
+    "Settings",
+    "ShuttingDown",
+    "Stopping",
+    "Target",
+    "Tell",
+    "Ticked",
+    "Trigger",
+    "Version",
+]

@@ -1,0 +1,89 @@
+"""What this node remembers of an app, and the run that is under way."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from appagent.model.words import Layout, Now, Outcome, Target, Version
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """A field for each accomplishment. Beginning a step clears its own and those below."""
+
+    installed: str = ""  # release
+    running: Version | None = None
+    good: Version | None = None
+    up: str = ""  # boot in which it was last started; a stop clears it
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """A process, unmistakably: a pid is reused, a pid with its start time (clock ticks) is not."""
+
+    pid: int
+    started: int
+    unit: str = ""  # the systemd scope it is in, if any
+    boot: str = ""  # the boot it belongs to: after another, the same numbers mean another process
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One execution of a target, as it was decided."""
+
+    id: str
+    app: str
+    root: str
+    target: Target
+    version: Version
+    previous: str  # release that ran before, or ""
+    layout: Layout
+    release_dir: str
+    reason: str  # why, in a few words: "new release", "retry 2", "asked by root", "reboot"
+    deploy: str  # id of the deploy it belongs to, or ""
+    timeout: float
+    grace: float
+    began: Now
+    identity: Identity | None = None
+    cancelled: str = ""  # why the agent asked it to end
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A version that failed here while the same was seen; it is not tried blindly again."""
+
+    version: Version
+    target: Target
+    outcome: Outcome
+    line: str
+    at: float  # wall
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """Deploy nothing new."""
+
+    why: str
+    until: float | None = None  # wall; None: until resume
+    by: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """All that is kept about one app on the local disk."""
+
+    app: str
+    root: str
+    applied: Applied = Applied()
+    layout: Layout | None = None
+    release_dir: str = ""  # of the installed release
+    built: tuple[str, ...] = ()  # releases whose build was done by this node, newest last
+    ignore: tuple[str, ...] = ()  # the lines that went into the installed id
+    last_good: Version | None = None
+    last_good_dir: str = ""
+    failures: tuple[Failure, ...] = ()
+    failed_for: Version | None = None  # the failures count while just this is seen
+    stopped: bool = False  # by a person, until start or resume
+    populated: bool = False  # it has had processes of its own since it was started
+    hold: Hold | None = None
+    run: Run | None = None  # the one that is under way

@@ -1,0 +1,66 @@
+"""What the eye pushes: one value for each look at an app, a root, an env file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from appagent.model.words import Layout
+
+
+@dataclass(frozen=True, slots=True)
+class AppLook:
+    """One all-or-nothing look at one app. Any error inside it makes the whole of it unknown."""
+
+    root: str
+    app: str
+    known: bool  # False: `why` says what stood in the way
+    why: str = ""
+    layout: Layout | None = None
+    release: str = ""  # with its scheme: "tree.1:<ignore>:<hash>", "git.1:<commit>", "symlink.1:…"
+    also: str = ""  # the id under the scheme and ignore lines of the applied one, when asked for
+    release_dir: str = ""  # absolute, resolved
+    owner: int = -1  # uid that owns the app's directory
+    since: float = 0.0  # mono: begin of the first look that saw just this
+    looked: float = 0.0  # mono: begin of the newest look that saw just this
+    incomplete: str = ""  # what says that it is half-written: ".deploying", ".git/index.lock"
+    changing: tuple[str, ...] = ()  # paths that differed between this look and the one before
+    settings: str | None = None  # text of the app's own appagent.yaml (bounded), if it has one
+    how: str = ""  # inotify | poll | scan | asked: which look saw it first
+
+
+@dataclass(frozen=True, slots=True)
+class RootLook:
+    """One look at a root: whether it can be trusted at all, and the names in it."""
+
+    root: str
+    known: bool
+    why: str = ""
+    names: tuple[str, ...] = ()  # children that are apps, before include/exclude
+    empty: bool = False  # no entry of any kind
+    refused: Mapping[str, str] = field(default_factory=dict)  # name → why it can be no app
+    mounted: bool = False  # a filesystem of its own kind (a share) holds it
+    fstype: str = ""
+    looked: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class EnvLook:
+    """One env file, read twice alike. `digest` is keyed with the node's secret."""
+
+    path: str
+    state: str  # present | missing | broken | unknown
+    digest: str = ""
+    why: str = ""  # for broken: "file:line: what is wrong"; for unknown: the error
+    looked: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Beat:
+    """An eye's heartbeat, once a second."""
+
+    at: float  # mono, now
+    quick: float  # mono: when the quick thread was last between two operations
+    scan: float  # mono: the same for the scanning thread
+    busy: str = ""  # what the older of the two is doing: "listing /files/production"
+    interval: float = 0.0  # between looks at the markers, as in force

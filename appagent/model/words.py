@@ -1,0 +1,57 @@
+"""The words everything else is made of: layouts, targets, outcomes, time, versions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import NamedTuple
+
+
+class Layout(StrEnum):
+    """How an app's files lie on the share."""
+
+    SYMLINK = "symlink"
+    GIT = "git"
+    TREE = "tree"
+
+
+class Target(StrEnum):
+    """A target of an app's Makefile that the agent may call."""
+
+    BUILD = "build"
+    INSTALL = "install"
+    START = "start"
+    RESTART = "restart"
+    STOP = "stop"
+    CHECK = "check"
+
+
+class Outcome(StrEnum):
+    """How a run ended."""
+
+    OK = "ok"
+    FAILED = "failed"
+    TIMEOUT = "timeout"
+    MISSING = "missing"  # the Makefile has no such target; nothing ran
+    REFUSED = "refused"  # not trusted, or not runnable as configured; nothing ran
+    MOVED = "moved"  # what was looked at is not there any more; nothing ran
+    CANCELLED = "cancelled"  # ended by us: a newer release, a trigger or `cancel`
+    LOST = "lost"  # no result was left: the machine or the shim went down
+
+
+class Now(NamedTuple):
+    """The time, as an argument."""
+
+    mono: float
+    wall: float
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Version:
+    """What makes a deploy: the release, and the id of the environment its targets get."""
+
+    release: str
+    conf: str
+
+    def __str__(self) -> str:
+        return f"{self.release}+{self.conf}" if self.conf else self.release
