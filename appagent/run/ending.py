@@ -95,6 +95,8 @@ def family(marks: Marks) -> set[int]:
 
     Of a process that has ended since, or given its number to another one, nothing is followed.
     """
+    if not marks:
+        return set()  # looking at all processes is not for nothing
     everything = processes()
     known = {
         pid for pid, started in marks if pid in everything and everything[pid].started == started
