@@ -133,7 +133,7 @@ def span(text: str | None, option: str) -> float | None:
     try:
         return config.seconds(text)
     except config.BadValueError as wrong:
-        raise Refused(USAGE, f"{option} {text}: {wrong}") from None
+        raise Refused(USAGE, f"{option} {text[:80]}: {wrong}") from None
 
 
 def count(text: str, option: str) -> int:

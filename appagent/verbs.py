@@ -25,7 +25,7 @@ from appagent.model import (
     Trigger,
 )
 from appagent.report import status as show
-from appagent.report.text import duration
+from appagent.report.text import duration, one_line
 
 if TYPE_CHECKING:
     from appagent.agent import Agent
@@ -134,7 +134,8 @@ class Verbs:
         for path, why in self.agent.node.refused.items():
             if path.rpartition("/")[2] == name:
                 raise Refused(FAILED, f"{path} is no app: {why}")
-        raise Refused(USAGE, f"no app {name} on this node; `appagent status` lists them")
+        shown = one_line(name, 80)
+        raise Refused(USAGE, f"no app {shown} on this node; `appagent status` lists them")
 
     async def explain(self, request: Request, _: Peer) -> Lines:
         """The comparison for one app, and for a tree what changed."""
@@ -238,7 +239,8 @@ class Verbs:
             target = Target(word) if word else None
         except ValueError:
             names = ", ".join(Target)
-            raise Refused(USAGE, f"{word} is no target; they are {names}") from None
+            shown = one_line(word, 80)
+            raise Refused(USAGE, f"{shown} is no target; they are {names}") from None
         self.known(name)
         look = self.agent.node.apps[name].look
         text = self.feed(Trigger(name, target, who(peer)))
