@@ -137,8 +137,12 @@ def ended(turn: Turn, event: Ended) -> None:
     tell_end(turn, app, run, replace(event, outcome=outcome))
     app = turn.save(replace(app, starting=None), replace(app.record, run=None))
     if app.missing_for == run.version:  # what make was asked for one target, it told of all
-        app = turn.put(replace(app, missing=app.missing | frozenset(event.lacks)))
-    if outcome is Outcome.OK:
+        lacks = frozenset(event.lacks) - {Target.STOP}
+        app = turn.put(replace(app, missing=app.missing | lacks))
+    # A stop ends what the app still runs, whether its Makefile has one or not: it did something
+    # this time, and has to be run the next time too.
+    empty = outcome is Outcome.MISSING and run.target is Target.STOP
+    if outcome is Outcome.OK or empty:
         where = (run.release_dir, run.layout)
         if run.target is Target.INSTALL and app.settled != run.version.release != app.insist:
             app = turn.put(replace(app, overtaken=app.overtaken + 1))

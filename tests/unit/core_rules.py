@@ -106,8 +106,7 @@ class Rules:
         if run.target is not Target.STOP:
             self.environment_known(run)
             assert self.present(app), f"{app}: {run.target} of what is not there"
-        neither = play.shims.targets.isdisjoint({Target.STOP, Target.RESTART})
-        if run.target is Target.START and not play.node.apps[app].asked and not neither:
+        if run.target is Target.START and not play.node.apps[app].asked:
             runs = play.shims.running.get(app, "?")
             assert runs == "?", f"{app}: started beside itself"
 

@@ -191,7 +191,6 @@ class Doing:
     line: str = ""
     then: Callable[[], None] | None = None  # done as the run ends
     after: float = 0.0  # do `then` so long after the run began instead
-    lacks: tuple[Target, ...] = ()  # what it finds the Makefile not to have
 
 
 @dataclass
@@ -260,12 +259,15 @@ class FakeShims:
         if shim is None or shim.ended is not None:
             return
         run = shim.run
-        if outcome is Outcome.OK and run.target is Target.STOP:
+        # What a stop leaves is ended by its shim, and where there is no stop, that is all of it.
+        ends = outcome in (Outcome.OK, Outcome.MISSING, Outcome.TIMEOUT)
+        if ends and run.target is Target.STOP:
             self.running.pop(run.app, None)
         elif outcome is Outcome.OK and run.target in (Target.START, Target.RESTART):
             self.running[run.app] = run.version.release
         line = doing.line if doing is not None else ""
-        lacks = doing.lacks if doing is not None else ()
+        asked = outcome not in (Outcome.MOVED, Outcome.REFUSED, Outcome.LOST)
+        lacks = tuple(target for target in Target if asked and target not in self.targets)
         shim.ended = Ended(run.app, run_id, outcome, line=line, seconds=0.5, lacks=lacks)
         self.play.at_agent(self.play.mono + SOON, shim.ended)
         if doing is not None and doing.then is not None and not doing.after:

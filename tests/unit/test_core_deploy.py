@@ -384,8 +384,16 @@ def test_a_stop_that_fails_is_tried_again_later_each_time() -> None:
 
 def test_what_one_run_found_missing_is_asked_for_no_more() -> None:
     play = deployed()
-    play.makefile("build", "install", "start", "restart", "check")
-    play.always("web", "install", lacks=(Target.CHECK,))
+    play.makefile("build", "install", "start", "restart")
     play.push("web", "r2")
     assert play.rest() == ["build web r2", "install web r2", "restart web r2"]
+    assert [what for _, what in play.shims.gone].count("check web") == 1  # that of r1
     assert play.word() == "good"
+
+
+def test_a_stop_that_is_missing_still_ends_what_runs_before_it_is_started_anew() -> None:
+    play = deployed()
+    play.makefile("build", "install", "start")
+    play.push("web", "r2")
+    assert play.rest() == ["build web r2", "install web r2", "start web r2"]
+    assert [what for _, what in play.shims.gone[-2:]] == ["stop web", "start web"]
