@@ -31,8 +31,8 @@ def main(script: str, *args: str) -> int:
         # A shim asks the kernel what is mounted, and the kernel does not know the script.
         "appagent.running.order_for": lambda run, **more: order_for(run, **{**more, "fstype": ""}),
         "appagent.share.client._TICK": 0.1,
-        "appagent.share.client._SILENT": 1.5,
-        "appagent.share.client._SCANNING": 1.5,
+        "appagent.share.client._SILENT": 1.0,
+        "appagent.share.client._SCANNING": 1.0,
         "appagent.share.client._KILL": look.now().get("kill", 3600.0),
         "appagent.share.client._BACKOFF": (0.2, 1.0),
     }

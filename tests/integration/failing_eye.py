@@ -23,6 +23,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 from appagent.share import eye
 from appagent.share.disk import Disk, Entry, Listing, Pulse
@@ -130,5 +131,7 @@ class FailingDisk(Disk):
 
 
 if __name__ == "__main__":
-    eye._BEAT = 0.2  # noqa: SLF001 - so that a test need not wait long for what is stuck
+    # So that a test need not wait long for what is stuck, or is not believed at once.
+    for name, value in {"eye._BEAT": 0.2, "sight.CONFIRM": 0.5, "quick.CONFIRM": 0.5}.items():
+        mock.patch(f"appagent.share.{name}", value).start()
     eye.main(partial(FailingDisk, sys.argv[1]))
