@@ -162,6 +162,7 @@ def forget(turn: Turn, event: Forget) -> None:
         take_in(turn)
         turn.do(Answer(OK, f"{app.name}: forgotten; what runs of it goes on"))
         return
-    turn.save(replace(app, forgotten=True, doubted=False), replace(app.record, stopped=False))
+    record = replace(app.record, stopped=False, doubted=False)
+    turn.save(replace(app, forgotten=True), record)
     turn.touch(app.name)
     turn.do(Answer(OK, f"{app.name} counts as gone: it is stopped as soon as its root can be read"))

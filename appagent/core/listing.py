@@ -66,14 +66,20 @@ def note_absence(turn: Turn, root: str) -> None:
         if app.listed is not False:
             # Where nothing can be seen, nothing is back either.
             back = app.listed is True and good
-            kept = app if not back else replace(app, doubted=False, forgotten=False)
+            kept = app if not back else doubt(turn, replace(app, forgotten=False), doubted=False)
             turn.put(replace(kept, absent_since=None))
             continue
         fresh = not absent_for_long(turn, app)
-        doubted = app.doubted or (many and fresh and not app.forgotten)
+        doubted = app.record.doubted or (many and fresh and not app.forgotten)
         since = app.absent_since if app.absent_since is not None else turn.now.mono
         counts = good and not doubted
-        turn.put(replace(app, doubted=doubted, absent_since=since if counts else None))
+        kept = doubt(turn, app, doubted=doubted)
+        turn.put(replace(kept, absent_since=since if counts else None))
+
+
+def doubt(turn: Turn, app: App, *, doubted: bool) -> App:
+    """Note whether its absence is doubted: the next agent could not tell what went together."""
+    return turn.save(app, replace(app.record, doubted=doubted))
 
 
 def absent_for_long(turn: Turn, app: App) -> bool:
@@ -144,7 +150,7 @@ def move(turn: Turn, app: App, root: str) -> None:
     """The app is in another root from now on; what is applied here stays its own."""
     if app.record.root:  # a record that was lost does not know where its app was
         turn.tell("app.moved", f"{app.name} is now in {root}, not in {app.record.root}", app)
-    app = turn.save(app, replace(app.record, root=root))
+    app = turn.save(app, replace(app.record, root=root, doubted=False))
     turn.put(App(app.record, listed=True, starting=app.starting))
     path = place(root, app.name)
     others = {other: why for other, why in turn.node.refused.items() if other != path}

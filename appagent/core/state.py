@@ -58,7 +58,6 @@ class App:
     own_error: str = ""
     listed: bool | None = None  # in the newest good listing of its root; None: none yet
     absent_since: float | None = None  # mono of the first good look without it
-    doubted: bool = False  # it went together with too many others: not believed
     forgotten: bool = False  # a person said that it is really gone
     settled: str = ""  # the newest release that was seen complete
     unsettled_since: Now | None = None

@@ -108,7 +108,7 @@ def see(node: Node, app: App, now: Now) -> Want | None:
         state = node.roots[app.record.root]
         if state.look is not None and state.look.empty:
             return wait("unknown", f"{app.record.root} is empty: is the share mounted there?")
-        if app.doubted:
+        if app.record.doubted:
             return wait(
                 "unknown",
                 f"more than half of the apps of {app.record.root} went at once; if that is "

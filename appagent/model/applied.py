@@ -84,6 +84,7 @@ class Record:
     failures: tuple[Failure, ...] = ()
     failed_for: Version | None = None  # the failures count while just this is seen
     stopped: bool = False  # by a person, until start or resume
+    doubted: bool = False  # it went together with too many others: not believed
     populated: bool = False  # it has had processes of its own since it was started
     hold: Hold | None = None
     run: Run | None = None  # the one that is under way

@@ -295,7 +295,7 @@ class Life(RuleBasedStateMachine):
                 continue
             app = play.node.apps[name]
             if app.record.root != root:
-                held = play.word(name) == "held" or app.doubted
+                held = play.word(name) == "held" or app.record.doubted
                 assert held or f"{root}/{name}" in play.node.refused
                 continue
             word = play.word(name)

@@ -37,6 +37,7 @@ FULL = Record(
     failures=(Failure(Version("r", "c"), Target.CHECK, Outcome.TIMEOUT, "too slow", 1.5),),
     failed_for=Version("r", "c"),
     stopped=True,
+    doubted=True,
     hold=Hold("a sale", 1e9, "root"),
     run=Run(
         id="r1",

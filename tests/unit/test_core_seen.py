@@ -215,6 +215,20 @@ def test_apps_that_went_at_once_stay_unknown_until_each_is_back_or_forgotten() -
     assert play.rest() == ["stop c r1"]
 
 
+def test_that_apps_went_at_once_is_known_to_the_next_agent() -> None:
+    play = fleet("a", "b")
+    play.remove("a", "b")
+    for name in ("c", "d", "e"):  # of five apps, two could go
+        play.push(name, "r1")
+    play.rest()
+    play.restart()
+    assert play.rest() == []
+    assert play.word("a") == play.word("b") == "unknown"
+    assert play.forget("a") == 0
+    assert play.rest() == ["stop a r1"]
+    assert play.word("b") == "unknown"
+
+
 def test_what_a_person_forgets_is_stopped_and_only_that() -> None:
     play = fleet("a", "b", "c")
     play.remove("a", "b")
