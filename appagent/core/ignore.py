@@ -89,6 +89,13 @@ def ignore_id(lines: Iterable[str]) -> str:
     return blake2b(text, digest_size=4, person=b"appagent.ignore").hexdigest()
 
 
+def made_under(release: str, lines: Iterable[str]) -> bool:
+    """Whether the id of a release was made with these lines; most kinds of ids know of none."""
+    scheme, _, rest = release.partition(":")
+    said, found, _ = rest.partition(":")
+    return not scheme.startswith("tree.") or not found or said == ignore_id(lines)
+
+
 def matcher(
     lines: Iterable[str], built_in: Iterable[str] = BUILT_IN
 ) -> Callable[[str, bool], bool]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from appagent.core.ignore import made_under
 from appagent.core.listing import apps_of, note_absence, note_names, note_refused, take_in
 from appagent.core.settings import settings_for
 from appagent.core.settle import is_settled
@@ -72,7 +73,11 @@ def looked(turn: Turn, event: Looked) -> None:
         app = replace(app, unsettled_since=None)  # from here on it may rest
     app = turn.put(replace(app, look=look, changed=look.changing or app.changed))
     turn.touch(look.app)
-    if look.known:
+    # Before the first look nobody knows which lines the app itself has, and those of the node may
+    # have changed just now. What was seen under other lines is compared with nothing: the eye is
+    # told of the right ones, and looks again.
+    settings = settings_for(turn.node.settings, app.name, app.own)
+    if look.known and made_under(look.release, settings.ignore):
         app = rerecord(turn, app)
         note_settled(turn, app)
 

@@ -11,6 +11,7 @@ from dataclasses import replace
 
 from appagent.core.backoff import delay
 from appagent.core.deploy import conclude
+from appagent.core.ignore import made_under
 from appagent.core.plan import begin, succeed, take_back
 from appagent.core.release import short
 from appagent.core.settings import settings_for
@@ -117,6 +118,8 @@ def accomplish(
         record = replace(record, built=(*kept, version.release)[-BUILT_KEPT:])
     if target is Target.INSTALL:
         ignore = settings_for(turn.node.settings, app.name, app.own).ignore
+        if not made_under(version.release, ignore):
+            ignore = record.ignore  # the lines have changed since the install began
         if ignore != record.ignore:
             turn.do(Rewatch())  # the id under the older lines need not be made any more
         record = replace(record, ignore=ignore, layout=layout, release_dir=release_dir)

@@ -161,8 +161,9 @@ class FakeShare:
             return f"symlink.1:releases/{files.release}:7", ""
         if files.layout is Layout.GIT:
             return f"git.1:{files.release}", ""
-        mine = self.play.settings_of(files.name, files.own).ignore
         app = self.play.node.apps.get(files.name)
+        own = app.own if app is not None else {}  # as the eye was told; it reads no settings
+        mine = self.play.settings_of(files.name, own).ignore
         old = app.record.ignore if app is not None and app.record.applied.installed else mine
         also = "" if old == mine else f"tree.1:{ignore_id(old)}:{files.release}"
         return f"tree.1:{ignore_id(mine)}:{files.release}", also

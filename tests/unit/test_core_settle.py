@@ -257,6 +257,18 @@ def test_changed_ignore_lines_during_a_restart_do_not_repeat_it() -> None:
     assert play.word() == "good"
 
 
+@pytest.mark.parametrize("settle", [0.0, 1.0])
+def test_ignore_lines_of_an_apps_own_outlive_a_restart_of_the_agent(settle: float) -> None:
+    play = deployed(layout=Layout.TREE, settle=settle)
+    play.push("web", "r2", own={"ignore": ("cache/",)})
+    assert play.rest() == steps("r2", "install", "restart", "check")
+    play.crash()
+    play.start_agent()
+    assert play.rest() == []
+    assert play.facts("app.rerecorded") == []
+    assert play.app().record.ignore == ("cache/",)
+
+
 def test_ignore_lines_that_a_release_brings_itself_come_with_one_deploy() -> None:
     play = deployed(layout=Layout.TREE)
     play.push("web", "r2", own={"ignore": ("cache/",)})
