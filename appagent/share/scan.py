@@ -28,7 +28,8 @@ from appagent.core.ignore import ignore_id, matcher
 from appagent.share.disk import Disk
 from appagent.share.marks import Unclear
 
-SCHEME = "tree.1"
+SCHEME = "tree.1"  # of the signatures that are made now
+SCHEMES = frozenset({SCHEME})  # that can be made: an upgrade asks for the older one beside its own
 _DEEPEST = 128  # directories in one another; each holds a descriptor while it is scanned
 _NAMED = 10  # paths that are named as changing
 _KINDS = {
@@ -69,10 +70,11 @@ class Scan:
 class Scanner:
     """Scans one app's tree; the ignore lines are understood once."""
 
-    def __init__(self, ignore: tuple[str, ...]) -> None:
+    def __init__(self, ignore: tuple[str, ...], scheme: str = "") -> None:
         self.ignore = ignore
         self._ignored = matcher(ignore)
-        self._prefix = f"{SCHEME}:{ignore_id(ignore)}:"
+        self._scheme = scheme or SCHEME
+        self._prefix = f"{self._scheme}:{ignore_id(ignore)}:"
 
     def skips(self, path: str, *, is_dir: bool) -> bool:
         """Whether a path within the app does not count."""
@@ -88,7 +90,7 @@ class Scanner:
             pass_.directory(fd, "", 0)
         finally:
             disk.close(fd)
-        state = blake2b(digest_size=16, person=b"appagent.tree.1")
+        state = blake2b(digest_size=16, person=f"appagent.{self._scheme}".encode())
         for path, block in pass_.blocks.items():
             state.update(b"%d %d " % (len(path), len(block)))
             state.update(os.fsencode(path))

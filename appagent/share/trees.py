@@ -16,7 +16,7 @@ from appagent.share.disk import Disk
 from appagent.share.marked import SAFETY
 from appagent.share.marks import Unclear
 from appagent.share.polling import FAULT, Emit
-from appagent.share.scan import SCHEME, Scan, Scanner
+from appagent.share.scan import SCHEME, SCHEMES, Scan, Scanner
 from appagent.share.scene import QUICK, TREES, AppState, Away, Ground, RootState
 from appagent.share.sight import in_words
 from appagent.share.watched import Watched
@@ -121,10 +121,11 @@ class Trees:
         also = app.spec.also
         if also is None:
             return ""
-        if also.scheme == SCHEME:
-            if also.ignore == app.spec.ignore:
-                return scan.release
-            return Scanner(also.ignore).scan(self.disk, base, began, others, None).release
+        if (also.scheme, also.ignore) == (SCHEME, app.spec.ignore):
+            return scan.release
+        if also.scheme in SCHEMES:
+            older = Scanner(also.ignore, also.scheme)
+            return older.scan(self.disk, base, began, others, None).release
         layout = next((one for one in Layout if also.scheme == f"{one}.1"), None)
         if layout is None:
             return ""
