@@ -30,8 +30,10 @@ from typing import Any
 
 LINE_MOST = 64 * 1024
 CLIENTS_MOST = 64
+QUEUE_MOST = 128  # who wait for a place
+PLACE = 2.0  # s for a place to become free
 PATIENCE = 10.0  # s for a client to send its request, or to read a line
-GONE_AFTER = 5.0  # s at most until it is seen that a client which only reads has gone
+GONE_AFTER = 1.0  # s at most until it is seen that a client which only reads has gone
 
 OK, USAGE, NO_AGENT, SOFTWARE, LATER, NOT_ALLOWED = 0, 64, 69, 70, 75, 77
 
@@ -94,7 +96,9 @@ class Control:
         self.verbs = verbs
         self.fault = fault
         self.group = group
-        self.clients = {True: 0, False: 0}  # those who may change something, the others
+        # For those who may change something, and for the others.
+        self.places = {may: asyncio.Semaphore(CLIENTS_MOST) for may in (True, False)}
+        self.clients = {True: 0, False: 0}
         self.server: asyncio.Server | None = None
 
     async def open(self) -> None:
@@ -133,9 +137,8 @@ class Control:
         peer = peer_of(writer)
         self.clients[peer.may_change] += 1
         try:
-            if self.clients[peer.may_change] > CLIENTS_MOST:
-                raise Refused(LATER, "the agent has too many clients; try again")  # noqa: TRY301
-            await self.answer(reader, writer, peer)
+            async with self.place(peer):
+                await self.answer(reader, writer, peer)
         except Refused as end:
             await self.finish(writer, end.code, end.text)
         except (OSError, TimeoutError, asyncio.IncompleteReadError):
@@ -144,8 +147,24 @@ class Control:
             self.fault("a request could not be answered", error)
             await self.finish(writer, SOFTWARE, "a fault of appagent; the agent's log has it")
         finally:
-            self.clients[peer.may_change] -= 1
             await hang_up(writer)
+            self.clients[peer.may_change] -= 1
+
+    @contextlib.asynccontextmanager
+    async def place(self, peer: Peer) -> AsyncIterator[None]:
+        """One of the places; the next in the queue has it after that."""
+        places = self.places[peer.may_change]
+        try:
+            if self.clients[peer.may_change] > CLIENTS_MOST + QUEUE_MOST:
+                raise TimeoutError  # noqa: TRY301 - the same words
+            async with asyncio.timeout(PLACE):
+                await places.acquire()
+        except TimeoutError:
+            raise Refused(LATER, "the agent has too many clients; try again") from None
+        try:
+            yield
+        finally:
+            places.release()
 
     async def answer(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, peer: Peer

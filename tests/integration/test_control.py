@@ -1,0 +1,366 @@
+"""The control socket against clients that do what they should not: the agent goes on for others.
+
+That it goes on is shown each time by `goes_on`: it is the same process, it answers `status`, it
+does what root or its own user asks for, and it said nothing of a fault.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import json
+import os
+import resource
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from appagent.control import CLIENTS_MOST, LINE_MOST, Refused, ask
+from tests.integration.node import Node, SymlinkApp, node, wait_until
+from tests.integration.shown import QUICK
+
+AS_ROOT = os.geteuid() == 0
+NOBODY = 65534
+APP = "web"
+MANY = 2000
+
+# Becomes another user once all is loaded that its commands need: what Python was installed for need
+# not be readable for that one. Runs each command line of stdin; answers with what came of it.
+STRANGER = """\
+import contextlib, io, json, os, sys
+from appagent import cli, commands, config
+from appagent.report import story, text
+lines = json.load(sys.stdin)
+os.setgroups([])
+os.setgid({nobody})
+os.setuid({nobody})
+for argv in lines:
+    out, err = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        try:
+            code = cli.main(argv)
+        except SystemExit as end:
+            code = end.code
+    print(json.dumps([code, out.getvalue(), err.getvalue()]))
+"""
+
+
+@pytest.fixture(scope="module")
+def made() -> Iterator[Node]:
+    """An agent with one app, where any user may look for its socket."""
+    base = Path(tempfile.mkdtemp(prefix="appagent-control-"))
+    base.chmod(0o755)
+    try:
+        with node(base, **QUICK) as one:
+            SymlinkApp(one, APP).deploy("1")
+            one.start()
+            one.wait_for(APP, "good")
+            yield one
+    finally:
+        shutil.rmtree(base)
+
+
+def path_of(made: Node) -> str:
+    return f"{made.runtime}/control.sock"
+
+
+def goes_on(made: Node) -> None:
+    """Show that the agent is there for those who may ask."""
+    assert made.process is not None
+    found = made.status()
+    assert found["agent"]["pid"] == made.process.pid
+    made.ask("hold", app=APP, why="to show that it does what it is told")
+    assert made.app(APP)["hold"] is not None
+    made.ask("resume", app=APP)
+    assert made.facts("agent.failed") == []
+    assert "a fault of appagent" not in made.log.read_text()
+
+
+@contextlib.contextmanager
+def client(made: Node) -> Iterator[socket.socket]:
+    """A connection that does as the test likes."""
+    with socket.socket(socket.AF_UNIX) as one:
+        one.settimeout(60)
+        one.connect(path_of(made))
+        yield one
+
+
+def end_of(one: socket.socket) -> dict[str, Any]:
+    """The last line that a client is told; {} for none."""
+    data = b""
+    with contextlib.suppress(ConnectionResetError):  # it was not all read
+        while more := one.recv(65536):
+            data += more
+    end: dict[str, Any] = json.loads(data.splitlines()[-1])["end"] if data else {}
+    return end
+
+
+def descriptors(made: Node) -> int:
+    assert made.process is not None
+    return psutil.Process(made.process.pid).num_fds()
+
+
+# --- garbage -------------------------------------------------------------------------------------
+
+HUGE = "9" * 4000
+GARBAGE = {
+    b"\n": "is no JSON",
+    b"hello\n": "is no JSON",
+    b"\xff\xfe\x00\x01\n": "is no JSON",
+    b"GET / HTTP/1.1\r\nHost: x\r\n\r\n": "is no JSON",
+    b"[" * 60_000 + b"\n": "is no JSON",
+    b'{"do": "status"\n': "is no JSON",
+    b"9" * 5000 + b"\n": "is no JSON",
+    b"null\n": "is no JSON object",
+    b'["status"]\n': "is no JSON object",
+    b"{}\n": "knows no 'None'",
+    b'{"do": {"a": 1}}\n': "knows no ",
+    b'{"do": "__init__"}\n': "knows no '__init__'",
+    b'{"do": "' + b"x" * 60_000 + b'"}\n': "knows no 'xxx",
+    b'{"do": "status", "app": 5}\n': "app must be a text",
+    b'{"do": "status", "app": null}\n': "app must be a text",
+    b'{"do": "status", "app": "\\ud800"}\n': "app must be UTF-8",
+    b'{"do": "history", "app": "\\udfff"}\n': "app must be UTF-8",
+    b'{"do": "history", "app": "nobody\\u0000"}\n': "no app",
+    b'{"do": "history", "limit": "5"}\n': "limit must be a number",
+    b'{"do": "history", "limit": NaN}\n': "limit must be a number",
+    b'{"do": "history", "limit": -Infinity}\n': "limit must be a number",
+    f'{{"do": "history", "limit": {HUGE}}}\n'.encode(): "limit must be a number",
+    f'{{"do": "wait", "timeout": {HUGE}}}\n'.encode(): "timeout must be a number",
+    b'{"do": "wait", "apps": {"a": 1}}\n': "apps must be a list",
+    b'{"do": "wait", "apps": [["a"]]}\n': "apps must be a list",
+    b'{"do": "trigger", "app": "web", "target": "rm -rf"}\n': "is no target",
+    b'{"do": "trigger", "app": "web", "target": ["stop"]}\n': "target must be a text",
+    b'{"do": "trigger"}\n': "no app",
+    b'{"do": "hold", "app": "web", "why": {"a": 1}}\n': "why must be a text",
+    b'{"do": "hold", "app": "web", "why": "\\ud83d"}\n': "why must be UTF-8",
+    f'{{"do": "hold", "app": "web", "why": "x", "for": {HUGE}}}\n'.encode(): "for must be a number",
+    b'{"do": "hold", "app": "web", "why": "x", "for": -1}\n': "for must be a number",
+    b'{"do": "hold", "app": "web", "why": "x", "for": 1e308}\n': "for must be a number",
+}
+
+
+def test_garbage_is_refused_in_a_line(made: Node) -> None:
+    for request, what in GARBAGE.items():
+        with client(made) as one:
+            one.sendall(request)
+            end = end_of(one)
+        assert end.get("code") == 64, (request[:80], end)
+        assert what in end["text"], (request[:80], end)
+        assert len(end["text"]) < 500
+    assert made.app(APP)["hold"] is None
+    assert made.status()["hold"] is None
+    goes_on(made)
+
+
+def test_half_a_message_holds_nothing(made: Node) -> None:
+    for half in (b"", b"{", b'{"do": "status"}', b'{"do": "hold", "app": "web", "why": "x"}'):
+        with client(made) as one:
+            one.sendall(half)
+            one.shutdown(socket.SHUT_WR)
+            assert end_of(one) == {}
+        with client(made) as one:  # and one that just goes
+            one.sendall(half)
+    goes_on(made)
+
+
+def test_a_line_without_end_is_refused_and_not_kept(made: Node) -> None:
+    with client(made) as one:
+        chunk, sent = b"x" * LINE_MOST, 0
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+            while sent < 1000 * len(chunk):
+                sent += one.send(chunk)
+        assert sent < 100 * len(chunk)
+        assert end_of(one).get("text", "the request is too long") == "the request is too long"
+    goes_on(made)
+
+
+def test_one_request_a_connection_and_what_follows_is_read_by_nobody(made: Node) -> None:
+    with client(made) as one:
+        more = b'{"do": "hold", "app": "web", "why": "x"}\n' * 1000
+        one.sendall(b'{"do": "status"}\n' + more)
+        assert end_of(one)["code"] == 0
+    assert made.app(APP)["hold"] is None
+    goes_on(made)
+
+
+# --- many, slow and gone -------------------------------------------------------------------------
+
+
+def test_thousands_of_connections_do_no_harm(made: Node) -> None:
+    before = descriptors(made)
+    for number in range(MANY):
+        with socket.socket(socket.AF_UNIX) as one:
+            one.settimeout(0.0 if number % 2 else 60.0)
+            with contextlib.suppress(BlockingIOError, BrokenPipeError, ConnectionResetError):
+                one.connect(path_of(made))
+                one.send((b"", b"{", b'{"do": "status"}\n', b"\xff\n")[number % 4])
+    wait_until(made.answers, "it has taken and left all that stood before us")
+    goes_on(made)
+    wait_until(lambda: descriptors(made) <= before + 2, "all of them are let go")
+
+
+def test_connections_that_stay_are_bounded_and_leave_no_trace(made: Node) -> None:
+    before = descriptors(made)
+    refusal = {"code": 75, "text": "the agent has too many clients; try again"}
+    with contextlib.ExitStack() as stack:
+        ones = [stack.enter_context(client(made)) for _ in range(CLIENTS_MOST + 20)]
+        assert [end_of(one) for one in ones[CLIENTS_MOST:]] == [refusal] * 20
+        done = made.command("status")
+        assert (done.returncode, done.stdout) == (75, "")
+        assert done.stderr == f"appagent: {refusal['text']}\n"
+        assert descriptors(made) <= before + CLIENTS_MOST + 5
+    wait_until(lambda: descriptors(made) <= before + 2, "all of them are let go")
+    goes_on(made)
+
+
+def test_those_who_give_up_waiting_leave_their_places(made: Node) -> None:
+    before = descriptors(made)
+    request = b'{"do": "wait", "apps": ["never-there"]}\n'
+    for _ in range(2):
+        with contextlib.ExitStack() as stack:
+            for number in range(CLIENTS_MOST - 1):
+                one = stack.enter_context(client(made))
+                one.sendall(request)
+                if number % 2:
+                    one.shutdown(socket.SHUT_WR)  # sends no more, and is still there
+                assert b"waiting for never-there" in one.recv(4096)
+            goes_on(made)
+        wait_until(lambda: descriptors(made) <= before + 2, "their places are free")
+    goes_on(made)
+
+
+def test_clients_that_never_read_hold_nothing(made: Node) -> None:
+    before = descriptors(made)
+    with contextlib.ExitStack() as stack:
+        for _ in range(2 * CLIENTS_MOST):
+            one = stack.enter_context(client(made))
+            one.sendall(b'{"do": "status"}\n')
+        goes_on(made)
+        # What they were told waits for them in the kernel: the agent has let go of them.
+        wait_until(lambda: descriptors(made) <= before + 2, "it has let go of them")
+    goes_on(made)
+
+
+def test_an_agent_without_descriptors_left_goes_on_when_it_has_some_again(made: Node) -> None:
+    assert made.process is not None
+    pid = made.process.pid
+    limits = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+    errors = len(told_of_accept(made))
+    with contextlib.ExitStack() as stack:
+        try:
+            resource.prlimit(pid, resource.RLIMIT_NOFILE, (descriptors(made) + 5, limits[1]))
+            for _ in range(20):
+                stack.enter_context(client(made))
+            wait_until(lambda: len(told_of_accept(made)) > errors, "it says that it has none")
+        finally:
+            resource.prlimit(pid, resource.RLIMIT_NOFILE, limits)
+    goes_on(made)
+
+
+def told_of_accept(made: Node) -> list[str]:
+    lines = made.log.read_text().splitlines()
+    return [line for line in lines if os.strerror(errno.EMFILE) in line and "accept" in line]
+
+
+# --- another user --------------------------------------------------------------------------------
+
+
+def as_stranger(made: Node, *lines: list[str]) -> list[tuple[int, str, str]]:
+    """Run commands as another user."""
+    made.config.chmod(0o644)
+    argvs = [[name, "--config", str(made.config), *rest] for name, *rest in lines]
+    done = subprocess.run(
+        [sys.executable, "-c", STRANGER.format(nobody=NOBODY)],
+        input=json.dumps(argvs),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+    return [tuple(json.loads(line)) for line in done.stdout.splitlines()]
+
+
+def open_to_all(made: Node) -> None:
+    os.chmod(path_of(made), 0o666)  # noqa: PTH101, S103
+
+
+@pytest.mark.skipif(not AS_ROOT, reason="only root can become another user")
+def test_another_user_can_change_nothing(made: Node) -> None:
+    before = made.calls_file.read_text()
+    assert os.stat(path_of(made)).st_mode & 0o007 == 0  # noqa: PTH116
+    ((code, out, err),) = as_stranger(made, ["status"])
+    assert (code, out) == (77, "")
+    text = "not allowed; be root, or in the socket's group to read"
+    assert err == f"appagent: {path_of(made)}: {text}\n"
+    open_to_all(made)  # as it is to its group
+    try:
+        reading = (["status", "--json"], ["explain", APP], ["history", APP], ["wait", APP])
+        changing = (
+            ["trigger", APP], ["trigger", APP, "stop"], ["trigger", APP, "restart", "--wait"],
+            ["cancel", APP], ["hold", "--why", "x"], ["hold", APP, "--why", "x"], ["resume"],
+            ["forget", APP], ["trigger", "nobody"],
+        )  # fmt: skip
+        for code, _, err in as_stranger(made, *reading):
+            assert (code, err) == (0, "")
+        for code, out, err in as_stranger(made, *changing):
+            assert (code, out) == (77, "")
+            assert err == "appagent: only root and the agent's own user may change something\n"
+        # What an app printed is its own users' to read.
+        ((code, out, err),) = as_stranger(made, ["logs", APP])
+        assert (code, out) == (77, "")
+        assert err.endswith(": Permission denied\n")
+    finally:
+        os.chmod(path_of(made), 0o600)  # noqa: PTH101
+    assert made.app(APP)["hold"] is None
+    assert made.calls_file.read_text() == before
+    goes_on(made)
+
+
+@pytest.mark.skipif(not AS_ROOT, reason="only root can become another user")
+def test_another_users_many_clients_keep_root_out_of_nothing(made: Node) -> None:
+    open_to_all(made)
+    flood = (
+        "import os, socket, sys\n"
+        f"os.setgroups([]); os.setgid({NOBODY}); os.setuid({NOBODY})\n"
+        f"kept = [socket.socket(socket.AF_UNIX) for _ in range({CLIENTS_MOST})]\n"
+        "for one in kept: one.connect(sys.argv[1])\n"
+        "print('all', flush=True); sys.stdin.read()\n"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", flood, path_of(made)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    ) as process:
+        try:
+            assert process.stdout is not None
+            assert process.stdout.readline() == b"all\n"
+            ((code, _, err),) = as_stranger(made, ["status"])
+            assert (code, "too many clients" in err) == (75, True)
+            goes_on(made)
+        finally:
+            process.kill()
+            os.chmod(path_of(made), 0o600)  # noqa: PTH101
+
+
+@pytest.mark.skipif(AS_ROOT, reason="no file is closed to root")
+def test_a_socket_that_is_closed_to_me_is_77(made: Node) -> None:
+    os.chmod(path_of(made), 0)  # noqa: PTH101
+    try:
+        with pytest.raises(Refused) as refused:
+            list(ask(path_of(made), {"do": "status"}))
+        done = made.command("status")
+    finally:
+        os.chmod(path_of(made), 0o600)  # noqa: PTH101
+    assert refused.value.code == 77
+    assert (done.returncode, done.stdout) == (77, "")
+    assert done.stderr == f"appagent: {refused.value.text}\n"
