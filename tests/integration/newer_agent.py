@@ -1,0 +1,39 @@
+"""An agent whose signatures of trees are of a newer kind: `python newer_agent.py run …`.
+
+It is the real agent, one scheme ahead: what an upgrade will be once the scheme changes. With `eye`
+as its argument it is the eye of such an agent.
+"""
+
+from __future__ import annotations
+
+import sys
+from functools import partial
+from pathlib import Path
+from unittest import mock
+
+from appagent import cli, eyes
+from appagent.share import eye, scan
+from appagent.share.client import Eye
+
+NEWER = "tree.2"
+
+
+def main(*args: str) -> int:
+    """Be an agent, or its eye."""
+    changes: dict[str, object] = {
+        "appagent.share.scan.SCHEME": NEWER,
+        "appagent.share.scan.SCHEMES": scan.SCHEMES | {NEWER},
+        "appagent.share.trees.SCHEME": NEWER,
+        "appagent.eyes.SCHEME": NEWER,
+    }
+    command = (sys.executable, "-P", str(Path(__file__).resolve()), "eye")
+    changes["appagent.agent.Eyes"] = partial(eyes.Eyes, make=partial(Eye, command=command))
+    for name, value in changes.items():
+        mock.patch(name, value).start()
+    if args == ("eye",):
+        eye.main()
+    return cli.main(args)
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))

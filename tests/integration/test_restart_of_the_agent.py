@@ -1,0 +1,368 @@
+"""Restarting or upgrading the agent runs nothing; what was lost or rebooted it makes good."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from appagent.run import ending
+from tests.integration.node import (
+    GitApp,
+    LinkApp,
+    Node,
+    SymlinkApp,
+    TreeApp,
+    node,
+    wait_until,
+    write_files,
+)
+from tests.integration.shown import QUICK, Shown
+
+NEWER = [sys.executable, str(Path(__file__).with_name("newer_agent.py"))]
+KINDS = {"symlink": SymlinkApp, "git": GitApp, "tree": TreeApp, "link": LinkApp, "own": TreeApp}
+OWN = "ignore: ['*.out']\nsettle: 200ms\n"
+TREES = ("own", "tree")
+
+
+@pytest.fixture
+def shown(tmp_path: Path) -> Iterator[Shown]:
+    """A node that runs."""
+    with node(tmp_path, **QUICK) as made:
+        made.start()
+        yield Shown(made)
+
+
+def deploy_all(shown: Shown) -> dict[str, TreeApp]:
+    """An app of each kind: with an environment, one with settings of its own."""
+    apps = {name: kind(shown.node, name) for name, kind in KINDS.items()}
+    for app in apps.values():
+        app.deploy("1")
+    write_files(apps["own"].path, {"appagent.yaml": OWN, "noise.out": "1"})
+    for name in apps:
+        shown.node.wait_for(name, "good")
+    shown.node.set_envs(apps, "GREETING=hello\n")
+    for name in apps:
+        wait_until(partial(runs_with, shown, name, "hello"), f"{name} is restarted")
+        shown.node.wait_for(name, "good")
+    shown.marker()
+    for name in apps:
+        shown.take(name)
+    return apps
+
+
+def runs_with(shown: Shown, name: str, greeting: str) -> bool:
+    """Whether the last check of an app had this in its environment."""
+    last = shown.new(name)[-1]
+    return (last.target, last.greeting) == ("check", greeting)
+
+
+def picture(node: Node) -> dict[str, Any]:
+    """What is applied and why nothing is to be done, of each app."""
+    apps = {app["app"]: app for app in node.status()["apps"] if not app["app"].startswith("zz")}
+    keys = ("state", "applied", "last_good", "plan", "failures", "stopped", "layout")
+    return {name: {key: app[key] for key in keys} for name, app in apps.items()}
+
+
+def record(node: Node, app: str) -> Path:
+    """The file that an app is remembered in."""
+    return node.state / "apps" / app / "record.json"
+
+
+def edit(node: Node, app: str, change: Callable[[dict[str, Any]], None]) -> None:
+    """Change what is remembered of an app, while no agent is there."""
+    body = json.loads(record(node, app).read_text())
+    change(body["record"])
+    record(node, app).write_text(json.dumps(body))
+
+
+def rebooted(body: dict[str, Any]) -> None:
+    """Make a record one of another boot."""
+    body["applied"]["up"] = "another-boot.1"
+    if body["run"] is not None and body["run"]["identity"] is not None:
+        body["run"]["identity"]["boot"] = "another-boot.1"
+
+
+# --- nothing has changed -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL], ids=["stop", "crash"])
+def test_a_restart_with_nothing_changed_runs_nothing(shown: Shown, number: int) -> None:
+    node = shown.node
+    apps = deploy_all(shown)
+    failing, stopped, held = (SymlinkApp(node, name) for name in ("failing", "stopped", "held"))
+    node.apps["failing"] = {"on_failure": "leave"}
+    node.reload_well()
+    for app in (failing, stopped, held):
+        app.deploy("1")
+        shown.ran(app.name, "install start check")
+    failing.deploy("2", node.makefile("\t@test $@ != restart"))
+    shown.ran("failing", "install restart", "failed")
+    node.ask("trigger", app="stopped", target="stop")
+    shown.ran("stopped", "stop", "stopped")
+    node.ask("hold", app="held", why="a test", seconds=3600.0)
+    held.deploy("2")
+    node.wait_for("held", "held")
+    names = (*apps, "failing", "stopped", "held")
+    shown.nothing(*names)
+    before, told = picture(node), len(node.facts())
+
+    node.stop(number)
+    node.start()
+    shown.nothing(*names)
+    assert picture(node) == before
+    since = [fact for fact in node.facts()[told:] if fact.get("app") in names]
+    assert [fact for fact in since if fact["kind"].startswith(("deploy.", "run."))] == []
+
+
+def test_an_upgrade_that_names_trees_otherwise_runs_nothing(shown: Shown) -> None:
+    node = shown.node
+    apps = deploy_all(shown)
+    assert node.stop() == 0
+    program, node.program = node.program, NEWER
+    node.start()
+    shown.nothing(*apps)
+    assert sorted(fact["app"] for fact in node.facts("app.rerecorded")) == [*TREES]
+    for name in TREES:
+        assert node.app(name)["applied"]["installed"].startswith("tree.2:")
+        assert node.app(name)["state"] == "good"
+    node.restart()  # under the new kind of id there is nothing left to be re-recorded
+    shown.nothing(*apps)
+    assert len(node.facts("app.rerecorded")) == len(TREES)
+    write_files(apps["tree"].path, {"version": "2"})
+    assert shown.ran("tree", "install restart check")[-1].version == "2"
+
+    # The way back: an id of a kind that nobody can make any more says nothing.
+    assert node.stop() == 0
+    node.program = program
+    node.start()
+    for name in TREES:
+        shown.ran(name, "install restart check")
+    shown.nothing(*apps)
+
+
+def test_what_changes_during_an_upgrade_is_deployed(shown: Shown) -> None:
+    node = shown.node
+    apps = deploy_all(shown)
+    assert node.stop() == 0
+    write_files(apps["own"].path, {"version": "2"})
+    node.program = NEWER
+    node.start()
+    assert shown.ran("own", "install restart check")[-1].version == "2"
+    shown.nothing(*apps)
+    assert [fact["app"] for fact in node.facts("app.rerecorded")] == ["tree"]
+
+
+@pytest.mark.parametrize("how", ["restart", "reload"])
+def test_other_ignore_lines_are_no_deploy(shown: Shown, how: str) -> None:
+    node = shown.node
+    apps = deploy_all(shown)
+    node.defaults["ignore"] = ["*.tmp"]
+    node.apps["own"] = {"ignore": ["*.out", "*.tmp"]}
+    if how == "restart":
+        assert node.stop() == 0
+        node.write_config()
+        node.start()
+    else:
+        node.reload_well()
+    shown.nothing(*apps)
+    assert sorted(fact["app"] for fact in node.facts("app.rerecorded")) == [*TREES]
+    for name in TREES:
+        write_files(apps[name].path, {"new.tmp": "ignored"})
+    shown.nothing(*apps)
+    write_files(apps["tree"].path, {"new.txt": "not ignored"})
+    shown.ran("tree", "install restart check")
+    shown.nothing(*apps)
+
+
+# --- another boot --------------------------------------------------------------------------------
+
+
+def test_after_a_reboot_apps_are_started_and_not_installed(shown: Shown) -> None:
+    node = shown.node
+    apps = deploy_all(shown)
+    stopped, held = SymlinkApp(node, "stopped"), SymlinkApp(node, "held")
+    for app in (stopped, held):
+        app.deploy("1")
+        shown.ran(app.name, "install start check")
+    node.ask("trigger", app="stopped", target="stop")
+    shown.ran("stopped", "stop", "stopped")
+    node.ask("hold", app="held", why="a test", seconds=3600.0)
+    held.deploy("2")
+    node.wait_for("held", "held")
+    assert node.stop() == 0
+    for name in (*apps, "held"):
+        edit(node, name, rebooted)
+    node.start()
+    for name in apps:
+        shown.ran(name, "start check")
+    assert [call.version for call in shown.ran("held", "start", "held")] == ["1"]
+    shown.nothing(*apps, "held", "stopped")
+    assert node.app("stopped")["state"] == "stopped"
+
+
+@pytest.mark.parametrize(
+    ("target", "then"), [("install", "install start check"), ("restart", "start check")]
+)
+def test_what_a_reboot_cut_short_is_done_again(shown: Shown, target: str, then: str) -> None:
+    node = shown.node
+    app = SymlinkApp(node, "cut")
+    app.deploy("1")
+    shown.ran("cut", "install start check")
+    gate = node.base / "gate"
+    wait = f"until test -e {gate}; do sleep 0.1; done"
+    app.deploy("2", node.makefile(f"\t@if [ $@ = {target} ]; then {wait}; fi"))
+    wait_until(lambda: shown.new("cut") and shown.new("cut")[-1].target == target, "it has begun")
+    shim = node.app("cut")["run"]["pid"]
+    node.kill()
+    for pid in (shim, *ending.below(shim)):
+        os.kill(pid, signal.SIGKILL)
+    shown.take("cut")
+    edit(node, "cut", rebooted)
+    gate.touch()
+    node.start()
+    shown.ran("cut", then)
+    runs = [run for deploy in node.history("cut") for run in deploy["runs"]]
+    assert [run["target"] for run in runs if run["outcome"] == "lost"] == [target]
+    shown.nothing("cut")
+
+
+# --- what was remembered is lost -----------------------------------------------------------------
+
+
+def deleted(node: Node) -> None:
+    """The record alone is gone."""
+    record(node, "lost").unlink()
+
+
+def damaged(node: Node) -> None:
+    """The record is half written."""
+    record(node, "lost").write_text(record(node, "lost").read_text()[:100])
+
+
+def newer(node: Node) -> None:
+    """The record is one of an agent to come."""
+    body = json.loads(record(node, "lost").read_text())
+    record(node, "lost").write_text(json.dumps({**body, "format": 2}))
+
+
+def everything(node: Node) -> None:
+    """All that is kept is gone; what the boot keeps is not."""
+    shutil.rmtree(node.state)
+
+
+@pytest.mark.parametrize("lose", [deleted, damaged, newer, everything])
+@pytest.mark.parametrize("kind", [SymlinkApp, TreeApp])
+def test_an_app_whose_record_is_lost_is_installed_and_restarted(
+    shown: Shown, kind: type[TreeApp], lose: Callable[[Node], None]
+) -> None:
+    node = shown.node
+    app, other = kind(node, "lost"), TreeApp(node, "other")
+    for one in (app, other):
+        one.deploy("1")
+        shown.ran(one.name, "install start check")
+    assert node.stop() == 0
+    lose(node)
+    node.start()
+    shown.ran("lost", "install restart check")
+    if lose is everything:
+        shown.ran("other", "install restart check")
+    if lose in (damaged, newer):
+        told = node.facts(f"store.{lose.__name__}")
+        assert [(fact["app"], fact["level"]) for fact in told] == [("lost", "warning")]
+        assert "record.json" in told[0]["text"]
+        aside = record(node, "lost").with_name(f"record.json.{lose.__name__}")
+        assert f"kept as {aside}" in told[0]["text"]
+        assert aside.exists()
+    node.restart()  # that was all
+    shown.nothing("lost", "other")
+    assert len(node.facts("store.")) == (1 if lose in (damaged, newer) else 0)
+    app.remove()
+    shown.ran("lost", "stop", "gone")
+
+
+def test_a_lost_secret_restarts_and_does_not_install(shown: Shown) -> None:
+    node = shown.node
+    app = SymlinkApp(node, "web")
+    node.set_env("web", "GREETING=hello\n")
+    app.deploy("1")
+    shown.ran("web", "install start check")
+    assert node.stop() == 0
+    (node.state / "secret").unlink()
+    node.start()
+    shown.ran("web", "restart check")
+    assert len(node.facts("store.secret")) == 1
+    node.restart()
+    shown.nothing("web")
+
+
+# --- a full disk ---------------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def small_disk(place: Path) -> Iterator[Path]:
+    """A filesystem with room for next to nothing."""
+    place.mkdir(mode=0o700)
+    options = "size=2m,mode=0700"
+    done = subprocess.run(["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(place)], check=False)
+    if done.returncode:
+        pytest.skip("mounting is not allowed here")
+    try:
+        yield place
+    finally:
+        subprocess.run(["umount", "-l", str(place)], check=True)
+
+
+def fill(place: Path) -> Path:
+    """Fill a filesystem to its last byte; the file that does."""
+    ballast = place / "ballast"
+    with ballast.open("wb", buffering=0) as file, contextlib.suppress(OSError):
+        while True:
+            file.write(b"x" * 4096)
+    return ballast
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounting a small tmpfs needs root")
+def test_a_full_disk_is_said_once_and_deploys_go_on_from_memory(tmp_path: Path) -> None:
+    with small_disk(tmp_path / "disk") as disk, node(tmp_path / "node", **QUICK) as made:
+        made.state = disk / "state"
+        made.settings["state_dir"] = str(made.state)
+        made.write_config()
+        made.start()
+        shown = Shown(made)
+        app, other = SymlinkApp(made, "web"), TreeApp(made, "other")
+        for one in (app, other):
+            one.deploy("1")
+            shown.ran(one.name, "install start check")
+
+        ballast = fill(disk)
+        for version in ("2", "3"):
+            app.deploy(version)
+            assert shown.ran("web", "install restart check")[-1].version == version
+        other.deploy("2")
+        shown.ran("other", "install restart check")
+        shown.nothing("web", "other")
+        assert [fact["level"] for fact in made.facts("store.failed")] == ["error"]
+        assert "going on from memory" in made.facts("store.failed")[0]["text"]
+        assert "apps/web/record.json" in made.status()["unwritten"]
+        assert made.facts("store.works") == []
+
+        ballast.unlink()
+        app.deploy("4")
+        assert shown.ran("web", "install restart check")[-1].version == "4"
+        assert len(made.facts("store.works")) == 1
+        assert made.status()["unwritten"] == []
+        made.restart()  # all of it was kept
+        shown.nothing("web", "other")
+        assert [len(made.facts(kind)) for kind in ("store.failed", "store.works")] == [1, 1]
+        assert made.stop() == 0
