@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from appagent.core.release import short
@@ -103,6 +104,39 @@ def test_crashes_at_every_exact_place_run_nothing_twice(made: Node) -> None:
         assert made.targets("web") == list(CHECKED), (point, made.told())
         assert {call.version for call in made.calls("web")} == {point}
         made.stop()
+
+
+def test_an_app_comes_and_goes_over_crashes_at_every_exact_place(made: Node) -> None:
+    made.defaults["gone_after"] = "200ms"
+    made.write_config()
+    (made.root / "notes").mkdir()  # an empty root would be taken for one that is not mounted
+    for point in POINTS:
+        made.forget_calls()
+        app = SymlinkApp(made, "web")
+        app.deploy(point)
+        made.start(APPAGENT_FAILPOINT=f"agent.{point}.start=die")
+        died(made)
+        made.start(APPAGENT_FAILPOINT=f"agent.{point}.stop=die")
+        good(made, "web", point)
+        app.remove()
+        died(made)
+        made.start()
+        wait_until(lambda: made.app("web") == {}, "it is gone")
+        assert made.targets("web") == ["install", "start", "check", "stop"], point
+        assert not (made.state / "apps" / "web").exists()
+        made.stop()
+
+
+def test_a_killed_agent_leaves_no_process_of_its_own(made: Node) -> None:
+    app = SymlinkApp(made, "web")
+    made.start()
+    app.deploy("1")
+    good(made, "web", "1")
+    assert made.process is not None
+    children = psutil.Process(made.process.pid).children(recursive=True)
+    assert {eye["pid"] for eye in made.status()["eyes"]} <= {child.pid for child in children}
+    made.kill()
+    assert psutil.wait_procs(children, PATIENCE)[1] == []
 
 
 def test_a_run_that_never_got_its_go_never_runs(made: Node) -> None:

@@ -16,7 +16,7 @@ import pytest
 
 from tests.integration.node import Node, SymlinkApp, TreeApp, node, wait_until
 
-ALONE = "3141.59"  # seconds that nothing else on the machine sleeps
+ALONE = f"3141.{os.getpid()}"  # seconds that nothing else on the machine sleeps
 FAR = "600s"  # longer than the tests take
 
 # What each Makefile holds; {calls} and so on are filled in by `makefile_of`.
