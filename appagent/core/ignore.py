@@ -66,7 +66,7 @@ class _Rule:
         self.negated = line.startswith("!")
         glob = line[1:] if self.negated else line
         self.dirs_only = glob.endswith("/")
-        glob = glob.rstrip("/") if self.dirs_only else glob
+        glob = glob.removesuffix("/")  # one alone: "a//" fits nothing, as git has it
         self.by_name = "/" not in glob
         self.regex = _segment(glob) if self.by_name else _path(glob.removeprefix("/"))
 
