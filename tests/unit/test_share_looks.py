@@ -349,7 +349,7 @@ def test_a_link_that_looks_like_a_file_for_a_moment_is_no_news(root: Path) -> No
     app = SymlinkApp(root / "web")
     app.deploy("one")
     seen = driven(root)
-    seen.until(lambda: seen.release("web") != "")
+    seen.until(lambda: seen.settled("web"))
     told = len(seen.told)
     link = root / "web" / "current"
     link.rename(root.parent / "link")
