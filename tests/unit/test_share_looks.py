@@ -355,7 +355,7 @@ def test_a_link_that_looks_like_a_file_for_a_moment_is_no_news(root: Path) -> No
     link.rename(root.parent / "link")
     put(link)
     put(root / "web" / "Makefile")  # worse: as a tree it would be a good one
-    seen.until_looked_again(10)
+    seen.until_looked_again(3)
     link.unlink()
     (root.parent / "link").rename(link)
     seen.until_looked_again()
