@@ -346,7 +346,7 @@ def test_random_bytes_are_78_or_0(tmp_path: Path, capsys: pytest.CaptureFixture[
                 data[dice.randrange(len(data))] = dice.choice(b"\0\xff:{}[]-&*!'\"#|> \n\t0az%")
         path.write_bytes(data)
         argv = ["check-config", "--config", str(path)]
-        if number % 25 == 0:  # as people run it; the others in this process, for they are many
+        if number % 50 == 0:  # as people run it; the others in this process, for they are many
             done = started(argv[0], path)
             code, err = done.returncode, done.stderr.decode()
         else:
