@@ -1,5 +1,7 @@
 """appagent on a host: installed as the README says, as its systemd unit."""
 
+import json
+
 from . import wheel
 from .host import Host
 from .wait import wait_until
@@ -39,6 +41,13 @@ def start(host: Host) -> None:
     """Start the service if it is not active, and wait until it says that it is ready."""
     host.run(f"systemctl is-active -q {SERVICE} || systemctl restart {SERVICE}", timeout=100)
     wait_service(host, SERVICE)
+
+
+def forget_gone(host: Host) -> None:
+    """Say of apps that went together, as those of a test do, that this is meant."""
+    for app in json.loads(host.out([COMMAND, "status", "--json"]))["apps"]:
+        if app["why"].endswith(f"appagent forget {app['app']}"):
+            host.run([COMMAND, "forget", app["app"]])
 
 
 def wait_service(host: Host, name: str, timeout: float = 60) -> None:

@@ -120,12 +120,17 @@ class Developer:
         self.ssh(f"cd {self.root}/{app} && {link}")
 
     def rsync(self, where: str, files: Mapping[str, str], *, timeout: float = 300) -> None:
-        """Bring a directory below the root to hold these files, in place, file by file."""
+        """Bring a directory below the root to hold these files, in place, file by file.
+
+        Not by rsync's usual way, a new file beside the old one and a rename over it: where others
+        list the directory at that moment (`ls -l` does), GlusterFS 10.3 goes on to show the old
+        file for some of the names, for good and to everybody, though no brick has it any more.
+        """
         here = "rsync-" + re.sub(r"\W+", "-", where)
         self.put(here, files)
         there = f"{self.root}/{where}"
         make = f"ssh deploy@{self.server.name} mkdir -p {there}"
-        copy = f"rsync -rltc --delete ~/{here}/ deploy@{self.server.name}:{there}/"
+        copy = f"rsync -rltI --inplace --delete ~/{here}/ deploy@{self.server.name}:{there}/"
         self.here(f"{make} && {copy}", timeout)
 
     def remove(self, app: str) -> None:

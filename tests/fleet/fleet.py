@@ -286,10 +286,14 @@ class Fleet:
                 self.volume.ask("volume", "start", "files", "force")
             self.volume.wait_healed()
             self.each(self.volume.mount, self.sharing())
-        for host in self.apps:
-            host.free_disk()
-            if self.shape.start_agent and agent.installed(host):
-                agent.start(host)
+        self.each(self.set_agent_right, self.apps)
+
+    def set_agent_right(self, host: Host) -> None:
+        """Give the agent its disk back, let it run, and let it forget the apps of earlier tests."""
+        host.free_disk()
+        if self.shape.start_agent and agent.installed(host):
+            agent.start(host)
+            agent.forget_gone(host)
 
     # For those who come later
 

@@ -32,17 +32,37 @@ def wait_at(hosts: Iterable[Host], app: str, version: str) -> None:
         wait_until(lambda host=host: at(host, app, version), PATIENCE, what)  # type: ignore[misc]
 
 
+def wait_begun(host: Host, app: str, version: str, target: str) -> None:
+    """Wait until a target of a version has begun on a node."""
+    wait_until(
+        lambda: [run for run in ran(host, app, version) if run.target == target],
+        PATIENCE,
+        f"{target} of {app} {version} begins on {host.name}",
+    )
+
+
 def ran(host: Host, app: str, version: str) -> list[Noted]:
     """Return what an app ran of one version on a node."""
     return [run for run in noted(host, app) if run.version == version]
 
 
+def targets(host: Host, app: str) -> tuple[str, ...]:
+    """Return the targets that an app ran on a node, in order."""
+    return tuple(run.target for run in noted(host, app))
+
+
+def process(host: Host, app: str) -> str:
+    """Return the process that an app has started on a node, if it is alive."""
+    path = host.root / NOTES / f"{app}.pid"
+    pid = path.read_text().strip() if path.exists() else ""
+    return pid if pid and host.ok(["kill", "-0", pid]) else ""
+
+
 def marker(fleet: Fleet, hosts: Iterable[Host] | None = None) -> None:
-    """Deploy one more app, wait until each node has it, and take it away."""
-    name = f"marker-{next(markers)}"
-    fleet.developer.swap(name, "1", app_files("1"))
-    wait_at(fleet.apps if hosts is None else hosts, name, "1")
-    fleet.developer.remove(name)
+    """Deploy one more release of an app that is there for this, and wait until each node has it."""
+    version = str(next(markers))
+    fleet.developer.swap("marker", version, app_files(version))
+    wait_at(fleet.apps if hosts is None else hosts, "marker", version)
 
 
 @contextlib.contextmanager

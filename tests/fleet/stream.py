@@ -79,26 +79,35 @@ class Stream:
             self.error = error
 
     def push(self, number: int) -> None:
-        """Push one release, as often as it takes: one that was refused may have come halfway."""
+        """Push one release, as often as it takes."""
         self.developer.put(self.app, app_files(str(number)))
         self.developer.here(f"cd ~/{self.app} && git add -A && git commit -q -m {number}")
-        end = time.monotonic() + PATIENCE
-        while True:
-            try:
-                self.developer.push_again(self.app)
-            except (CommandFailed, CommandHung) as error:
-                self.refused.append(str(error))
-                if time.monotonic() > end:
-                    raise
-                time.sleep(AGAIN)
-                self.clear()
-            else:
-                self.number = number
-                return
+        self.refused += push_until_taken(self.developer, self.app)
+        self.number = number
 
-    def clear(self) -> None:
-        """Do what git asks for where a push died halfway: take away its locks and what it wrote."""
-        locks = "rm -f .git/index.lock .git/HEAD.lock .git/refs/heads/main.lock"
-        there = f"{self.developer.root}/{self.app}"
-        with contextlib.suppress(CommandFailed, CommandHung):  # the share is not back yet
-            self.developer.ssh(f"cd {there} && {locks} && git reset -q --hard")
+
+def push_until_taken(developer: Developer, app: str, *options: str) -> list[str]:
+    """Push what is committed, as often as it takes; return why it was refused before.
+
+    One that was refused may have come halfway.
+    """
+    refused: list[str] = []
+    end = time.monotonic() + PATIENCE
+    while True:
+        try:
+            developer.push_again(app, *options)
+        except (CommandFailed, CommandHung) as error:
+            refused.append(str(error))
+            if time.monotonic() > end:
+                raise
+            time.sleep(AGAIN)
+            clear(developer, app)
+        else:
+            return refused
+
+
+def clear(developer: Developer, app: str) -> None:
+    """Do what git asks for where a push died halfway: take away its locks and what it wrote."""
+    locks = "rm -f .git/index.lock .git/HEAD.lock .git/refs/heads/main.lock"
+    with contextlib.suppress(CommandFailed, CommandHung):  # the share is not back yet
+        developer.ssh(f"cd {developer.root}/{app} && {locks} && git reset -q --hard")

@@ -6,58 +6,29 @@ until it is back. Where one of two bricks is left, deploys go on. And `status` a
 FLEET_CUT says for how many seconds the file servers are cut off (100).
 """
 
-import json
 import os
 import shutil
 import time
 from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from typing import Any
 
 from . import answers
+from .asking import status, stuck_eyes
 from .developer import MAKEFILE, app_files, noted
 from .fleet import ROOT, Fleet
 from .gluster import NAME
 from .host import NOTES, Host
-from .steps import AGAIN, FIRST, PATIENCE, held, ran, wait_at
+from .steps import AGAIN, FIRST, PATIENCE, held, process, targets, wait_at, wait_begun
 from .stream import Stream
 from .told import LOST, began, told, wait_lost
 from .wait import wait_until
 
 CUT = float(os.environ.get("FLEET_CUT", "100"))
-COMMAND = 10.0  # s: it starts a Python, on two cores that carry a whole fleet
 # A restart that reads from the share, once it goes on, what this node has not read before.
 READING = MAKEFILE.replace(
     "restart:\n\t$(note)\n", "restart:\n\t$(note)\n\t@ls parts other; cat other/* >/dev/null\n"
 )
-
-
-def status(host: Host) -> dict[str, Any]:
-    """Return what `appagent status` says on a node."""
-    found: dict[str, Any] = json.loads(host.out("appagent status --json", timeout=COMMAND))
-    return found
-
-
-def process(host: Host, app: str) -> str:
-    """Return the process that an app has started on a node, if it is alive."""
-    path = host.root / NOTES / f"{app}.pid"
-    pid = path.read_text().strip() if path.exists() else ""
-    return pid if pid and host.ok(["kill", "-0", pid]) else ""
-
-
-def targets(host: Host, app: str) -> tuple[str, ...]:
-    """Return the targets that an app ran on a node."""
-    return tuple(run.target for run in noted(host, app))
-
-
-def wait_begun(host: Host, app: str, version: str, target: str) -> None:
-    """Wait until a target of a version has begun on a node."""
-    wait_until(
-        lambda: [run for run in ran(host, app, version) if run.target == target],
-        PATIENCE,
-        f"{target} of {app} {version} begins on {host.name}",
-    )
 
 
 def wait_deployed(hosts: Collection[Host], stream: Stream) -> None:
@@ -218,7 +189,7 @@ def test_nodes_lose_the_share_while_pushes_go_on(fleet: Fleet) -> None:
         assert targets(host, "lost-quiet") == FIRST
         assert process(host, "lost-quiet") == quiet[host.name]
         assert host.main_pid("appagent.service") == agents[host.name]
-        assert [eye["stuck"] for eye in status(host)["eyes"] if eye["roots"]] == [""]
+        assert stuck_eyes(host) == [""]
     for app in ("lost-quiet", "lost-linked", "lost-busy", "lost-reading", "lost-pushed"):
         developer.remove(app)
 
