@@ -121,7 +121,7 @@ class Rules:
         if by_person:
             return True
         if self.present(run.app):
-            return Target.RESTART not in self.play.shims.targets
+            return Target.RESTART not in self.play.shims.targets_of(run.version.release)
         forgotten = self.play.node.apps[run.app].forgotten
         return forgotten or not self.play.share.empty
 

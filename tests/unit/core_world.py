@@ -13,6 +13,7 @@ from math import inf
 from typing import TYPE_CHECKING
 
 from appagent.core.ignore import ignore_id
+from appagent.core.release import short
 from appagent.model import (
     AppLook,
     Began,
@@ -211,6 +212,7 @@ class FakeShims:
         self.play = play
         self.shims: dict[str, Shim] = {}
         self.targets = {Target(t) for t in ("install", "start", "restart", "stop", "check")}
+        self.makefiles: dict[str, set[Target]] = {}  # release → what its own has of these
         self.next: dict[tuple[str, Target], deque[Doing]] = defaultdict(deque)
         self.usual: dict[tuple[str, Target], Doing] = {}
         self.running: dict[str, str] = {}  # app → release it runs; "?": who knows
@@ -222,6 +224,10 @@ class FakeShims:
         """The shims that are there."""
         mine = (s for s in self.shims.values() if s.ended is None)
         return (s for s in mine if not app or s.run.app == app)
+
+    def targets_of(self, release: str) -> set[Target]:
+        """What the Makefile of a release has now."""
+        return self.targets & self.makefiles.get(short(release), self.targets)
 
     def begin(self, run: Run) -> None:
         """A shim is started; it says so, and waits."""
@@ -239,7 +245,7 @@ class FakeShims:
         self.gone.append((self.play.mono, f"{run.target} {run.app}"))
         script = self.next[run.app, run.target]
         doing = script.popleft() if script else self.usual.get((run.app, run.target), Doing())
-        if run.target not in self.targets:
+        if run.target not in self.targets_of(run.version.release):
             doing = Doing(Outcome.MISSING, seconds=SOON)
         ran = doing.outcome not in (Outcome.MISSING, Outcome.MOVED, Outcome.REFUSED)
         if ran:
@@ -268,7 +274,8 @@ class FakeShims:
             self.running[run.app] = run.version.release
         line = doing.line if doing is not None else ""
         asked = outcome not in (Outcome.MOVED, Outcome.REFUSED, Outcome.LOST)
-        lacks = tuple(target for target in Target if asked and target not in self.targets)
+        has = self.targets_of(run.version.release)
+        lacks = tuple(target for target in Target if asked and target not in has)
         shim.ended = Ended(run.app, run_id, outcome, line=line, seconds=0.5, lacks=lacks)
         self.play.at_agent(self.play.mono + SOON, shim.ended)
         if doing is not None and doing.then is not None and not doing.after:
