@@ -82,6 +82,10 @@ class Running:
             fstype=state.look.fstype if mounted and state is not None and state.look else "",
         )
 
+    def without_scopes(self) -> None:
+        """The machine goes down: no run gets a scope any more."""
+        self.spawner.without_scopes()
+
     def go(self, run_id: str) -> None:
         """Its identity is recorded."""
         self.spawner.go(run_id)

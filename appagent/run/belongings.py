@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from appagent.run import cgroup, ending, left, place
 from appagent.run.order import Places
 
+MOST_MARKS = 1000  # what a shim is told must fit into a pipe
+
 
 @dataclass(frozen=True, slots=True)
 class Usage:
@@ -30,6 +32,13 @@ class Belongings:
     def remembered(self, app: str) -> list[list[int]]:
         """Give the processes that runs of the app have left; none where there are slices."""
         return [] if self.scopes else left.load(self.places.left(app), self.boot)
+
+    def marks(self, app: str) -> list[list[int]]:
+        """Give the processes of the app (if need be, only some) to a run that is in no scope."""
+        if not self.scopes:
+            return self.remembered(app)
+        pids = sorted(cgroup.processes(place.slice_path(app)))[:MOST_MARKS]
+        return [[one.pid, one.started] for pid in pids if (one := ending.process(pid)) is not None]
 
     def remember(self, app: str, new: object) -> None:
         """Note the processes that a run has left, with those of the runs before it."""

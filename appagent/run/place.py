@@ -5,6 +5,10 @@ slice, and then becomes the shim: the process id stays, the agent's cgroup does 
 `make start` leaves running survives the end of the agent's service. The slice holds all of an app,
 whichever run has started it; limits are properties of the slice.
 
+When the machine goes down, systemd ends the scopes only after the agent's service, so that apps can
+be stopped by their Makefiles before (and the share is unmounted last: appagent.slice says so). It
+starts no scope any more then: these last runs are sessions, and find their app by its processes.
+
 Without systemd there is no such place. A session of its own keeps signals away, and what is left
 by a run is remembered by its processes (left.py).
 """
@@ -20,6 +24,7 @@ from appagent.run import cgroup
 
 SYSTEMD = "/run/systemd/system"  # is there if systemd runs the machine
 PREFIX = "appagent"
+SERVICE = "appagent.service"
 
 _PLAIN = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.:")
 _PATIENCE = 10.0  # seconds for systemd to take a property
@@ -83,6 +88,7 @@ def in_scope(app: str, unit: str, argv: Sequence[str]) -> list[str]:
         f"--unit={unit}",
         f"--description=appagent: {' '.join(argv[-3:])}",
         "--property=Delegate=pids",  # the shim makes a cgroup below for what it runs
+        f"--property=Before={SERVICE}",  # so it is stopped after that, when the machine goes down
         "--",
         *argv,
     ]

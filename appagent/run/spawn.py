@@ -103,7 +103,7 @@ class Spawner:
             journal=self.journal,
             targets=targets if known == _key(run) else None,
             unit=unit,
-            left=self._belongings.remembered(run.app),
+            left=[] if unit else self._belongings.marks(run.app),
             failpoints=os.environ.get(FAILPOINTS, ""),
         )
         try:
@@ -173,6 +173,10 @@ class Spawner:
         else:
             with contextlib.suppress(ProcessLookupError):
                 signal.pidfd_send_signal(watched.pidfd, signal.SIGTERM)
+
+    def without_scopes(self) -> None:
+        """The machine goes down: systemd would refuse to start a scope for what is to run yet."""
+        self.scopes = False
 
     # --- adopting --------------------------------------------------------------------------------
 

@@ -149,6 +149,30 @@ def test_an_app_without_a_stop_is_ended_all_the_same(scoped: World) -> None:
 
 
 @needs_cgroups
+def test_a_stop_while_the_machine_goes_down_has_no_scope_and_ends_all_of_the_app(
+    scoped: World,
+) -> None:
+    """Systemd starts none then: it refuses what is against the shutdown."""
+    scoped.app(DAEMON)
+
+    async def scene(agent: Runs) -> None:
+        assert (await agent.whole(scoped.plan("start"))).outcome is Outcome.OK
+        (scoped.base / "refuse").touch()
+        agent.spawner.without_scopes()
+        assert agent.spawner.running("web")
+        stop = scoped.plan("stop")
+        identity = await agent.begin(stop)
+        assert identity.unit == ""
+        agent.spawner.go(stop.id)
+        ended = await agent.ended()
+        assert ended.outcome is Outcome.OK
+        assert "after stop 3 processes were left and ended: sh, sleep" in ended.warnings[0]
+
+    scoped.play(scene)
+    assert not slice_of()
+
+
+@needs_cgroups
 def test_what_ignores_term_is_killed_by_its_cgroup(scoped: World) -> None:
     app = scoped.app(
         "start:\n\t@trap '' TERM; setsid sh -c 'trap \"\" TERM; touch up; "

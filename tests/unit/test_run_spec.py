@@ -153,6 +153,7 @@ def test_a_scope_is_named_by_its_run() -> None:
     assert place.scope_of("a-b", "20260101-7") == r"appagent-a\x2db-20260101\x2d7.scope"
     argv = place.in_scope("web", "x.scope", ["python", "shim.py", "web", "stop", "1"])
     assert argv[1:4] == ["--scope", "--quiet", "--collect"]
+    assert "--property=Before=appagent.service" in argv  # systemd stops what is after it first
     assert argv[argv.index("--") + 1 :] == ["python", "shim.py", "web", "stop", "1"]
 
 

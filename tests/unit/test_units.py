@@ -25,6 +25,7 @@ def directives(path: Path) -> list[tuple[str, str, str]]:
 
 
 SERVICE = directives(SYSTEMD / "appagent.service")
+SLICE = directives(SYSTEMD / "appagent.slice")
 MOUNT = directives(SYSTEMD / "files.mount")
 
 
@@ -97,6 +98,14 @@ def test_nothing_is_set_that_would_reach_into_the_apps(path: Path) -> None:
 
 def test_the_agent_is_not_in_the_slice_of_the_apps() -> None:
     assert "Slice" not in {key for _, key, _ in SERVICE}, "their limits would slow it down"
+
+
+def test_the_apps_end_before_the_share_and_the_network_when_the_machine_goes_down() -> None:
+    (after,) = [value.split() for _, key, value in SLICE if key == "After"]
+    assert {"remote-fs.target", "network.target"} <= set(after)
+    wants = [value for _, key, value in SERVICE if key == "Wants"]
+    assert "appagent.slice" in wants, "else a run would wait for what the slice is after"
+    assert not {key for _, key, _ in SLICE} & {"RequiresMountsFor", "Requires", "BindsTo", "PartOf"}
 
 
 def test_the_group_that_may_read_at_the_control_socket_is_made() -> None:
