@@ -5,7 +5,8 @@
         fleet = raise_fleet(Shape(apps=1, file_servers=3, replica=3))
 
 Every host's journal is kept in .fleet/logs/<test>/ when a test fails. Where no fleet can be raised
-the tests are skipped, but in CI they fail. FLEET names the fleet (default: t); with FLEET_KEEP=1
+the tests are skipped, but in CI they fail. FLEET names the fleet (default: t); FLEET_APPS=1
+raises a smaller one, which is enough for tests that take the first node; with FLEET_KEEP=1
 the last one stays up (make fleet-shell FLEET=t HOST=app1) until `make fleet-down FLEET=t`.
 """
 
@@ -26,6 +27,7 @@ from .fleet import Fleet, Shape
 RaiseFleet = Callable[[Shape], Fleet]
 FAILED = pytest.StashKey[bool]()
 NAME = os.environ.get("FLEET") or "t"
+APPS = int(os.environ.get("FLEET_APPS") or Shape.apps)
 
 
 def pytest_configure() -> None:
@@ -74,7 +76,7 @@ class Shared:
                 sys.stderr.write(f"\nthe fleet could not be set right: {error}\n")
                 self.drop()
         if not self.fleet:
-            fleet = Fleet(NAME)
+            fleet = Fleet(NAME, Shape(apps=APPS))
             self.fleet = fleet.__enter__()
         return self.fleet
 
