@@ -301,8 +301,11 @@ def test_killed_at_fifty_random_moments_it_runs_nothing_twice_and_ends_where_the
     try:
         for _ in range(KILLS):
             made.launch()
-            if rng.random() < 0.8:
+            when = rng.random()
+            if when < 0.8:
                 wait_until(made.answers, "the agent answers")
+            if when < 0.4:
+                wait_until(lambda: busy(made), "something runs")
             time.sleep(rng.uniform(0.0, 0.9))  # the moment itself is what is random here
             made.kill()
     finally:
@@ -322,6 +325,11 @@ def test_killed_at_fifty_random_moments_it_runs_nothing_twice_and_ends_where_the
         assert last["install"] == last["check"] == latest
         assert latest in (last.get("restart"), last.get("start"))
     the_history_tells_it(made)
+
+
+def busy(made: Node) -> bool:
+    """Whether a run is under way."""
+    return any(app["run"] for app in made.status()["apps"])
 
 
 def nothing_ran_twice(made: Node) -> None:
