@@ -5,7 +5,7 @@ The script is a JSON file that a test replaces as a whole whenever it likes:
 
     {"mounts": [[id, path, fstype], …],      further lines of the mount table
      "faults": [{"call": …, "path": …, "errno": n} | {…, "hang": true} | {…, "empty": true}
-                | {…, "die": true}, …]}
+                | {…, "die": true}, …]}       with "chance": p, only now and then
 
 `call` is the name of an operation of `Disk` or `*`, `path` a glob. What hangs goes on as soon as
 the script does not say so any more. What was hit is noted beside it, in a file
@@ -17,6 +17,7 @@ from __future__ import annotations
 import fnmatch
 import json
 import os
+import random
 import sys
 import time
 from collections.abc import Callable
@@ -51,6 +52,8 @@ class Script:
     def fault(self, call: str, path: str) -> dict[str, Any]:
         """What is to happen at this call; {} for nothing."""
         for fault in self.now()["faults"]:
+            if random.random() >= fault.get("chance", 1.0):  # noqa: S311 - no secret
+                continue
             if fault["call"] in ("*", call) and fnmatch.fnmatchcase(path, fault["path"]):
                 found: dict[str, Any] = fault
                 return found

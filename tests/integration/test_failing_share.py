@@ -7,6 +7,7 @@ import errno
 import json
 import os
 import signal
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,9 +24,11 @@ from tests.integration.node import (
     Node,
     SymlinkApp,
     TreeApp,
+    node,
     wait_until,
     write_files,
 )
+from tests.integration.shown import QUICK
 
 EYE = "failing_eye.py"
 AGENT = Path(__file__).with_name("failing_agent.py")
@@ -38,6 +41,7 @@ ERRNOS = (
     errno.ECONNABORTED,
     errno.EHOSTDOWN,
 )
+UNSHARE = ["unshare", "--mount", "--propagation", "private"]
 # Which layouts meet a call; all read an appagent.yaml.
 MET_BY = {
     "names": ("symlink", "git", "tree"),
@@ -399,6 +403,76 @@ def test_a_share_that_lost_most_of_its_apps_stops_none_of_them(made: ShareNode) 
     made.wait_well()
     made.others_go_on()
     assert made.share_calls() == []
+
+
+def test_a_share_on_which_every_eighth_call_fails_is_slow_and_nothing_worse(
+    made: ShareNode,
+) -> None:
+    apps = small_apps(made, ("one", "two"))
+    seldom = [
+        {"call": "*", "path": f"{made.root}*", "errno": number, "chance": 0.015}
+        for number in (*ERRNOS, errno.ENOENT)
+    ]
+    made.say(faults=[*seldom, {"call": "names", "path": str(made.root), "empty": 1, "chance": 0.1}])
+    for version in ("2", "3", "4"):
+        for name, app in apps.items():
+            if "-one-" in name:
+                app.deploy(version, made.makefile(targets="install start restart stop"))
+
+        def there(version: str = version) -> bool:
+            last = {call.app: (call.target, call.version) for call in made.calls(what="end")}
+            return all(last.get(name) == ("restart", version) for name in apps if "-one-" in name)
+
+        wait_until(there, f"{version} runs")
+    made.heals()
+    made.wait_well()
+    made.others_go_on()
+    expected = [(target, version) for version in "234" for target in ("install", "restart")]
+    for name in apps:
+        calls = [(call.target, call.version) for call in made.calls(name)]
+        assert calls == (expected if "-one-" in name else []), name
+
+
+def in_namespace(made: Node, *command: str) -> None:
+    """Run a command where the agent's mounts are."""
+    assert made.process is not None
+    subprocess.run(["nsenter", "-t", str(made.process.pid), "-m", *command], check=True)
+
+
+@pytest.mark.skipif(
+    os.geteuid() != 0 or subprocess.run([*UNSHARE, "true"], check=False).returncode != 0,
+    reason="only root can mount",
+)
+def test_a_disk_that_is_really_unmounted_is_unknown_until_it_is_mounted(tmp_path: Path) -> None:
+    with node(tmp_path, mount="required", **QUICK) as made:
+        made.defaults["gone_after"] = "200ms"
+        made.write_config()
+        disk = tmp_path / "disk"
+        disk.mkdir()
+        made.program = [*UNSHARE, *made.program]
+        made.start()
+        wait_until(lambda: "is not mounted" in root_of(made)["why"], "the root is unknown")
+        (tmp_path / "root" / "below").mkdir()  # what is there is not what should be
+        made.root = disk
+        app = SymlinkApp(made, "web")
+        app.deploy("1")
+        for _ in range(2):
+            in_namespace(made, "mount", "--bind", str(disk), str(tmp_path / "root"))
+            made.wait_for("web", "good")
+            in_namespace(made, "umount", "--lazy", str(tmp_path / "root"))
+            state = made.wait_for("web", "unknown")
+            assert "is not mounted" in state["why"]
+        assert made.targets() == ["install", "start", "check"]
+        app.deploy("2")
+        in_namespace(made, "mount", "--bind", str(disk), str(tmp_path / "root"))
+        wait_until(lambda: made.targets()[3:] == ["install", "restart", "check"], "2 is deployed")
+        made.wait_for("web", "good")
+
+
+def root_of(made: Node) -> dict[str, Any]:
+    """What `status` says of the one root."""
+    found: dict[str, Any] = made.status()["roots"][0]
+    return found
 
 
 def unmounted(made: ShareNode) -> None:
