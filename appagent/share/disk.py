@@ -22,6 +22,7 @@ LINK, DIR, FILE, OTHER = "l", "d", "f", "o"
 
 _OPEN_DIR = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _OPEN_FILE = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+_NO_DEVICE = 0  # major number of what lies on no disk of this machine: shares, tmpfs, overlays
 _BEAT_EVERY = 512  # entries of one directory between two signs of life
 
 
@@ -78,7 +79,11 @@ class Disk:
         """List a directory: names and kinds, without the status of any."""
         self.pulse.begin("listing", path)
         with os.scandir(path) as entries:
-            return [Entry(entry.name, _kind(entry)) for entry in entries]
+            # A root is listed several times a second, so no call too many for each entry.
+            return [
+                Entry(entry.name, DIR if entry.is_dir(follow_symlinks=False) else _kind(entry))
+                for entry in entries
+            ]
 
     def status(self, path: str) -> os.stat_result:
         """Give the status of what bears this name; a symlink is not followed."""
@@ -98,8 +103,9 @@ class Disk:
             status = os.fstat(fd)
             if not stat.S_ISREG(status.st_mode):
                 raise NotPlain("is not a regular file")
-            # What the page cache holds of a file on a share may be long out of date.
-            os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
+            if os.major(status.st_dev) == _NO_DEVICE:
+                # What the page cache holds of a file on a share may be long out of date.
+                os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
             data = b""
             while len(data) <= most and (more := os.read(fd, most + 1 - len(data))):
                 data += more
@@ -164,8 +170,7 @@ class Disk:
 
 
 def _kind(entry: os.DirEntry[str]) -> str:
+    """Tell what an entry is that is no directory."""
     if entry.is_symlink():
         return LINK
-    if entry.is_dir(follow_symlinks=False):
-        return DIR
     return FILE if entry.is_file(follow_symlinks=False) else OTHER

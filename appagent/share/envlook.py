@@ -4,6 +4,10 @@ A file that is being written is read half. So what a read gives counts only when
 moment later, gives the same; until then what was seen before stands. An error is unknown at once,
 and a missing file is only what a listing of its directory says: without a share's mount the file
 would seem to be missing too, so before and after each read the ground is asked.
+
+Most apps have env files that never change, or none at all. So an `EnvDir` asks for all files of
+one directory at once: one listing says which are still missing, and on a local disk a status which
+are unchanged. Only what may have changed is looked at by itself.
 """
 
 from __future__ import annotations
@@ -12,7 +16,7 @@ import stat
 
 from appagent.core.envfile import MAX_BYTES, EnvFileError, decode, digest, parse
 from appagent.model import EnvLook
-from appagent.share.disk import Disk, NotPlain
+from appagent.share.disk import FILE, Disk, NotPlain
 from appagent.share.marks import is_listed, status_text
 from appagent.share.mounts import Mount
 from appagent.share.scene import Away, Ground, RootState
@@ -53,6 +57,16 @@ class EnvState:
             return None, again
         state, key, why = read
         return self._take(EnvLook(self.path, state, key, why, now)), 0.0
+
+    def stands(self, disk: Disk, kind: str | None, *, local: bool) -> bool:
+        """Whether it is as it was told, by the kind that a listing gives it (None: not listed)."""
+        if self.asked or self.pushed is None or self._read is None:
+            return False
+        if kind is None:
+            return self._read[0] == self.pushed.state == "missing"
+        if not local or kind != FILE or not self._status:
+            return False
+        return status_text(disk.status(self.path)) == self._status
 
     def _ground(self, ground: Ground, watch: Watchlist, roots: list[RootState]) -> Mount:
         """Give the mount that it lies on. Raises Away where a share should be and is not."""
@@ -102,6 +116,43 @@ class EnvState:
         self.asked = False
         self.pushed = look
         return look
+
+
+class EnvDir:
+    """The env files of one directory."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self.files: dict[str, EnvState] = {}  # by their names
+        self._mount: Mount | None = None
+
+    def doubtful(
+        self, disk: Disk, ground: Ground, watch: Watchlist, roots: list[RootState]
+    ) -> list[EnvState]:
+        """The files that have to be looked at: all of them where anything is not as it was."""
+        every = list(self.files.values())
+        try:
+            before = self._where(ground, watch)
+            moved, self._mount = before != self._mount, before
+            if moved or any(not root.known and root.spec.must_mount for root in roots):
+                return every
+            kinds = {entry.name: entry.kind for entry in disk.names(self.path)}
+            local = not before.is_share
+            found = [
+                env
+                for name, env in self.files.items()
+                if not env.stands(disk, kinds.get(name), local=local)
+            ]
+            ground.unmoved(before, self._where(ground, watch))
+        except (OSError, Away):
+            self._mount = None
+            return every
+        return found
+
+    def _where(self, ground: Ground, watch: Watchlist) -> Mount:
+        mount = ground.mounts().holding(ground.real(self.path))
+        ground.own(mount, self.path, watch)
+        return mount
 
 
 def _beside(path: str, root: str) -> bool:

@@ -33,6 +33,7 @@ _SHARES = frozenset(
         "virtiofs",
     )
 )
+_REMEMBERED = 4096  # paths
 _OCTAL = re.compile(r"\\([0-7]{3})")
 
 
@@ -61,9 +62,20 @@ class Mounts:
         self.text = text
         # A later line covers an earlier one of the same mount point.
         self.by_point = {mount.point: mount for mount in _parse(text)}
+        # The same few paths are asked for at every look.
+        self._found: dict[str, Mount] = {}
+        self._below: dict[str, frozenset[str]] = {}
 
     def holding(self, path: str) -> Mount:
         """Give the mount with the longest mount point at or above the path."""
+        found = self._found.get(path)
+        if found is None:
+            if len(self._found) >= _REMEMBERED:
+                self._found.clear()
+            found = self._found[path] = self._holding(path)
+        return found
+
+    def _holding(self, path: str) -> Mount:
         at = path
         while True:
             mount = self.by_point.get(at)
@@ -75,8 +87,14 @@ class Mounts:
 
     def below(self, path: str) -> frozenset[str]:
         """Give the mount points inside a directory."""
-        prefix = path.rstrip("/") + "/"
-        return frozenset(point for point in self.by_point if point.startswith(prefix))
+        found = self._below.get(path)
+        if found is None:
+            if len(self._below) >= _REMEMBERED:
+                self._below.clear()
+            prefix = path.rstrip("/") + "/"
+            found = frozenset(point for point in self.by_point if point.startswith(prefix))
+            self._below[path] = found
+        return found
 
 
 def _parse(text: str) -> Iterable[Mount]:

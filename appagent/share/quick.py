@@ -18,7 +18,7 @@ from appagent.share import wire
 from appagent.share.agenda import Agenda, Jitter
 from appagent.share.children import Children, children
 from appagent.share.disk import Disk
-from appagent.share.envlook import EnvState
+from appagent.share.envlook import EnvDir, EnvState
 from appagent.share.marked import Marked
 from appagent.share.mounts import Mount
 from appagent.share.polling import FAULT, Emit
@@ -38,7 +38,7 @@ class MountsState:
     text = ""
 
 
-Item = RootState | AppState | EnvState | MountsState
+Item = RootState | AppState | EnvState | EnvDir | MountsState
 
 
 class Quick:
@@ -50,6 +50,7 @@ class Quick:
         self._watch = Watchlist()
         self._roots: dict[str, RootState] = {}
         self._envs: dict[str, EnvState] = {}
+        self._env_dirs: dict[str, EnvDir] = {}
         self._mounts = MountsState()
         self._ground = Ground(disk)
         self._trees = trees
@@ -99,6 +100,8 @@ class Quick:
             self._app(item, emit)
         elif isinstance(item, EnvState):
             self._env(item, emit)
+        elif isinstance(item, EnvDir):
+            self._env_dir(item)
         else:
             self._look_at_mounts(item)
 
@@ -163,13 +166,24 @@ class Quick:
                 self._change_root(root, spec)
             root.were_apps.update(spec.known)
             self.agenda.sooner(root, 0.0)
-        for path in [path for path in self._envs if path not in watch.env]:
+        self._set_envs(watch.env)
+        self.agenda.sooner(self._mounts, time.monotonic())
+
+    def _set_envs(self, paths: tuple[str, ...]) -> None:
+        for path in self._envs.keys() - set(paths):
             self.agenda.drop(self._envs.pop(path))
-        for path in watch.env:
+        for path in paths:
             if path not in self._envs:
                 self._envs[path] = EnvState(path)
                 self.agenda.sooner(self._envs[path], 0.0)
-        self.agenda.sooner(self._mounts, time.monotonic())
+        for env_dir in self._env_dirs.values():
+            self.agenda.drop(env_dir)
+        self._env_dirs = {}
+        for path, env in self._envs.items():
+            parent, _, name = path.rpartition("/")
+            self._env_dirs.setdefault(parent, EnvDir(parent or "/")).files[name] = env
+        for env_dir in self._env_dirs.values():
+            self.agenda.sooner(env_dir, time.monotonic() + self._env_pace())
 
     def _change_root(self, root: RootState, spec: RootSpec) -> None:
         if root.spec.watch != spec.watch:
@@ -216,8 +230,19 @@ class Quick:
         look, again = env.look(self.disk, self._ground, self._watch, roots, began)
         if look is not None:
             emit("env", wire.look_body(look))
-        pace = min((root.spec.scan_interval for root in roots), default=2.0)
-        self.agenda.sooner(env, began + (again or self._jitter(pace)))
+        if again:  # else it is left to its directory
+            self.agenda.sooner(env, began + again)
+
+    def _env_dir(self, env_dir: EnvDir) -> None:
+        began = time.monotonic()
+        roots = list(self._roots.values())
+        for env in env_dir.doubtful(self.disk, self._ground, self._watch, roots):
+            self.agenda.sooner(env, 0.0)
+        self.agenda.sooner(env_dir, began + self._env_pace())
+
+    def _env_pace(self) -> float:
+        specs = (root.spec for root in self._roots.values())
+        return self._jitter(min((spec.scan_interval for spec in specs), default=2.0))
 
     # --- roots ---------------------------------------------------------------------------------
 

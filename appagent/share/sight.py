@@ -12,7 +12,8 @@ from __future__ import annotations
 
 import errno
 import os
-from dataclasses import replace
+from dataclasses import fields, replace
+from operator import attrgetter
 
 from appagent.model import AppLook, Layout
 from appagent.share.layouts import Found
@@ -20,6 +21,10 @@ from appagent.share.marks import Unclear
 
 CONFIRM = 2.0  # s after which a bad look is believed
 
+# What is news when it changes: all but when it was looked at, and which paths change.
+_TOLD = attrgetter(
+    *(field.name for field in fields(AppLook) if field.name not in ("looked", "changing"))
+)
 _HAIR = 0.001  # s, for how floats subtract
 
 _PASSING = frozenset((errno.ESTALE, errno.ENOENT, errno.ENOTDIR, errno.EINVAL, errno.ELOOP))
@@ -125,7 +130,7 @@ class Sight:
         news = (
             self.asked
             or pushed is None
-            or replace(pushed, looked=0.0, changing=()) != replace(look, looked=0.0, changing=())
+            or _TOLD(pushed) != _TOLD(look)
             or (look.known and _stood(look, self.settle) and not _stood(pushed, self.settle))
         )
         if not news:

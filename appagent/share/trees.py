@@ -93,7 +93,10 @@ class Trees:
             others = self._ground.mounted_below(root)
             scan = app.scanner.scan(self.disk, found.base, began, others, app.scan)
             also = self._also(app, found.base, began, others, scan)
-            listed = any(entry.name == app.name for entry in self.disk.names(root.path))
+            # What is being removed looks smaller. What looks as before needs no listing for that:
+            # the root is listed by itself.
+            same = app.scan is not None and app.scan.release == scan.release
+            listed = same or any(entry.name == app.name for entry in self.disk.names(root.path))
             self._ground.unmoved(before, self._ground.of_root(root, self.watch))
         except Away:
             self.ring_root(root)
