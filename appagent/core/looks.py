@@ -18,11 +18,14 @@ from appagent.model import (
     EyeStuck,
     Level,
     Looked,
+    LookNow,
     Rewatch,
     RootLook,
     SaveRoots,
     Version,
 )
+
+UNNOTICED = 5.0  # s that a share may be away before its eye has missed it
 
 
 def root_looked(turn: Turn, look: RootLook) -> None:
@@ -49,12 +52,32 @@ def root_looked(turn: Turn, look: RootLook) -> None:
         return
     if changed and old.look is not None:
         turn.tell("root.known", f"{look.root} is back", path=look.root)
+        come_back(turn, look.root, old.since, look.looked)
     if look.mounted and look.root not in turn.node.mounted:
         turn.node = replace(turn.node, mounted=turn.node.mounted | {look.root})
         turn.do(SaveRoots(turn.node.mounted))
         turn.do(Rewatch())
     note_refused(turn, look)
     note_names(turn, look)
+
+
+def come_back(turn: Turn, path: str, since: float, until: float) -> None:
+    """A share that was away is here again: nothing of before is believed, for or against a version.
+
+    What was seen may not be there any more, so apps wait for a look that is newer. What failed says
+    nothing of the version: a target that reads from the share fails or hangs like anybody else,
+    and before the eye has missed the share it may already have failed for that.
+    """
+    lost = turn.now.wall - (turn.now.mono - since) - UNNOTICED
+    for name in apps_of(turn, path):
+        app = turn.node.apps[name]
+        if app.look is not None and app.look.looked < until:
+            app = turn.put(replace(app, look=None))
+        kept = tuple(failure for failure in app.record.failures if failure.at < lost)
+        if kept != app.record.failures:
+            failed_for = app.record.failed_for if kept else None
+            turn.save(app, replace(app.record, failures=kept, failed_for=failed_for))
+    turn.do(LookNow(path, ""))
 
 
 def looked(turn: Turn, event: Looked) -> None:
@@ -205,6 +228,7 @@ def eye_back(turn: Turn, event: EyeBack) -> None:
         if root is not None and root.stuck:
             was = True
             turn.node = turn.node.with_root(path, replace(root, stuck="", since=turn.now.mono))
+            come_back(turn, path, root.since, turn.now.mono)
             note_absence(turn, path)
             take_in(turn)
             turn.touch(*apps_of(turn, path))

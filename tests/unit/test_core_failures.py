@@ -276,23 +276,12 @@ def test_a_trigger_clears_a_failure() -> None:
 
 def test_trouble_of_the_share_does_not_clear_a_failure() -> None:
     play = failed_release()
+    play.after(100.0)
     play.root_trouble("ENOTCONN")
     play.after(100.0)
     play.root_trouble("")
     assert play.rest() == []
     assert play.word() == "back"
-
-
-def test_a_failure_while_the_share_is_away_still_counts() -> None:
-    play = deployed(on_failure="leave")
-    play.will("web", "restart", Outcome.FAILED, seconds=10.0)
-    play.push("web", "r2")
-    play.after(5.0)
-    play.root_trouble("ENOTCONN")
-    play.after(60.0)
-    play.root_trouble("")
-    assert "restart web r2" not in play.rest()
-    assert play.word() == "failed"
 
 
 def test_a_failure_of_what_was_overtaken_meanwhile_blames_nothing() -> None:

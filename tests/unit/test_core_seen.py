@@ -92,6 +92,49 @@ def test_trouble_between_two_steps_stops_a_deploy_there(trouble: object) -> None
     assert play.rest() == steps("r2", "restart", "check")
 
 
+@pytest.mark.parametrize("layout", list(Layout))
+@pytest.mark.parametrize("targets", [("restart", "check"), ("check",)])
+@pytest.mark.parametrize("trouble", [trouble_of_the_root, trouble_of_the_eye])
+def test_what_fails_while_the_share_is_away_is_done_again_after_it(
+    trouble: object, targets: tuple[str, ...], layout: Layout
+) -> None:
+    play = deployed(layout=layout)
+    play.will("web", targets[0], Outcome.FAILED, seconds=20.0)
+    play.push("web", "r2")
+    play.after(15.0)
+    trouble(play, True)  # type: ignore[operator]
+    assert play.after(1000.0) == []
+    trouble(play, False)  # type: ignore[operator]
+    assert play.rest() == steps("r2", *targets)
+    assert play.word() == "good"
+
+
+@pytest.mark.parametrize("trouble", [trouble_of_the_root, trouble_of_the_eye])
+def test_what_was_seen_before_the_share_went_away_is_not_deployed_after_it(trouble: object) -> None:
+    play = deployed(layout=Layout.GIT)
+    play.push("web", "r2")
+    play.after(1.0)  # not complete yet
+    trouble(play, True)  # type: ignore[operator]
+    play.push("web", "r3")
+    play.after(1000.0)
+    trouble(play, False)  # type: ignore[operator]
+    assert play.rest() == steps("r3", "install", "restart", "check")
+
+
+@pytest.mark.parametrize("trouble", [trouble_of_the_root, trouble_of_the_eye])
+def test_what_had_failed_before_the_share_went_away_is_not_done_again(trouble: object) -> None:
+    play = deployed(layout=Layout.GIT)
+    play.will("web", "restart", Outcome.FAILED)
+    play.push("web", "r2")
+    play.rest()
+    play.after(30.0)
+    trouble(play, True)  # type: ignore[operator]
+    play.after(1000.0)
+    trouble(play, False)  # type: ignore[operator]
+    assert play.rest() == []
+    assert play.word() == "failed"
+
+
 @pytest.mark.parametrize("trouble", TROUBLES)
 def test_after_a_boot_in_the_middle_of_trouble_apps_start_when_it_is_over(trouble: object) -> None:
     play = deployed()
