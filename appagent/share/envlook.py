@@ -35,6 +35,7 @@ class EnvState:
         self.asked = False
         self.pushed: EnvLook | None = None
         self.was_mounted = False
+        self.waiting = False  # for a look of its own, a moment after the last one
         self._read: tuple[str, str, str] | None = None  # state, digest, why of the last read
         self._status = b""  # of a local file, when it was read
 
@@ -60,6 +61,8 @@ class EnvState:
 
     def stands(self, disk: Disk, kind: str | None, *, local: bool) -> bool:
         """Whether it is as it was told, by the kind that a listing gives it (None: not listed)."""
+        if self.waiting:
+            return True
         if self.asked or self.pushed is None or self._read is None:
             return False
         if kind is None:

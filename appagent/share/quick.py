@@ -230,6 +230,7 @@ class Quick:
         look, again = env.look(self.disk, self._ground, self._watch, roots, began)
         if look is not None:
             emit("env", wire.look_body(look))
+        env.waiting = again > 0
         if again:  # else it is left to its directory
             self.agenda.sooner(env, began + again)
 

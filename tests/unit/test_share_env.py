@@ -107,6 +107,30 @@ def test_a_read_counts_when_the_next_one_is_alike(seen: Driven, tmp_path: Path) 
     assert (read(), read()) == ("", "present")
 
 
+def test_only_what_may_have_changed_is_looked_at(seen: Driven, tmp_path: Path) -> None:
+    path, missing = put(tmp_path / "conf" / "env", "A=1\n"), tmp_path / "conf" / "missing"
+    seen.watch(str(path), str(missing))
+    seen.until(lambda: (state(seen, path), state(seen, missing)) == ("present", "missing"))
+    disk, ground, watch = seen.quick.disk, seen.quick._ground, seen.quick._watch  # noqa: SLF001 - as above
+    files = seen.quick._env_dirs[str(tmp_path / "conf")]  # noqa: SLF001 - as above
+
+    def doubtful() -> list[str]:
+        return sorted(Path(env.path).name for env in files.doubtful(disk, ground, watch, []))
+
+    doubtful()
+    assert doubtful() == []
+    path.write_text("A=2 and more\n")
+    assert doubtful() == ["env"]
+    put(missing, "A=1\n")
+    assert doubtful() == ["env", "missing"]
+    missing.unlink()
+    seen.faults.mountinfo = mounted(str(tmp_path)[1:])
+    assert doubtful() == ["env", "missing"]  # it was mounted just now
+    assert doubtful() == ["env"]  # a status is not enough on a share
+    seen.faults.calls, seen.faults.prefix, seen.faults.errno = ("names",), str(tmp_path), errno.EIO
+    assert doubtful() == ["env", "missing"]
+
+
 @pytest.mark.parametrize("error", AWAY, ids=errno.errorcode.get)
 def test_an_error_is_unknown_and_heals_with_the_same_digest(
     seen: Driven, tmp_path: Path, error: int
