@@ -216,7 +216,8 @@ class Eye:
         why, since = self._trouble(now)
         if why:
             self._set_stuck(why, since)
-            if now - self.stuck_since > _KILL:
+            # Its own time: one that takes the place of a killed one may be slow to start.
+            if now - since > _KILL:
                 self._kill()
         elif self.beat is not None:
             self._answers()
