@@ -23,6 +23,7 @@ LINK, DIR, FILE, OTHER = "l", "d", "f", "o"
 _OPEN_DIR = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _OPEN_FILE = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 _NO_DEVICE = 0  # major number of what lies on no disk of this machine: shares, tmpfs, overlays
+_NEEDS = 2.0  # s that one operation may take before it counts as one that hung
 _BEAT_EVERY = 512  # entries of one directory between two signs of life
 
 
@@ -47,18 +48,28 @@ class Listing(NamedTuple):
 class Pulse:
     """When a thread was last between two operations, and what it does since then."""
 
-    __slots__ = ("_state",)
+    __slots__ = ("_state", "hung")
 
     def __init__(self) -> None:
         self._state: tuple[float, str, str] | None = None
+        self.hung = 0.0  # s, so far: what operations took beyond what any of them needs
 
     def begin(self, doing: str, path: str) -> None:
         """An operation begins."""
-        self._state = (time.monotonic(), doing, path)  # one assignment: other threads read it
+        now = time.monotonic()
+        self._ended(now)
+        self._state = (now, doing, path)  # one assignment: other threads read it
 
     def rest(self) -> None:
         """Nothing is being done."""
-        self._state = None
+        if self._state is not None:
+            self._ended(time.monotonic())
+            self._state = None
+
+    def _ended(self, now: float) -> None:
+        state = self._state
+        if state is not None and now - state[0] > _NEEDS:
+            self.hung += now - state[0] - _NEEDS
 
     def read(self, now: float) -> tuple[float, str]:
         """Since when, and what; a thread that rests is between two operations now."""

@@ -56,6 +56,7 @@ class Trees:
             return
         urgent = _is_urgent(app)
         began, worked = time.monotonic(), time.thread_time()
+        hung = self.disk.pulse.hung
         app.began = began
         try:
             due = self._look(app, began, app.take_how("scan"), emit)
@@ -66,10 +67,11 @@ class Trees:
             self.disk.pulse.rest()
             if not urgent:
                 now = time.monotonic()
-                # A share pays with its time. A local disk has enough of it; what a scan takes
+                # A share pays with its time, but for that in which it hung: after a minute away it
+                # would not be scanned for ten. A local disk has enough of it; what a scan takes
                 # there is the processor.
-                took = now - began if app.root.on_share else time.thread_time() - worked
-                self._account.pay(now, took)
+                shared = now - began - (self.disk.pulse.hung - hung)
+                self._account.pay(now, shared if app.root.on_share else time.thread_time() - worked)
         if due is not None and not app.dropped():
             self.agenda.sooner(app, due)
 

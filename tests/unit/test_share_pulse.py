@@ -1,0 +1,23 @@
+"""What an operation takes, and what of that it hung: scanning pays for work alone."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import pytest
+
+from appagent.share import disk
+
+
+def test_what_hung_is_told_apart_from_what_was_done(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = [100.0]
+    monkeypatch.setattr(disk, "time", SimpleNamespace(monotonic=lambda: clock[0]))
+    pulse = disk.Pulse()
+    for seconds in (0.1, 1.5, 79.0, 0.5, 30.0):
+        pulse.begin("listing", "/files")
+        clock[0] += seconds
+    pulse.rest()
+    clock[0] += 500.0  # resting is no hanging
+    pulse.rest()
+    pulse.begin("listing", "/files")
+    assert pulse.hung == pytest.approx(77.0 + 28.0)
