@@ -94,6 +94,23 @@ class Volume:
         self.ask("volume", "heal", NAME, "full")
         self.wait_healed()
 
+    def grow(self) -> None:
+        """Give each file server one more brick: the files are spread over two sets from now on."""
+        more = [f"{server.name}:/bricks/{NAME}-more" for server in self.servers]
+        self.ask("volume", "add-brick", NAME, *more, "force")
+
+    def rebalance(self) -> int:
+        """Move files to the bricks that they belong to now; return how many were moved."""
+        self.ask("volume", "rebalance", NAME, "start", "force")
+        wait_until(lambda: self.rebalanced()[0] == "completed", 180, "the rebalance")
+        return self.rebalanced()[1]
+
+    def rebalanced(self) -> tuple[str, int]:
+        """Return the state of the rebalance, and how many files it has moved."""
+        tree = ET.fromstring(self.ask("volume", "rebalance", NAME, "status", "--xml"))  # noqa: S314
+        whole = "volRebalance/aggregate"
+        return tree.findtext(f"{whole}/statusStr", ""), int(tree.findtext(f"{whole}/files", "0"))
+
     def unhealed(self) -> int:
         """Return how many entries wait to be healed; raises while a brick does not answer."""
         tree = ET.fromstring(self.ask("volume", "heal", NAME, "info", "--xml"))  # noqa: S314

@@ -45,6 +45,7 @@ class Host:
     layers: list[Path] = field(repr=False)
     leader: int = 0
     leader_start: int = 0
+    init: str = ""  # the first process, if it is not systemd
 
     @property
     def disk(self) -> Path:
@@ -123,10 +124,11 @@ class Host:
     def supervise(self) -> None:
         """Start systemd-nspawn, in the host's control group; it outlives this process."""
         nspawn = (
-            f"systemd-nspawn -D {self.root} --machine={self.fleet}-{self.name} --boot"
+            f"systemd-nspawn -D {self.root} --machine={self.fleet}-{self.name}"
             f" --hostname={self.name} --register=no --keep-unit --console=pipe"
             f" --network-namespace-path={self.network.path(self.name)} --resolv-conf=off"
             f" --bind=/dev/fuse --bind={self.disk}/bricks:/bricks --capability=all --timezone=off"
+            f" {self.init or '--boot'}"
         )
         with (self.disk / "console.log").open("ab") as console:
             subprocess.Popen(

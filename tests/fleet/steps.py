@@ -55,7 +55,10 @@ def process(host: Host, app: str) -> str:
     """Return the process that an app has started on a node, if it is alive."""
     path = host.root / NOTES / f"{app}.pid"
     pid = path.read_text().strip() if path.exists() else ""
-    return pid if pid and host.ok(["kill", "-0", pid]) else ""
+    if not pid:
+        return ""
+    found = host.run(["ps", "-o", "args=", "-p", pid], check=False).out.strip()
+    return pid if found == "sleep infinity" else ""  # another boot may have given it to another
 
 
 def marker(fleet: Fleet, hosts: Iterable[Host] | None = None) -> None:

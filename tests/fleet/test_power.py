@@ -14,24 +14,23 @@ from .host import NOTES, Host
 from .steps import AGAIN, FIRST, PATIENCE, at, held, wait_at, wait_begun
 from .wait import wait_until
 
-APPS = ("new-linked", "new-pushed", "new-synced")
 
-
-def deploy_all(fleet: Fleet) -> None:
-    """Put an app of each layout on the share."""
-    linked, pushed, synced = APPS
+def deploy_all(fleet: Fleet, kind: str) -> list[str]:
+    """Put an app of each layout on the share, and return their names."""
+    linked, pushed, synced = apps = [f"{kind}-{name}" for name in ("linked", "pushed", "synced")]
     fleet.developer.swap(linked, "1", app_files("1"))
     fleet.developer.new_git(pushed)
     fleet.developer.push(pushed, app_files("1"))
     fleet.developer.rsync(synced, app_files("1"))
-    for app in APPS:
+    for app in apps:
         wait_at(fleet.apps, app, "1")
+    return apps
 
 
 def test_a_new_node_runs_all_apps_and_wait_says_when(fleet: Fleet) -> None:
     """It boots into a fleet that runs; `appagent wait` ends with 0 after all is up, not before."""
-    deploy_all(fleet)
-    before = {host.name: [noted(host, app) for app in APPS] for host in fleet.apps}
+    apps = deploy_all(fleet, "new")
+    before = {host.name: [noted(host, app) for app in apps] for host in fleet.apps}
     new = fleet.add(fleet.next_name(), "app", fleet.apps[0].layers)
     fleet.raise_host(new)
     try:
@@ -40,22 +39,22 @@ def test_a_new_node_runs_all_apps_and_wait_says_when(fleet: Fleet) -> None:
                 fleet.join(new)
                 waiting = pool.submit(wait_settled, new)
                 wait_begun(new, "new-synced", "1", "check")
-                for app in APPS:
+                for app in apps:
                     wait_at([new], app, "1")
                 done = new.run(["appagent", "wait", "--timeout", "2s"], check=False)
                 assert done.status == LATER, done
                 assert "new-synced" in done.err
                 assert not waiting.done()
             waiting.result()
-        for app in APPS:
+        for app in apps:
             assert tuple(run.target for run in noted(new, app)) == FIRST
             assert {(run.version, run.foreign) for run in noted(new, app)} == {("1", 0)}
             assert outcomes(new, app) == ["done"]
         for host in fleet.apps[:3]:  # for the others nothing has changed
-            assert [noted(host, app) for app in APPS] == before[host.name]
+            assert [noted(host, app) for app in apps] == before[host.name]
     finally:
         fleet.remove(new)
-    for app in APPS:
+    for app in apps:
         fleet.developer.remove(app)
 
 
@@ -116,29 +115,33 @@ def test_a_node_from_the_image_of_a_running_one_comes_up_right(fleet: Fleet) -> 
     """State included, taken while it deploys: the copy starts what is there and goes on with it."""
     source = fleet.apps[0]
     developer = fleet.developer
-    deploy_all(fleet)
+    apps = deploy_all(fleet, "copied")
     own = {"Makefile": MAKEFILE.replace("install:", "install: # as it was before")}
-    with held(source, "new-pushed", "install"):
-        developer.push("new-pushed", app_files("2") | own)
-        wait_begun(source, "new-pushed", "2", "install")
+    with held(source, "copied-pushed", "install"):
+        developer.push("copied-pushed", app_files("2") | own)
+        wait_begun(source, "copied-pushed", "2", "install")
         clone = fleet.clone(source)
-        (clone.root / NOTES / "new-pushed.hold-install").unlink()
+        (clone.root / NOTES / "copied-pushed.hold-install").unlink()
     try:
-        count = {app: len(noted(source, app)) for app in ("new-linked", "new-synced")}
-        for app, version in (("new-linked", "1"), ("new-pushed", "2"), ("new-synced", "1")):
+        count = {app: len(noted(source, app)) for app in ("copied-linked", "copied-synced")}
+        for app, version in (
+            ("copied-linked", "1"),
+            ("copied-pushed", "2"),
+            ("copied-synced", "1"),
+        ):
             wait_until(lambda app=app: new_start(clone, app), PATIENCE, f"{app} starts")  # type: ignore[misc]
             wait_at([*fleet.apps, clone], app, version)
-        wait_settled(clone, *APPS)
+        wait_settled(clone, *apps)
         for app, before in count.items():
             runs = [run.target for run in noted(clone, app)]
             assert runs == [*FIRST, "start", "check"]
             assert len(noted(source, app)) == before == len(FIRST)
-        runs = [run.target for run in noted(clone, "new-pushed")]
+        runs = [run.target for run in noted(clone, "copied-pushed")]
         assert runs == [*FIRST, "install", "install", "start", "check"]
-        assert [run.target for run in noted(source, "new-pushed")] == [*FIRST, *AGAIN]
+        assert [run.target for run in noted(source, "copied-pushed")] == [*FIRST, *AGAIN]
         assert status(clone)["node"] == clone.name
-        assert all(at(host, "new-pushed", "2") for host in fleet.apps)
+        assert all(at(host, "copied-pushed", "2") for host in fleet.apps)
     finally:
         fleet.remove(clone)
-    for app in APPS:
+    for app in apps:
         developer.remove(app)
