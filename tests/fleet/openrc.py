@@ -33,8 +33,14 @@ def layers() -> list[Path]:
     with (machine.CACHE / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         recipe = [base[0].name, UNPACK]
-        top = image.layer("openrc", recipe, base, lambda into, on: image.run_over(into, on, UNPACK))
+        top = image.layer("openrc", recipe, base, unpack)
     return [top, *below]
+
+
+def unpack(into: Path, below: list[Path]) -> None:
+    """Build the layer with OpenRC."""
+    into.mkdir()
+    image.run_over(into, below, UNPACK)
 
 
 @dataclass
