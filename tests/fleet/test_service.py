@@ -77,7 +77,7 @@ def test_runs_outlive_the_agent_and_are_taken_on_by_the_next(fleet: Fleet) -> No
     since = time.time()
     developer.new_git("outlives")
     developer.push("outlives", app_files("1"))
-    with left_alone(fleet, "stands-by"):
+    with left_alone(fleet, "beside-runs"):
         wait_at(fleet.apps, "outlives", "1")
         for host in fleet.apps:
             pid = host.main_pid(SERVICE)
@@ -98,7 +98,7 @@ def test_runs_outlive_the_agent_and_are_taken_on_by_the_next(fleet: Fleet) -> No
             assert not app2.ok(["systemctl", "is-active", "-q", SERVICE])
             for host in fleet.apps:
                 assert host.ok(["kill", "-0", str(runs[host.name])]), host.name
-                assert process(host, "stands-by")
+                assert process(host, "beside-runs")
             for host in (app1, app3):
                 assert run_of(host, "outlives") == runs[host.name]
         wait_at([app1, app3], "outlives", "2")
@@ -107,7 +107,7 @@ def test_runs_outlive_the_agent_and_are_taken_on_by_the_next(fleet: Fleet) -> No
         systemctl(app2, "start")
         wait_at([app2], "outlives", "2")
         for host in fleet.apps:
-            wait_settled(host, "outlives", "stands-by")
+            wait_settled(host, "outlives", "beside-runs")
             assert targets(host, "outlives") == FIRST + AGAIN
             show_stopped_well(host, since)
             assert all(
@@ -127,7 +127,7 @@ def test_an_eye_that_is_stopped_or_killed_holds_up_nothing_but_looks(fleet: Flee
     since = time.time()
     developer.swap("looked-at", "1", app_files("1"))
     agents = {host.name: host.main_pid(SERVICE) for host in fleet.apps}
-    with left_alone(fleet, "stands-by"):
+    with left_alone(fleet, "beside-eyes"):
         wait_at(fleet.apps, "looked-at", "1")
         stopped, goes_on = eye(app1), eye(app2)
         with app1.stopped(stopped):
@@ -158,7 +158,7 @@ def test_the_watchdog_fires_for_a_dead_loop_and_not_for_a_dead_share(fleet: Flee
     still, away, ended = fleet.apps
     servers, developer = fleet.of("file"), fleet.developer
     developer.swap("watched", "1", app_files("1"))
-    with left_alone(fleet, "stands-by"):
+    with left_alone(fleet, "beside-loops"):
         wait_at(fleet.apps, "watched", "1")
         agents = {host.name: host.main_pid(SERVICE) for host in fleet.apps}
         since = time.time()
