@@ -268,7 +268,7 @@ def begin(turn: Turn, app: App, wanted: Want, step: Target) -> None:
             reason=reason,
             how=deploy.how,
         )
-        deploy = replace(deploy, begun=turn.now)
+        deploy = replace(deploy, begun=turn.now, boot=turn.node.boot)
         if wanted.layout is Layout.TREE and fresh:
             app = replace(app, churn=churned(app.churn, turn.now.mono))
     if step in (Target.BUILD, Target.INSTALL) and app.overtaken >= INSIST:

@@ -61,7 +61,7 @@ def note_deploy(turn: Turn, app: App, wanted: Want) -> App:
             reason=reason,
         )
         deploy = None
-        app = replace(app, flowing=False)
+        app = turn.save(replace(app, deploy=None, flowing=False), app.record)
     if deploy is None:
         previous = app.record.last_good.release if app.record.last_good else ""
         deploy = Deploy(turn.make_id(), version, previous, how, turn.now)
@@ -122,7 +122,7 @@ def remember(turn: Turn, app: App, where: str) -> App:
     """Where the last good release lies, for the way back."""
     good = app.record.applied.good
     if good is None:
-        return turn.put(app)
+        return turn.save(app, app.record)
     record = replace(app.record, last_good=good, last_good_dir=where, release_dir=where)
     return turn.save(app, record)
 
@@ -178,4 +178,4 @@ def leave(turn: Turn, app: App, deploy: Deploy, wanted: Want) -> App:
         release=deploy.version.release,
         reason=wanted.why,
     )
-    return replace(app, deploy=None)
+    return turn.save(replace(app, deploy=None), app.record)

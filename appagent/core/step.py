@@ -65,10 +65,16 @@ def first(  # noqa: PLR0913 - each is one thing that the disk remembers
     `lost` are apps that are known to have been started in this boot but have no record: they run
     something unknown, so they are installed and restarted, not started beside themselves.
     """
-    apps = {name: App(record) for name, record in records.items()}
+    apps = {name: resumed(record, boot) for name, record in records.items()}
     for name in lost:
         apps.setdefault(name, App(Record(app=name, root="", applied=Applied(up=boot))))
     return Node(settings=settings, boot=boot, apps=apps, mounted=mounted, hold=hold)
+
+
+def resumed(record: Record, boot: str) -> App:
+    """An app as an earlier agent has left it. A deploy goes on, unless the machine was down."""
+    deploy = record.deploy
+    return App(record, deploy=deploy if deploy is not None and deploy.boot == boot else None)
 
 
 def step(node: Node, event: Event, now: Now) -> tuple[Node, list[Command]]:

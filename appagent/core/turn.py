@@ -47,7 +47,10 @@ class Turn:
 
         What one turn decides about a record is written at once: a crash must not find the end of
         a run without what it means. Only a shim that is told something in between parts two saves.
+        A deploy that has begun is in the record, so that it is the same one for the next agent.
         """
+        begun = app.deploy is not None and app.deploy.begun is not None
+        record = replace(record, deploy=app.deploy if begun else None)
         if record != app.record:
             place = self.unwritten(app.name)
             if place is None:

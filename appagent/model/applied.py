@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from appagent.model.facts import Deploy
 from appagent.model.words import Layout, Now, Outcome, Target, Version
 
 
@@ -88,3 +89,4 @@ class Record:
     populated: bool = False  # it has had processes of its own since it was started
     hold: Hold | None = None
     run: Run | None = None  # the one that is under way
+    deploy: Deploy | None = None  # the one that has begun: the next agent goes on with it

@@ -49,3 +49,4 @@ class Deploy:
     seen: Now
     settled: Now | None = None
     begun: Now | None = None
+    boot: str = ""  # in which it has begun; in another one its times say nothing
