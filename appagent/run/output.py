@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 JOURNAL = "/run/systemd/journal/stdout"
 TAIL = 4096
 LIMIT = 16 * 1024 * 1024
+_ROOM = 64 * 1024  # free bytes below which a disk counts as full
 
 _INFO = 6  # the priority of a line
 _PATIENCE = 2.0  # seconds for journald to take a connection
@@ -96,12 +97,21 @@ class Log:
     _QUICK = 0.02
     _SLOW = 0.5
 
-    def __init__(self, path: str, limit: int) -> None:
-        """Open it, or raise OSError."""
+    def __init__(self, path: str, limit: int, warnings: list[str] | None = None) -> None:
+        """Open it, or raise OSError.
+
+        On a full disk every write would fail, and with it a target that only says what it does.
+        There the output is lost instead, and a warning says so.
+        """
         self.path = path
         self.limit = limit
         self.fd = open_log(path)
         self.began = self._size = os.fstat(self.fd).st_size
+        if not _has_room(self.fd):
+            os.close(self.fd)
+            self.fd = os.open(os.devnull, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
+            if warnings is not None:
+                warnings.append(f"there is no room for the output in {path}: it is lost")
         self.pause = self._QUICK
         self._was_cut = False
 
@@ -123,6 +133,12 @@ class Log:
         if self._was_cut and len(data) < TAIL:
             data = _end(f"{self.path}.1", 0) + data
         return data[-TAIL:]
+
+
+def _has_room(fd: int) -> bool:
+    """Whether the disk that a file lies on takes a little more."""
+    disk = os.fstatvfs(fd)
+    return disk.f_bavail * disk.f_frsize >= _ROOM
 
 
 def _end(path: str, begin: int) -> bytes:

@@ -325,7 +325,7 @@ class Shim:
                 self.warnings.append(
                     f"the journal takes no output ({error.strerror}): it is in {self.spec['log']}"
                 )
-        self.log = output.Log(self.spec["log"], self.spec["log_limit"])
+        self.log = output.Log(self.spec["log"], self.spec["log_limit"], self.warnings)
         return self.log.fd
 
     def _keep_copy(self) -> None:

@@ -155,3 +155,19 @@ def test_the_tail_of_a_stream_comes_from_journalctl(tmp_path: Path) -> None:
         "--quiet --no-pager --output=cat --lines=100 -t appagent-web --since=@12.500000\n"
     )
     assert journal_tail("web", 1.0, str(tmp_path / "none")) == b""
+
+
+def test_where_there_is_no_room_output_is_lost_and_that_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "web.log"
+    path.write_text("of an earlier run\n")
+    monkeypatch.setattr("appagent.run.output._ROOM", 1 << 62)
+    warnings: list[str] = []
+    log = Log(str(path), 100_000, warnings)
+    os.write(log.fd, b"no room for this\n")
+    log.watch()
+    assert log.tail() == b""
+    assert path.read_text() == "of an earlier run\n"
+    assert warnings == [f"there is no room for the output in {path}: it is lost"]
+    os.close(log.fd)
