@@ -200,7 +200,9 @@ def test_a_log_is_followed_until_the_reader_has_enough(made: Node) -> None:
 
 
 def test_an_interrupt_ends_a_wait_without_a_traceback(made: Node) -> None:
-    argv = [sys.executable, "-m", "appagent", "wait", OPEN, "--config", str(made.config)]
+    # What is started in the background of a script ignores the signal; a person's command does not.
+    argv = ["env", "--default-signal=INT", sys.executable, "-m", "appagent", "wait", OPEN]
+    argv += ["--config", str(made.config)]
     with subprocess.Popen(argv, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL) as process:
         try:
             assert process.stderr is not None

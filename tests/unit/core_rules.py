@@ -121,7 +121,10 @@ class Rules:
         if by_person:
             return True
         if self.present(run.app):
-            return Target.RESTART not in self.play.shims.targets_of(run.version.release)
+            # What a release was once found to lack is believed for as long as it is that release.
+            known = self.play.node.apps[run.app].missing
+            there = self.play.shims.targets_of(run.version.release)
+            return Target.RESTART in known or Target.RESTART not in there
         forgotten = self.play.node.apps[run.app].forgotten
         return forgotten or not self.play.share.empty
 
