@@ -42,6 +42,7 @@ class Shape:
     volume: Mapping[str, str] = field(default_factory=dict)  # volume options; {"group": "…"} too
     start_agent: bool = os.environ.get("FLEET_AGENT") != "0"  # install and start appagent
     config: str = agent.CONFIG  # /etc/appagent/appagent.yaml
+    packages: tuple[str, ...] = ()  # of Debian, beside those that all hosts have
 
     def hosts(self) -> dict[str, str]:
         """Return the name and the role of each host."""
@@ -137,7 +138,8 @@ class Fleet:
             msg = f"no fleet can be raised here, for lack of: {', '.join(lacks)}"
             raise RuntimeError(msg)
         sweep()
-        layers = image.layers(with_agent=self.shape.start_agent)
+        shape = self.shape
+        layers = image.layers(with_agent=shape.start_agent, packages=shape.packages)
         self.down()
         machine.allow_many_systemds()
         self.disks.mkdir(parents=True)

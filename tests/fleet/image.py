@@ -1,5 +1,6 @@
 """The hosts' root filesystem: read-only layers, built once and kept between runs.
 
+    more    packages that one fleet needs and others do not
     agent   appagent, installed from its wheel         (seconds; each change of it)
     wheels  a venv with what appagent needs            (each change of its dependencies)
     base    Debian with systemd, GlusterFS, ssh, git   (two minutes; each change of the recipe)
@@ -94,6 +95,18 @@ mkdir -p /files /bricks /var/lib/appagent
 rm -rf /usr/share/doc/* /usr/share/man/* /usr/share/locale/*
 """.replace("PACKAGES", " ".join(PACKAGES.split()))
 
+MORE = r"""
+export DEBIAN_FRONTEND=noninteractive LC_ALL=C
+printf '#!/bin/sh\nexit 101\n' > /usr/sbin/policy-rc.d
+chmod 755 /usr/sbin/policy-rc.d
+ls /etc/init.d > /tmp/before
+apt-get update -qq
+apt-get install -y -qq --no-install-recommends -o Dpkg::Options::=--force-unsafe-io PACKAGES
+rm /usr/sbin/policy-rc.d
+for name in $(ls /etc/init.d | grep -vxFf /tmp/before); do systemctl disable "$name"; done
+rm -rf /usr/share/doc/* /usr/share/man/* /usr/share/locale/*
+"""
+
 WHEELS = r"""
 export LC_ALL=C
 python3 -m venv "/opt/appagent/versions/VERSION"
@@ -107,10 +120,11 @@ export LC_ALL=C
 
 
 @functools.cache
-def layers(*, with_agent: bool = True) -> list[Path]:
+def layers(*, with_agent: bool = True, packages: tuple[str, ...] = ()) -> list[Path]:
     """Return the layers of a host's root, the topmost first; build those that are not there.
 
-    One process uses one image, also where the sources change while it runs.
+    `packages` of Debian come beside those that all hosts have; none of their services is started
+    at boot. One process uses one image, also where the sources change while it runs.
     """
     machine.CACHE.mkdir(parents=True, exist_ok=True)
     with (machine.CACHE / "lock").open("w") as lock:
@@ -121,13 +135,17 @@ def layers(*, with_agent: bool = True) -> list[Path]:
         if with_agent and wheel.installable():
             needs = layer(
                 "wheels",
-                [base.name, needs_installed(), wheel.pinned().read_text()],
+                [base.name, needs_installed(), *wheel.builds_with(), wheel.pinned().read_text()],
                 found,
                 wheelhouse,
             )
             found.insert(0, needs)
             recipe = [needs.name, AGENT, wheel.fingerprint()]
             found.insert(0, layer("agent", recipe, found, agent))
+        if packages:
+            script = MORE.replace("PACKAGES", " ".join(packages))
+            recipe = [base.name, script]
+            found.insert(0, layer("more", recipe, [base], functools.partial(install, script)))
         prune(found)
     return found
 
@@ -178,10 +196,16 @@ def agent(into: Path, below: list[Path]) -> None:
     run_over(into, below, AGENT)
 
 
-def run_over(into: Path, below: list[Path], script: str) -> None:
+def install(script: str, into: Path, below: list[Path]) -> None:
+    """Build the layer with more packages."""
+    into.mkdir()
+    run_over(into, below, script, timeout=600)
+
+
+def run_over(into: Path, below: list[Path], script: str, timeout: float = 300) -> None:
     """Run a script in a new layer over others, and add what it writes to the new one."""
     with mounted([into, *below]) as root:
-        inside(root, script)
+        inside(root, script, timeout)
         machine.sh("cp", "-a", f"{root.parent}/upper/.", f"{into}/")
 
 

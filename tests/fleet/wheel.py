@@ -26,6 +26,13 @@ def needs() -> list[str]:
     return sorted(dependencies)
 
 
+def builds_with() -> list[str]:
+    """Return what building the package takes: a node that reaches no package index needs it too."""
+    text = (machine.REPOSITORY / "pyproject.toml").read_text()
+    requires: list[str] = tomllib.loads(text)["build-system"]["requires"]
+    return sorted(requires)
+
+
 def version() -> str:
     """Return appagent's version, as its package says it."""
     text = (machine.REPOSITORY / "appagent/__init__.py").read_text()
@@ -77,13 +84,14 @@ def build(into: Path, version_instead: str = "") -> Path:
 
 
 def download(into: Path, hosts_python: str) -> None:
-    """Get or build the wheels of what appagent needs, for the hosts' python ("python3.11")."""
+    """Get or build the wheels of all that appagent needs, for the hosts' python ("python3.11")."""
     mine = f"python{sys.version_info.major}.{sys.version_info.minor}"
     if mine != hosts_python:
         msg = f"the hosts have {hosts_python}: raise the fleet with that, not with {mine}"
         raise RuntimeError(msg)
     into.mkdir(parents=True)
-    python("pip", "wheel", "-q", "-c", str(pinned()), "--wheel-dir", str(into), *needs())
+    all_of_it = [*needs(), *builds_with()]
+    python("pip", "wheel", "-q", "-c", str(pinned()), "--wheel-dir", str(into), *all_of_it)
 
 
 def python(module: str, *words: str) -> None:
