@@ -9,9 +9,10 @@ import time
 from . import agent
 from .conftest import RaiseFleet
 from .developer import app_files
-from .fleet import Fleet, Shape
-from .steps import AGAIN, FIRST, marker, process, targets, wait_at
+from .fleet import ROOT, Fleet, Shape
+from .steps import AGAIN, FIRST, PATIENCE, marker, process, targets, wait_at
 from .told import began
+from .wait import wait_until
 
 APPS = ("kept-linked", "kept-pushed", "kept-synced")
 FILES = 60  # of each app: enough for a rebalance to move some
@@ -60,6 +61,9 @@ def test_a_newer_agent_another_brick_and_a_rebalance_make_no_run(raise_fleet: Ra
     show_no_run("replacement")
     volume.grow()
     assert volume.rebalance() > 0
+    # For a moment a mount may still see directories as they were made on the new bricks.
+    seen = f"test -w {ROOT}/marker/releases && test -w {ROOT}/{pushed}/.git"
+    wait_until(lambda: fleet.of("file")[0].ok(seen, "deploy"), PATIENCE, "the share is whole")
     show_no_run("rebalance")
 
     developer.swap(linked, "2", app_files("2", FILES))
