@@ -5,6 +5,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -100,7 +101,7 @@ def lay_out(directory: Path, *words: str) -> subprocess.CompletedProcess[str]:
 def laid_out(tmp_path: Path) -> Iterator[Path]:
     lay_out(tmp_path)
     yield tmp_path / ".run"
-    lay_out(tmp_path, "--clear")
+    lay_out(short, "--clear")
     assert not (tmp_path / ".run").exists()
 
 
@@ -163,10 +164,17 @@ def test_the_hint_can_be_pasted(laid_out: Path) -> None:
     assert "releases/3" in lay_out(laid_out.parent).stdout
 
 
-def test_clearing_stops_what_runs(tmp_path: Path) -> None:
-    lay_out(tmp_path)
-    release = tmp_path / ".run" / "apps" / "hello-symlink" / "current"
-    text = (tmp_path / ".run" / "env" / "hello-symlink.env").read_text()
+@pytest.fixture
+def short() -> Iterator[Path]:
+    """A directory with a short name: the path of a socket has no more than 107 characters."""
+    with tempfile.TemporaryDirectory(prefix="aa-") as path:
+        yield Path(path)
+
+
+def test_clearing_stops_what_runs(short: Path) -> None:
+    lay_out(short)
+    release = short / ".run" / "apps" / "hello-symlink" / "current"
+    text = (short / ".run" / "env" / "hello-symlink.env").read_text()
     values = dict(line.split("=", 1) for line in text.splitlines() if line[0] != "#")
     environment = {key: value.strip('"') for key, value in values.items()}
     assert make(release, "-s", "start", **environment).returncode == 0

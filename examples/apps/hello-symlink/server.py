@@ -119,7 +119,8 @@ def serve() -> None:
             listener.close()  # what nobody accepts from must not be left listening
             listener = listen()
     server = Server(listener)
-    threading.Thread(target=server.serve_forever, args=(0.1,)).start()
+    # As a daemon: where anything below fails, the whole process ends, and `start` says so.
+    threading.Thread(target=server.serve_forever, args=(0.1,), daemon=True).start()
     successors: list[socket.socket] = []
     offer(listener, lock, successors)
     if inherited is not None:
