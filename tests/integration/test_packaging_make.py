@@ -101,7 +101,7 @@ def lay_out(directory: Path, *words: str) -> subprocess.CompletedProcess[str]:
 def laid_out(tmp_path: Path) -> Iterator[Path]:
     lay_out(tmp_path)
     yield tmp_path / ".run"
-    lay_out(short, "--clear")
+    lay_out(tmp_path, "--clear")
     assert not (tmp_path / ".run").exists()
 
 
@@ -178,6 +178,6 @@ def test_clearing_stops_what_runs(short: Path) -> None:
     values = dict(line.split("=", 1) for line in text.splitlines() if line[0] != "#")
     environment = {key: value.strip('"') for key, value in values.items()}
     assert make(release, "-s", "start", **environment).returncode == 0
-    lay_out(tmp_path, "--clear")
+    lay_out(short, "--clear")
     with socket.socket() as tried:
         assert tried.connect_ex(("127.0.0.1", int(environment["PORT"]))) != 0
