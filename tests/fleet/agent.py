@@ -43,11 +43,15 @@ def start(host: Host) -> None:
     wait_service(host, SERVICE)
 
 
-def forget_gone(host: Host) -> None:
-    """Say of apps that went together, as those of a test do, that this is meant."""
+def forget_gone(host: Host, root: str) -> None:
+    """Say of apps that are not on the share any more, as those of earlier tests, that it is meant.
+
+    Many that go at once would be kept, for nobody believes that.
+    """
+    there = host.out(["ls", "-A", root]).splitlines()
     for app in json.loads(host.out([COMMAND, "status", "--json"]))["apps"]:
-        if app["why"].endswith(f"appagent forget {app['app']}"):
-            host.run([COMMAND, "forget", app["app"]])
+        if app["app"] not in there:
+            host.run([COMMAND, "forget", app["app"]], check=False)
 
 
 def wait_service(host: Host, name: str, timeout: float = 60) -> None:

@@ -295,7 +295,8 @@ class Fleet:
         host.free_disk()
         if self.shape.start_agent and agent.installed(host):
             agent.start(host)
-            agent.forget_gone(host)
+            if self.of("file"):
+                agent.forget_gone(host, ROOT)
 
     # For those who come later
 
