@@ -357,7 +357,8 @@ def the_history_tells_it(made: Node) -> None:
     deploys = made.history()
     runs = [run for deploy in deploys for run in deploy["runs"]]
     outcomes = {run["outcome"] for run in runs if run["app"] != "guest"}
-    assert outcomes <= {"ok", "missing", "cancelled", "lost", "moved"}
+    # The end of one that a crash followed at once may not have been written: "interrupted".
+    assert outcomes <= {"ok", "missing", "cancelled", "lost", "moved", "interrupted"}
     told = {(run["app"], run["target"], name_of(run["release"])) for run in runs}
     assert {(call.app, call.target, call.release) for call in made.calls()} <= told
     assert any(run["adopted"] and run["outcome"] == "ok" for run in runs)
