@@ -30,7 +30,7 @@ DROP_IN = f"/etc/systemd/system/{SERVICE}.d/short.conf"
 
 def waits_for(app: str) -> str:
     """Return a Makefile whose stop takes a while, and ends only once another app is in its own."""
-    begun = "\t@touch $(base).stopping\n"
+    begun = "\t@[ -e $(base).stopping ] || touch $(base).stopping\n"
     meet = f"\t@until [ -e $(NOTES)/{app}.stopping ]; do sleep 0.1; done; sleep 4\n"
     return MAKEFILE.replace("stop:\n\t$(note)\n", f"stop:\n\t$(note)\n{begun}{meet}")
 
@@ -106,6 +106,9 @@ def test_apps_that_ask_for_it_are_stopped_before_the_machine_is_down(
             wait_until(lambda app=app: targets(host, app)[-2:] == ["start", "check"], 60, app)  # type: ignore[misc]
             assert len(targets(host, app)) == len(FIRST) + (app in STOPS) + 2
         (host.root / NOTES / "hangs.hangs").unlink()
+        for node in fleet.apps:  # where none of them was stopped yet, none waits for the other
+            for app in ("ends-a", "ends-b"):
+                (node.root / NOTES / f"{app}.stopping").touch()
         clear(fleet, APPS)
 
 

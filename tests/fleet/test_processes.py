@@ -134,8 +134,7 @@ def test_a_daemon_that_dies_is_told_and_started_again_where_that_is_asked_for(fl
         pids = {app: deploy(fleet, host, app) for app in ("comes-back", "lies-there")}
         for app in pids:
             wait_until(lambda app=app: counted(host, app), 30, f"{app} is counted")  # type: ignore[misc]
-        for app in pids:
-            host.kill("KILL", *in_slice(host, app))
+        host.kill("KILL", *pids.values())
         wait_until(lambda: status(host, "lies-there")["state"] == "exited", 60, "it is told")
         another = wait_beat(host, "comes-back", len(beats(host, "comes-back")))
         assert another.pid != pids["comes-back"]
@@ -196,7 +195,7 @@ AGENTS: dict[str, Callable[[Host], AbstractContextManager[None]]] = {
 def test_a_run_that_does_not_end_is_ended_whole_though_the_agent(fleet: Fleet, how: str) -> None:
     """After timeout and grace nothing is left of it, and other apps felt nothing."""
     host = fleet.apps[0]
-    with configured([host], LIMITS):
+    with configured(fleet.apps, LIMITS):
         calm = deploy(fleet, host, "calm")
         pids = run_wild(fleet, host)
         with AGENTS[how](host):
