@@ -59,10 +59,12 @@ from appagent.report.log import Log
 from appagent.report.outputs import JournalOutput
 from appagent.report.service import Service
 from appagent.run.failpoint import hit
+from appagent.run.order import Places
 from appagent.running import Running
 from appagent.shutdown import stop_apps
 from appagent.started import Started
 from appagent.store import StateError, Store
+from appagent.unrecorded import Unrecorded
 from appagent.verbs import Verbs
 
 HOUSEKEEPING = 60.0  # s
@@ -85,16 +87,19 @@ class Agent:
         found = store.load()
         boot = machine.boot()
         self.started = Started(self.settings.runtime_dir, boot)
+        places = Places(self.settings.state_dir, self.settings.runtime_dir)
+        self.unrecorded = Unrecorded(places, boot, found.records)
         self.node = core.first(
             self.settings,
             boot,
             found.records,
             lost=(found.lost | self.started.apps()) - found.records.keys(),
+            unrecorded=self.unrecorded.runs,
             mounted=found.mounted,
             hold=found.hold,
         )
         self.secret = found.secret
-        self.first_facts = found.facts
+        self.first_facts = [*found.facts, *self.unrecorded.facts]
         self.history = History(self.settings.state_dir, self.tell_from_thread)
         self.eyes = Eyes(self)
         self.running = Running(self, journal=isinstance(log.output, JournalOutput))
@@ -176,6 +181,7 @@ class Agent:
             case Drop(app):
                 self.tell_all(self.store.drop(app))
                 self.started.drop(app)
+                self.unrecorded.drop(app)
             case SaveRoots(mounted):
                 self.tell_all(self.store.save_roots(mounted))
             case SaveNodeHold(hold):
@@ -275,7 +281,7 @@ class Agent:
             loop.add_signal_handler(number, self.over.set)
         loop.add_signal_handler(signal.SIGHUP, self.reload)
         loop.set_exception_handler(self.on_exception)
-        self.tell_all(list(self.first_facts))
+        self.tell_all(self.first_facts)
         try:
             await self.control.open()
         except OSError as error:

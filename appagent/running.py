@@ -13,8 +13,9 @@ from typing import Protocol
 from appagent.core.settings import settings_for
 from appagent.core.state import Node
 from appagent.model import Alive, Began, Ended, Event, Identity, RootSettings, Run
-from appagent.run.order import Order, order_for
+from appagent.run.order import Order, Places, order_for
 from appagent.run.spawn import Spawner
+from appagent.unrecorded import written
 
 
 class Daemon(Protocol):
@@ -44,8 +45,13 @@ class Running:
         self.daemon = daemon
         self.journal = journal
         self.tasks: set[asyncio.Task[None]] = set()
-        state_dir = daemon.node.settings.state_dir
-        self.spawner = Spawner(state_dir, daemon.ended, boot=daemon.node.boot, journal=journal)
+        settings = daemon.node.settings
+        self.spawner = Spawner(
+            Places(settings.state_dir, settings.runtime_dir),
+            daemon.ended,
+            boot=daemon.node.boot,
+            journal=journal,
+        )
 
     def begin(self, run: Run) -> None:
         """Start the shim of a run; `began` or `not_begun` follows."""
@@ -80,6 +86,7 @@ class Running:
             secret=self.daemon.secret,
             seen=seen,
             fstype=state.look.fstype if mounted and state is not None and state.look else "",
+            account=written(run),
         )
 
     def without_scopes(self) -> None:

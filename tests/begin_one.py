@@ -1,7 +1,7 @@
 """A daemon of one run, as a process of its own that a test can kill or stop at any moment.
 
-Started with a state directory and a run (as JSON); each of its lines says how far it is. It says
-go once it gets a line.
+Started with a state directory, a run (as JSON) and a runtime directory; each of its lines says how
+far it is. It says go once it gets a line.
 """
 
 from __future__ import annotations
@@ -12,8 +12,9 @@ import sys
 
 from appagent import machine
 from appagent.model import Ended, Layout, Run, Target, Version
-from appagent.run.order import Order
+from appagent.run.order import Order, Places
 from appagent.run.spawn import Spawner
+from appagent.unrecorded import written
 
 
 async def main() -> None:
@@ -30,8 +31,9 @@ async def main() -> None:
         sys.stdout.flush()
         over.set()
 
-    spawner = Spawner(sys.argv[1], ended, boot=machine.boot(), journal=False)
-    identity = await spawner.begin(run, Order(run_as=run_as))
+    places = Places(sys.argv[1], sys.argv[3])
+    spawner = Spawner(places, ended, boot=machine.boot(), journal=False)
+    identity = await spawner.begin(run, Order(run_as=run_as, account=written(run)))
     sys.stdout.write(f"began {identity.pid} {identity.started}\n")
     sys.stdout.flush()
     await asyncio.to_thread(sys.stdin.readline)

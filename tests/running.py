@@ -10,13 +10,15 @@ import signal
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import TypedDict, TypeVar, Unpack
 
 from appagent import machine
 from appagent.model import Ended, Identity, Layout, Run, Target, Version
-from appagent.run.order import Order
+from appagent.run.order import Order, Places
 from appagent.run.spawn import Spawner
+from appagent.unrecorded import written
 
 T = TypeVar("T")
 
@@ -46,6 +48,7 @@ class World:
         self.base = base
         self.root = base / "root"
         self.state = base / "state"
+        self.runtime = base / "run"
         self.root.mkdir()
         self.state.mkdir()
         self.count = 0
@@ -137,7 +140,7 @@ class Runs:
         self.world = world
         self.ends: asyncio.Queue[Ended] = asyncio.Queue()
         self.spawner = Spawner(
-            str(world.state),
+            Places(str(world.state), str(world.runtime)),
             self.ends.put_nowait,
             boot=machine.boot(),
             journal=world.journal,
@@ -145,7 +148,8 @@ class Runs:
         )
 
     async def begin(self, run: Run, order: Order | None = None) -> Identity:
-        identity = await self.spawner.begin(run, order or self.world.order)
+        told = replace(order or self.world.order, account=written(run))
+        identity = await self.spawner.begin(run, told)
         self.world.sessions.append(identity.pid)
         return Identity(identity.pid, identity.started, identity.unit, machine.boot())
 

@@ -29,6 +29,7 @@ from appagent.model import (
     LookNow,
     Outcome,
     Permitted,
+    Record,
     Rewatch,
     Run,
     Target,
@@ -55,14 +56,7 @@ def began(turn: Turn, event: Began) -> None:
     if app is None or run is None or run.id != event.run_id:
         return
     run = replace(run, identity=replace(event.identity, boot=turn.node.boot))
-    record = replace(
-        app.record,
-        run=run,
-        applied=begin(app.record.applied, run.target),
-        release_dir=app.record.release_dir or run.release_dir,
-        layout=app.record.layout or run.layout,
-    )
-    app = turn.save(replace(app, starting=None), record)
+    app = turn.save(replace(app, starting=None), begun(app.record, run))
     turn.tell(
         "run.began",
         f"{app.name}: make {run.target} ({run.reason})",
@@ -79,6 +73,18 @@ def began(turn: Turn, event: Began) -> None:
     else:
         turn.do(Go(app.name, run.id))
     turn.touch(app.name)
+
+
+def begun(record: Record, run: Run) -> Record:
+    """Make the record of an app tell of a run that begins, with what its step clears."""
+    return replace(
+        record,
+        root=record.root or run.root,
+        run=run,
+        applied=begin(record.applied, run.target),
+        release_dir=record.release_dir or run.release_dir,
+        layout=record.layout or run.layout,
+    )
 
 
 def end_run(turn: Turn, app: App, why: str) -> None:
@@ -138,7 +144,9 @@ def ended(turn: Turn, event: Ended) -> None:
     if run.cancelled and outcome not in (Outcome.OK, Outcome.LOST):
         outcome = Outcome.CANCELLED
     tell_end(turn, app, run, replace(event, outcome=outcome))
-    app = turn.save(replace(app, starting=None), replace(app.record, run=None))
+    # A run that was BUSY says nothing of the other one, which is older and lives.
+    over = app.record.ended if outcome is Outcome.BUSY else run.id
+    app = turn.save(replace(app, starting=None), replace(app.record, run=None, ended=over))
     if app.missing_for == run.version:  # what make was asked for one target, it told of all
         lacks = frozenset(event.lacks) - {Target.STOP}
         app = turn.put(replace(app, missing=app.missing | lacks))
@@ -181,6 +189,8 @@ def fell_short(turn: Turn, app: App, run: Run, event: Ended) -> None:
             turn.do(LookNow(run.root, run.app))
             if blame_way_back(turn, app, run, event):
                 return
+            retry_later(turn, app, run, event, (MOVED_FIRST, MOVED_MAX))
+        case Outcome.BUSY:  # once the other run is over, what it did is compared
             retry_later(turn, app, run, event, (MOVED_FIRST, MOVED_MAX))
         case Outcome.LOST:
             # The first is simply done again: the machine went down. A second one in a row waits.
@@ -258,14 +268,15 @@ def retry_later(turn: Turn, app: App, run: Run, event: Ended, bounds: tuple[floa
     backoff = Backoff(
         run.version, run.target, attempts, turn.now.mono + wait, event.line, str(event.outcome)
     )
-    if event.outcome in (Outcome.FAILED, Outcome.TIMEOUT, Outcome.REFUSED):
+    loud = Level.WARNING if event.outcome is Outcome.BUSY else Level.ERROR
+    if event.outcome in (Outcome.FAILED, Outcome.TIMEOUT, Outcome.REFUSED, Outcome.BUSY):
         news = not same or before is None or before.line != event.line
         turn.tell(
             "deploy.retrying",
             f"{app.name}: make {run.target} {event.outcome}: {event.line or 'no reason given'}; "
             f"next try in {wait:g} s",
             app,
-            Level.ERROR if news else Level.INFO,
+            loud if news else Level.INFO,
             target=run.target,
             release=run.version.release,
             outcome=event.outcome,

@@ -18,6 +18,7 @@ from math import inf
 from appagent.core import asks, life, looks, runs
 from appagent.core.advance import advance
 from appagent.core.listing import take_in
+from appagent.core.runs import begun
 from appagent.core.state import App, Node, Root
 from appagent.core.turn import Turn
 from appagent.model import (
@@ -42,6 +43,7 @@ from appagent.model import (
     ResumeAsked,
     Rewatch,
     RootLooked,
+    Run,
     SaveNodeHold,
     Settings,
     ShuttingDown,
@@ -57,6 +59,7 @@ def first(  # noqa: PLR0913 - each is one thing that the disk remembers
     records: Mapping[str, Record],
     *,
     lost: Iterable[str] = (),
+    unrecorded: Mapping[str, Run] | None = None,
     mounted: frozenset[str] = frozenset(),
     hold: Hold | None = None,
 ) -> Node:
@@ -64,10 +67,14 @@ def first(  # noqa: PLR0913 - each is one thing that the disk remembers
 
     `lost` are apps that are known to have been started in this boot but have no record: they run
     something unknown, so they are installed and restarted, not started beside themselves.
+    `unrecorded` are runs that were begun and that the records do not know.
     """
     apps = {name: resumed(record, boot) for name, record in records.items()}
     for name in lost:
         apps.setdefault(name, App(Record(app=name, root="", applied=Applied(up=boot))))
+    for name, run in (unrecorded or {}).items():
+        app = apps.get(name) or App(Record(app=name, root=run.root))
+        apps[name] = replace(app, record=begun(app.record, run))
     return Node(settings=settings, boot=boot, apps=apps, mounted=mounted, hold=hold)
 
 

@@ -89,4 +89,5 @@ class Record:
     populated: bool = False  # it has had processes of its own since it was started
     hold: Hold | None = None
     run: Run | None = None  # the one that is under way
+    ended: str = ""  # id of the newest run that is over
     deploy: Deploy | None = None  # the one that has begun: the next agent goes on with it

@@ -35,6 +35,7 @@ class Outcome(StrEnum):
     MISSING = "missing"  # the Makefile has no such target; nothing ran
     REFUSED = "refused"  # not trusted, or not runnable as configured; nothing ran
     MOVED = "moved"  # what was looked at is not there any more; nothing ran
+    BUSY = "busy"  # another run of the app still lives, which the agent did not know; nothing ran
     CANCELLED = "cancelled"  # ended by us: a newer release, a trigger or `cancel`
     LOST = "lost"  # no result was left: the machine or the shim went down
 

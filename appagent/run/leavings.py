@@ -8,7 +8,8 @@ import os
 from collections.abc import Collection
 
 from appagent.model import Ended, Outcome, Run, Target
-from appagent.run import output
+from appagent.run import account, output
+from appagent.run.lock import holder
 from appagent.run.order import Places
 from appagent.run.result import EXIT_BASE, OUTCOMES
 
@@ -16,13 +17,17 @@ NO_RESULT = "the run left no result: it was interrupted"
 _LONGEST_LINE = 300
 
 
-def read(places: Places, run_id: str) -> dict[str, object] | None:
-    """Read a result; None if there is none that makes sense (the machine went down over it)."""
+def read(places: Places, run: Run) -> dict[str, object] | None:
+    """Read a result; None if there is none that makes sense (the machine went down over it).
+
+    What the disk did not take is in the app's lock.
+    """
+    found: object
     try:
-        with open(places.result(run_id), "rb") as file:
+        with open(places.result(run.id), "rb") as file:
             found = json.loads(file.read())
     except (OSError, ValueError):
-        return None
+        found = account.result(places.lock(run.app), run.id)
     return found if isinstance(found, dict) and found.get("outcome") in OUTCOMES else None
 
 
@@ -56,6 +61,8 @@ def without_result(places: Places, run: Run, *, adopted: bool, status: int | Non
     if status is not None and 0 <= status - EXIT_BASE < len(OUTCOMES):
         outcome = Outcome(OUTCOMES[status - EXIT_BASE])
         line = "its result could not be written (is the disk full?)"
+        if outcome is Outcome.BUSY:
+            line = holder(places.lock(run.app))
     else:
         outcome = Outcome.LOST
         line = _complaint(places, run.id) or NO_RESULT

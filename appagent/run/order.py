@@ -35,6 +35,7 @@ class Order:
     seen: bool = True
     fstype: str = ""
     limits: Mapping[str, str] = field(default_factory=dict)  # memory, cpu, tasks
+    account: str = ""  # the run as one line, for an agent that has no record of it
     names_within: float = 10.0  # seconds for a name service to answer
     share_within: float = 30.0  # … and for the share, before anything runs
 
@@ -49,6 +50,7 @@ def order_for(  # noqa: PLR0913 - all named, and all needed
     secret: bytes,
     seen: bool = True,
     fstype: str = "",
+    account: str = "",
 ) -> Order:
     """Make the order for a run from the settings that apply to it."""
     return Order(
@@ -62,6 +64,7 @@ def order_for(  # noqa: PLR0913 - all named, and all needed
         seen=seen,
         fstype=fstype,
         limits=app.limits,
+        account=account,
     )
 
 
@@ -70,6 +73,7 @@ class Places:
     """Where on the local disk the runs of one agent keep what they leave."""
 
     state_dir: str
+    runtime_dir: str
 
     @property
     def runs(self) -> str:
@@ -84,6 +88,15 @@ class Places:
     def result(self, run_id: str) -> str:
         """The result of a run."""
         return f"{self.runs}/{run_id}.json"
+
+    @property
+    def locks(self) -> str:
+        """The directory of the locks of all apps."""
+        return f"{self.runtime_dir}/runs"
+
+    def lock(self, app: str) -> str:
+        """The lock that the run of an app holds."""
+        return f"{self.locks}/{app}.lock"
 
     def complaints(self, run_id: str) -> str:
         """What the shim itself had to say, if it broke."""
@@ -115,6 +128,7 @@ def spec_of(  # noqa: PLR0913 - all named, and all needed
     targets: dict[str, str] | None = None,
     unit: str = "",
     left: list[list[int]] | None = None,
+    boot: str = "",
     failpoints: str = "",
 ) -> Spec:
     """Put together what the shim is told."""
@@ -153,6 +167,9 @@ def spec_of(  # noqa: PLR0913 - all named, and all needed
         "log": places.log(run.app),
         "log_limit": output.LIMIT,
         "result": places.result(run.id),
+        "lock": places.lock(run.app),
+        "account": order.account,
+        "boot": boot,
         "kept": places.kept(run.app),
         "bare": places.bare(run.id),
         "failpoints": failpoints,

@@ -18,7 +18,7 @@ _ESCAPES = {number: f"\\u{number:04x}" for number in range(32)} | {
 # Should the file be impossible to write (a full disk), the exit status still tells the agent that
 # started the shim how it went: this, plus the place in the list.
 EXIT_BASE = 64
-OUTCOMES = ("ok", "failed", "timeout", "missing", "refused", "moved", "cancelled", "lost")
+OUTCOMES = ("ok", "failed", "timeout", "missing", "refused", "moved", "cancelled", "lost", "busy")
 
 
 def to_json(value: object) -> str:

@@ -17,7 +17,7 @@ def main() -> int:
     """Run one target; give the exit status."""
     sys.path.append(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
     # Only now: without a site directory the package is found by the line above.
-    from appagent.run import failpoint, kernel, result, spec, supervise  # noqa: PLC0415
+    from appagent.run import failpoint, kernel, lock, result, spec, supervise  # noqa: PLC0415
 
     order = spec.receive(0)
     if order is None:
@@ -27,13 +27,25 @@ def main() -> int:
     kernel.adopt_orphans()
     failpoint.hit("shim.ready")
     if not shim.wait_for_go(0):
-        return result.leave(order["result"], shim.nothing())
+        nothing = shim.nothing("cancelled", "the agent ended before it began: nothing ran")
+        return result.leave(order["result"], nothing)
     null = os.open("/dev/null", os.O_RDWR)
     os.dup2(null, 0)
     failpoint.hit("shim.go")
-    made = shim.run()
+    mine = lock.Lock(order["lock"])
+    try:
+        free = mine.take()
+    except OSError as error:
+        free = True
+        shim.warnings.append(f"{lock.UNGUARDED}: {order['lock']}: {error.strerror}")
+    else:
+        if free:
+            mine.tell(order)
+    failpoint.hit("shim.locked")
+    made = shim.run() if free else shim.nothing("busy", lock.holder(order["lock"]))
     failpoint.hit("shim.ended")
     status = result.leave(order["result"], made)
+    mine.over(made)
     failpoint.hit("shim.left")
     return status
 

@@ -30,6 +30,7 @@ from appagent.core.names import why_no_app
 from appagent.model import Ended, Identity, Outcome, Run
 from appagent.run import cgroup, ending, leavings, output, place
 from appagent.run.belongings import Belongings, Usage
+from appagent.run.lock import UNGUARDED
 from appagent.run.order import Order, Places, spec_of
 from appagent.run.spec import GO, pack
 
@@ -59,7 +60,7 @@ class Spawner:
 
     def __init__(
         self,
-        state_dir: str,
+        places: Places,
         on_ended: Callable[[Ended], None],
         *,
         boot: str = "",
@@ -71,7 +72,7 @@ class Spawner:
         Output goes to the journal where there is one, unless `journal` says otherwise; runs get
         scopes where systemd can give them, unless `scopes` says otherwise.
         """
-        self.places = Places(os.path.abspath(state_dir))
+        self.places = places
         self.on_ended = on_ended
         self.boot = boot
         self.journal = os.path.exists(output.JOURNAL) if journal is None else journal
@@ -81,6 +82,7 @@ class Spawner:
         self._watched: dict[str, _Watched] = {}
         self._targets: dict[str, tuple[tuple[str, ...], dict[str, str]]] = {}
         self._told: dict[str, str] = {}  # app → run whose result has been handed over
+        self._unguarded = False
         self._released = False
 
     # --- begin, go, end --------------------------------------------------------------------------
@@ -91,6 +93,8 @@ class Spawner:
             raise OSError(errno.EINVAL, f"{run.app!a} is no app: {why}")
         os.makedirs(self.places.runs, 0o755, exist_ok=True)
         os.makedirs(self.places.logs, 0o755, exist_ok=True)
+        with contextlib.suppress(OSError):  # the shim then says what is wrong with it
+            os.makedirs(self.places.locks, 0o700, exist_ok=True)
         if (before := self._told.pop(run.app, "")) != "":
             leavings.clear(self.places, before)
         warning = await self._limits.enforce(run.app, order.limits) if self.scopes else ""
@@ -104,6 +108,7 @@ class Spawner:
             targets=targets if known == _key(run) else None,
             unit=unit,
             left=[] if unit else self._belongings.marks(run.app),
+            boot=self.boot,
             failpoints=os.environ.get(FAILPOINTS, ""),
         )
         try:
@@ -269,7 +274,13 @@ class Spawner:
         if self._released:
             return
         self._told[run.app] = run.id
-        self.on_ended(ended)
+        self.on_ended(self._said_once(ended))
+
+    def _said_once(self, ended: Ended) -> Ended:
+        """Say only once that there are no locks, until there is one again."""
+        news = tuple(text for text in ended.warnings if not text.startswith(UNGUARDED))
+        before, self._unguarded = self._unguarded, news != ended.warnings
+        return replace(ended, warnings=news) if before else ended
 
     def _let_go(self, watched: _Watched) -> None:
         if watched.overdue is not None:
@@ -284,7 +295,7 @@ class Spawner:
 
     def _result(self, run: Run, *, adopted: bool, status: int | None) -> Ended:
         """Read what the shim has left, or say that there is nothing."""
-        found = leavings.read(self.places, run.id)
+        found = leavings.read(self.places, run)
         if found is None:
             return leavings.without_result(self.places, run, adopted=adopted, status=status)
         targets = found.get("targets")

@@ -50,6 +50,9 @@ if TYPE_CHECKING:
         log: str  # … or to this file
         log_limit: int
         result: str
+        lock: str  # of the app, see lock.py
+        account: str  # the run as an agent to come is to find it
+        boot: str
         kept: str  # directory of what is kept about the app: a copy of its Makefile
         bare: str  # a directory of its own, made for a stop when nothing else is left
         failpoints: str

@@ -90,9 +90,9 @@ class Shim:
         self._poll.unregister(fd)
         return not self.asked_to_end
 
-    def nothing(self) -> dict[str, object]:
-        """Give the result of a run that never got its go."""
-        return self._result("cancelled", None, "the agent ended before it began: nothing ran")
+    def nothing(self, outcome: str, line: str) -> dict[str, object]:
+        """Give the result of a run that was not to be."""
+        return self._result(outcome, None, line)
 
     def run(self) -> dict[str, object]:
         """Run the target; give the result."""

@@ -71,7 +71,7 @@ def order_of(**fields: object) -> spec.Spec:
     order = order_for(
         made, root=root, app=AppSettings(), environment="test", node="app1", secret=b"s"
     )
-    return spec_of(made, order, Places("/state"), journal=False)
+    return spec_of(made, order, Places("/state", "/run/here"), journal=False)
 
 
 def test_what_is_told_is_understood() -> None:
@@ -173,7 +173,7 @@ def test_the_shim_imports_little() -> None:
     where = str(Path(walk.__file__).parents[2])
     code = (
         f"import sys; sys.path.append({where!r})\n"
-        "from appagent.run import failpoint, kernel, result, spec, supervise\n"
+        "from appagent.run import failpoint, kernel, lock, result, spec, supervise\n"
         "print(*sys.modules)"
     )
     said = subprocess.check_output([sys.executable, "-I", "-S", "-c", code], text=True)
