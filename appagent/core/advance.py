@@ -18,7 +18,7 @@ from appagent.core.plan import plan
 from appagent.core.release import short
 from appagent.core.runs import accomplish, end_run
 from appagent.core.settings import settings_for
-from appagent.core.settle import ignore_lines, is_settled
+from appagent.core.settle import half_there, ignore_lines, is_settled
 from appagent.core.state import App
 from appagent.core.turn import Turn
 from appagent.core.want import Kind, Want, hold_of, seen_version, version_of, want
@@ -106,7 +106,7 @@ def outwait(turn: Turn, app: App) -> App:
     if not app.waited:
         paths = ", ".join(app.changed[:5])
         lines = ", ".join(f'"{line}"' for line in ignore_lines(app.changed))
-        what = look.incomplete or (f"these keep changing: {paths}" if paths else "it never rests")
+        what = half_there(look) or (f"these keep changing: {paths}" if paths else "it never rests")
         hint = f"; to leave them out: ignore: [{lines}]" if lines and not look.incomplete else ""
         turn.tell(
             "app.waiting",

@@ -27,6 +27,11 @@ def is_settled(look: AppLook, settings: AppSettings, installed: str) -> bool:
     return look.looked - look.since >= settings.settle - 1e-6
 
 
+def half_there(look: AppLook) -> str:
+    """Say what keeps a look from being complete; "" if nothing does."""
+    return f"{look.incomplete} is there" if look.incomplete else ""
+
+
 def ignore_lines(paths: Sequence[str], most: int = 3) -> tuple[str, ...]:
     """The `ignore` lines that would leave these paths out, the fewest first.
 

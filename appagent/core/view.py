@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from appagent.core.plan import plan
 from appagent.core.release import short
+from appagent.core.settle import half_there
 from appagent.core.state import App, Node
 from appagent.core.want import Kind, Want, hold_of, version_of, want
 from appagent.model import Layout, Now, Outcome, Target
@@ -90,6 +91,6 @@ def at_rest(node: Node, app: App, wanted: Want, now: Now) -> tuple[str, str, boo
         why = f"{last.target} of {short(last.version.release)} failed: {last.line or last.outcome}"
         return "back", why, False
     if app.unsettled_since is not None:
-        what = app.look.incomplete if app.look is not None else ""
+        what = half_there(app.look) if app.look is not None else ""
         return "settling", what or "files are changing", None
     return "good", "", True

@@ -16,6 +16,7 @@ from enum import StrEnum
 from appagent.core.ids import conf_id
 from appagent.core.names import managed
 from appagent.core.settings import settings_for
+from appagent.core.settle import half_there
 from appagent.core.state import App, Node
 from appagent.model import AppLook, Hold, Layout, Now, RootSettings, Version
 
@@ -201,7 +202,7 @@ def forward(node: Node, app: App, look: AppLook, conf: str) -> Want:
     """The newest complete release; where it failed here, the last good one, or nothing new."""
     release = app.insist if app.insist and look.layout is Layout.TREE else app.settled
     if not release:
-        return wait("settling", look.incomplete or "waiting until it is complete")
+        return wait("settling", half_there(look) or "waiting until it is complete")
     seen = Version(release, conf)
     if failed(app, [seen]):
         back = way_back(node, app, seen)

@@ -158,6 +158,7 @@ def status_text(data: Data, columns: int = 0) -> str:
             lines.append(f"{root['path']}: UNKNOWN for {since}: {root['why']}")
     lines += [f"no app: {path}: {why}" for path, why in data["refused"].items()]
     lines += [f"not on the disk yet: {path}" for path in data.get("unwritten", [])]
+    lines = [text.one_line(line) for line in lines]  # a pusher chooses names, with newlines in them
     rows = [
         [
             app["app"],
