@@ -1,8 +1,12 @@
 """What a thread has to look at, and when: each thing once, rung earlier or put off.
 
-Looks are spread out, so that the nodes of a fleet and the apps of a node do not all look in the
-same moment; and scanning is paid from an account that fills with a tenth of the time, so whatever
-there is to scan, at most 10 % of the time goes into it.
+To be woken costs a thread more than most looks do: what it needs has left the processor's caches
+by then. So a look has a span in which it may be taken: the thread wakes when the first span ends,
+and takes all that have begun. Spans are spread out, so that the nodes of a fleet and the apps of a
+node do not all look in the same moment.
+
+Scanning is paid from an account that fills with a tenth of the time, so whatever there is to scan,
+at most 10 % of the time goes into it.
 """
 
 from __future__ import annotations
@@ -13,36 +17,55 @@ import os
 import threading
 import time
 from collections.abc import Callable
-from typing import Generic, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
 Key = TypeVar("Key")
 
-_TOGETHER = 0.02  # s by which a wait is longer: what is due by then needs none of its own
+_TOGETHER = 0.02  # s that everything may wait for: what is due by then is taken with it
+_SPREAD = 0.1  # of the time between two looks: by which a span begins earlier, and lasts
 _SHARE = 0.1  # of the time, for scanning
 _SAVED = 1.0  # s of scanning that may be saved up, so that a change after a quiet time is seen soon
+
+
+class Span(NamedTuple):
+    """From when on a look may be taken, and when it has to be."""
+
+    first: float
+    last: float
+
+    def sooner(self, due: float | Span) -> Span:
+        """Make it begin, and end, no later than another."""
+        first, last = due if isinstance(due, Span) else (due, due + _TOGETHER)
+        return Span(min(self.first, first), min(self.last, last))
+
+
+_NEVER = Span(math.inf, math.inf)
 
 
 class Agenda(Generic[Key]):
     """Keys by the time at which they are due. Any thread may put and ring; one takes."""
 
     def __init__(self) -> None:
-        self._due: dict[Key, float] = {}
-        self._heap: list[tuple[float, int, Key]] = []
+        self._spans: dict[Key, Span] = {}
+        self._firsts: list[tuple[float, int, Key]] = []
+        self._lasts: list[tuple[float, int, Key]] = []
         self._count = 0
+        self._awake = 0.0  # since when: what was due by then is taken before the next wait
         self._woken = False
         self._change = threading.Condition()
 
-    def sooner(self, key: Key, due: float) -> None:
+    def sooner(self, key: Key, due: float | Span) -> None:
         """Have it due then, unless it is due earlier."""
         with self._change:
-            now_due = self._due.get(key)
-            if now_due is None or due < now_due:
-                self._put(key, due)
+            old = self._spans.get(key)
+            new = (old or _NEVER).sooner(due)
+            if new != old:
+                self._put(key, new)
 
     def drop(self, key: Key) -> None:
         """Forget it."""
         with self._change:
-            self._due.pop(key, None)
+            self._spans.pop(key, None)
 
     def wake(self) -> None:
         """Let the taker have a look at other things."""
@@ -63,37 +86,57 @@ class Agenda(Generic[Key]):
         with self._change:
             for last in (False, True):
                 now = time.monotonic()
-                key, due = self._first(now, not_before, urgent)
-                if key is not None and due <= now:
-                    del self._due[key]
+                key = self._due(now, not_before, urgent)
+                if key is not None:
+                    del self._spans[key]
                     return key
                 if last or self._woken:
                     break
-                self._change.wait(min(timeout, due - now + _TOGETHER))
+                wait = max(self._next(), not_before) - now
+                self._change.wait(min(timeout, wait))
             self._woken = False
             return None
 
-    def _put(self, key: Key, due: float) -> None:
-        self._due[key] = due
+    def _put(self, key: Key, span: Span) -> None:
+        self._spans[key] = span
         self._count += 1  # two of one time are taken in the order in which they came
-        heapq.heappush(self._heap, (due, self._count, key))
-        if self._heap[0][2] is key:
+        heapq.heappush(self._firsts, (span.first, self._count, key))
+        heapq.heappush(self._lasts, (span.last, self._count, key))
+        if self._lasts[0][2] is key:
             self._change.notify()
 
-    def _first(
+    def _due(
         self, now: float, not_before: float, urgent: Callable[[Key], bool] | None
-    ) -> tuple[Key | None, float]:
-        """What comes first, and when; what was taken, dropped or put anew is stale in the heap."""
-        if urgent is not None and now < not_before:
-            hurried = [(due, key) for key, due in self._due.items() if urgent(key)]
-            if hurried and (first := min(hurried, key=lambda pair: pair[0]))[0] <= now:
-                return first[1], first[0]
-        while self._heap:
-            due, _, key = self._heap[0]
-            if self._due.get(key) == due:
-                return key, max(due, not_before)
-            heapq.heappop(self._heap)
-        return None, math.inf
+    ) -> Key | None:
+        """What comes first of what is due."""
+        if now < not_before:
+            if urgent is None:
+                return None
+            hurried = [
+                (span.first, key)
+                for key, span in self._spans.items()
+                if span.first <= now and urgent(key)
+            ]
+            return min(hurried, key=lambda pair: pair[0])[1] if hurried else None
+        if self._next() <= now:
+            self._awake = now
+        # What was taken, dropped or put anew is stale in a heap.
+        while self._firsts and (first := self._firsts[0])[0] <= self._awake:
+            heapq.heappop(self._firsts)
+            span = self._spans.get(first[2])
+            if span is not None and span.first == first[0]:
+                return first[2]
+        return None
+
+    def _next(self) -> float:
+        """When something has to be taken."""
+        while self._lasts:
+            last, _, key = self._lasts[0]
+            span = self._spans.get(key)
+            if span is not None and span.last == last:
+                return last
+            heapq.heappop(self._lasts)
+        return math.inf
 
 
 class Account:
@@ -117,12 +160,14 @@ class Account:
 
 
 class Jitter:
-    """Numbers around 1, other ones in each process."""
+    """Numbers that are other ones in each process."""
 
     def __init__(self) -> None:
         self._state = int.from_bytes(os.urandom(4), "big")
 
-    def __call__(self, seconds: float) -> float:
-        """Spread a time by 10 % either way."""
+    def __call__(self, began: float, seconds: float) -> Span:
+        """When to look again some time after a look began; 10 % earlier or later."""
         self._state = (self._state * 1664525 + 1013904223) & 0xFFFFFFFF  # Numerical Recipes'
-        return seconds * (0.9 + 0.2 * self._state / 0xFFFFFFFF)
+        spread = seconds * _SPREAD
+        first = began + seconds - spread * self._state / 0xFFFFFFFF
+        return Span(first, first + spread)

@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 from appagent.model import Layout
 from appagent.share import layouts, marks, wire
-from appagent.share.agenda import Jitter
+from appagent.share.agenda import Jitter, Span
 from appagent.share.disk import Disk
 from appagent.share.layouts import Found, NoApp
 from appagent.share.marks import Unclear
@@ -50,7 +50,7 @@ class Marked:
         self._jitter = Jitter()
         self._cost = 0.0  # s that a look at marks takes, on average
 
-    def look(self, app: AppState, emit: Emit) -> float | None:
+    def look(self, app: AppState, emit: Emit) -> Span | None:
         """Look at an app; when to look again, None if it is not the quick thread's any more.
 
         Raises Away where its root has to be looked at first.
@@ -60,7 +60,7 @@ class Marked:
         rung = bool(app.how)
         how = app.take_how("poll")
         mount = self._ground.of_root(root, self.watch)
-        if app.marks and not rung and not app.sight.asked and began < app.whole_at:
+        if app.marks and not rung and not app.sight.asked and began < app.whole.first:
             standing = self._stand(app)
             self._ground.unmoved(mount, self._ground.of_root(root, self.watch))
             if standing:
@@ -78,7 +78,7 @@ class Marked:
 
     def _whole(
         self, app: AppState, began: float, how: str, mount: Mount, emit: Emit
-    ) -> float | None:
+    ) -> Span | None:
         """Look at all of an app."""
         root, spec = app.root, app.root.spec
         try:
@@ -89,13 +89,13 @@ class Marked:
             self._ground.unmoved(mount, self._ground.of_root(root, self.watch))
             self._failed(app, error, began, how, emit)
             pace = spec.interval if app.sight.doubtful else spec.scan_interval
-            return began + self._jitter(pace)
+            return self._jitter(began, pace)
         app.odd_since = None
         root.odd.pop(app.name, None)
         if app.name not in root.were_apps:
             self._tell_name(root, app.name, emit)
         if not app.sight.believes(found.layout, began):
-            return began + self._jitter(spec.interval)
+            return self._jitter(began, spec.interval)
         if found.layout is Layout.TREE:
             app.owner, app.marks, app.how = TREES, (), how
             self._to_trees(app)
@@ -107,7 +107,7 @@ class Marked:
         added = self._watched.app(app, found, emit)
         slow = SAFETY if root.inotify else _WHOLE
         soon = bool(found.incomplete) or added
-        app.whole_at = began + self._jitter(spec.scan_interval if soon else slow)
+        app.whole = self._jitter(began, spec.scan_interval if soon else slow)
         return self._again(app, began)
 
     def _failed(
@@ -125,18 +125,18 @@ class Marked:
             if began - app.odd_since > _ODD:
                 app.root.odd[app.name] = in_words(error)
 
-    def _again(self, app: AppState, began: float) -> float:
+    def _again(self, app: AppState, began: float) -> Span:
         """After the interval in force, or when it is to be seen that it stood."""
         interval = max(app.root.spec.interval, self.polled * self._cost / _BUSY)
         if self.watch.looks_per_second > 0:
             interval = max(interval, self.polled / self.watch.looks_per_second)
         self.interval = interval if self.polled else 0.0
-        due = app.whole_at if app.root.inotify else began + self._jitter(interval)
+        due = app.whole if app.root.inotify else self._jitter(began, interval)
         confirm = app.sight.confirm_at
-        if confirm is not None:
-            app.whole_at = min(app.whole_at, confirm)
-            due = min(due, confirm)
-        return due
+        if confirm is None:
+            return due
+        app.whole = app.whole.sooner(confirm)
+        return due.sooner(confirm)
 
 
 def _also(app: AppState, found: Found) -> str:

@@ -15,7 +15,7 @@ from dataclasses import replace
 
 from appagent.model import RootLook
 from appagent.share import wire
-from appagent.share.agenda import Agenda, Jitter
+from appagent.share.agenda import Agenda, Jitter, Span
 from appagent.share.children import Children, children
 from appagent.share.disk import Disk
 from appagent.share.envlook import EnvDir, EnvState
@@ -183,7 +183,7 @@ class Quick:
             parent, _, name = path.rpartition("/")
             self._env_dirs.setdefault(parent, EnvDir(parent or "/")).files[name] = env
         for env_dir in self._env_dirs.values():
-            self.agenda.sooner(env_dir, time.monotonic() + self._env_pace())
+            self.agenda.sooner(env_dir, self._env_pace(time.monotonic()))
 
     def _change_root(self, root: RootState, spec: RootSpec) -> None:
         if root.spec.watch != spec.watch:
@@ -222,7 +222,7 @@ class Quick:
                 self.agenda.sooner(root, 0.0)
             for env in self._envs.values():
                 self.agenda.sooner(env, 0.0)
-        self.agenda.sooner(state, time.monotonic() + _MOUNTS)
+        self.agenda.sooner(state, self._jitter(time.monotonic(), _MOUNTS))
 
     def _env(self, env: EnvState, emit: Emit) -> None:
         began = time.monotonic()
@@ -239,11 +239,11 @@ class Quick:
         roots = list(self._roots.values())
         for env in env_dir.doubtful(self.disk, self._ground, self._watch, roots):
             self.agenda.sooner(env, 0.0)
-        self.agenda.sooner(env_dir, began + self._env_pace())
+        self.agenda.sooner(env_dir, self._env_pace(began))
 
-    def _env_pace(self) -> float:
+    def _env_pace(self, began: float) -> Span:
         specs = (root.spec for root in self._roots.values())
-        return self._jitter(min((spec.scan_interval for spec in specs), default=2.0))
+        return self._jitter(began, min((spec.scan_interval for spec in specs), default=2.0))
 
     # --- roots ---------------------------------------------------------------------------------
 
@@ -262,7 +262,7 @@ class Quick:
             self._ground.unmoved(mount, self._ground.of_root(root, self._watch))
         except (OSError, Away) as error:
             self._root_failed(root, error, mount, began, emit)
-            self.agenda.sooner(root, began + self._jitter(max(interval, 0.5)))
+            self.agenda.sooner(root, self._jitter(began, max(interval, 0.5)))
             return
         root.bad_since = None
         back = root.pushed is not None and not root.pushed.known
@@ -291,7 +291,7 @@ class Quick:
             for app in other.apps.values()
         )
         local = root.inotify and not again
-        self.agenda.sooner(root, began + self._jitter(_ROOT_LOCAL if local else interval))
+        self.agenda.sooner(root, self._jitter(began, _ROOT_LOCAL if local else interval))
 
     def _root_failed(
         self,
@@ -368,7 +368,7 @@ class Quick:
         if app.owner != QUICK:
             self._trees.put(app, 0.0)
             return
-        due: float | None
+        due: float | Span | None
         try:
             due = self._marked.look(app, emit)
         except Away:

@@ -9,6 +9,7 @@ that it is dropped, and what rings: `how` and `asked`.
 from __future__ import annotations
 
 from appagent.model import RootLook
+from appagent.share.agenda import Span
 from appagent.share.children import Children
 from appagent.share.disk import Disk
 from appagent.share.marks import Mark
@@ -66,7 +67,7 @@ class AppState:
         self.how = ""  # what rang
         self.began = 0.0  # of the newest look
         self.marks: tuple[Mark, ...] = ()
-        self.whole_at = 0.0  # when marks that stand are not enough any more
+        self.whole = Span(0.0, 0.0)  # when marks that stand are not enough any more
         self.scan: Scan | None = None
         self.odd_since: float | None = None  # since when something keeps it from being an app
         self.kept = ""  # release whose manifest is kept

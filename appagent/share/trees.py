@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 from appagent.model import AppLook, Layout
 from appagent.share import layouts, manifest, wire
-from appagent.share.agenda import Account, Agenda, Jitter
+from appagent.share.agenda import Account, Agenda, Jitter, Span
 from appagent.share.disk import Disk
 from appagent.share.marked import SAFETY
 from appagent.share.marks import Unclear
@@ -75,11 +75,11 @@ class Trees:
         if due is not None and not app.dropped():
             self.agenda.sooner(app, due)
 
-    def _look(self, app: AppState, began: float, how: str, emit: Emit) -> float | None:
+    def _look(self, app: AppState, began: float, how: str, emit: Emit) -> Span | None:
         """Look at one app; when to look again, None if it is not ours any more."""
         root = app.root
-        again = self._jitter(root.spec.scan_interval)
-        soon = min(again, _SOON)
+        again = self._jitter(began, root.spec.scan_interval)
+        soon = again.sooner(began + _SOON)
         if not root.known:  # its apps are looked at afresh once it is back
             return None
         try:
@@ -87,7 +87,7 @@ class Trees:
             allowed = self._ground.allowed(root)
             found = layouts.look(self.disk, root.path, app.name, app.spec.layout, allowed)
             if not app.sight.believes(found.layout, began):
-                return began + soon
+                return soon
             if found.layout is not Layout.TREE:
                 app.owner = QUICK
                 self.hand_over(app)
@@ -102,22 +102,22 @@ class Trees:
             self._ground.unmoved(before, self._ground.of_root(root, self.watch))
         except Away:
             self.ring_root(root)
-            return began + again
+            return again
         except (OSError, Unclear) as error:
             self._push(app.sight.failed(error, began, how), app, emit)
-            return began + (soon if app.sight.doubtful else again)
+            return soon if app.sight.doubtful else again
         if not listed:
             self.ring_root(root)
-            return began + again
+            return again
         changing = scan.changed_since(app.scan) if app.scan is not None else ()
         look = app.sight.saw(found, scan.release, began, how, also=also, changing=changing)
         self._push(look, app, emit)
         app.scan = scan
         self._keep(app, emit)
         added = self._watched.tree(app, found, scan, emit)
-        every = again if added or scan.torn or not root.inotify else self._jitter(SAFETY)
+        every = again if added or scan.torn or not root.inotify else self._jitter(began, SAFETY)
         confirm = app.sight.confirm_at
-        return began + every if confirm is None else min(began + every, confirm)
+        return every if confirm is None else every.sooner(confirm)
 
     def _also(
         self, app: AppState, base: str, began: float, others: frozenset[str], scan: Scan

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 
-from appagent.share.agenda import Account, Agenda, Jitter
+from appagent.share.agenda import Account, Agenda, Jitter, Span
 from tests.waiting import until
 
 
@@ -95,8 +95,42 @@ def test_after_a_quiet_time_a_few_scans_go_at_once() -> None:
         account.pay(now, 0.1)
 
 
+def test_who_is_awake_takes_all_that_may_be_taken() -> None:
+    agenda: Agenda[str] = Agenda()
+    now = time.monotonic()
+    agenda.sooner("may wait", Span(now - 2, now + 1000))
+    agenda.sooner("may wait too", Span(now - 1, now + 1000))
+    agenda.sooner("not yet", Span(now + 500, now + 1000))
+    assert agenda.take(0) is None
+    agenda.sooner("has to be", Span(now - 3, now - 3))
+    assert [agenda.take(0) for _ in range(4)] == ["has to be", "may wait", "may wait too", None]
+
+
+def test_what_is_put_off_while_awake_waits_for_the_next_time() -> None:
+    agenda: Agenda[str] = Agenda()
+    now = time.monotonic()
+    agenda.sooner("a", now - 1)
+    agenda.sooner("b", Span(now - 1, now + 1000))
+    assert agenda.take(0) == "a"
+    agenda.sooner("a", Span(time.monotonic(), now + 1000))
+    assert [agenda.take(0), agenda.take(0)] == ["b", None]
+
+
+def test_ringing_shortens_a_wait_and_never_makes_it_longer() -> None:
+    agenda: Agenda[str] = Agenda()
+    now = time.monotonic()
+    agenda.sooner("a", Span(now - 1, now + 1000))
+    agenda.sooner("a", Span(now + 500, now + 2000))
+    assert agenda.take(0) is None
+    agenda.sooner("a", Span(now + 500, now))
+    assert agenda.take(0) == "a"
+
+
 def test_looks_are_spread_by_a_tenth() -> None:
     jitter = Jitter()
-    values = [jitter(10.0) for _ in range(1000)]
-    assert 9.0 <= min(values) < 9.1
-    assert 10.9 < max(values) <= 11.0
+    spans = [jitter(100.0, 10.0) for _ in range(1000)]
+    firsts = [span.first for span in spans]
+    assert 109.0 <= min(firsts) < 109.1
+    assert 109.9 < max(firsts) <= 110.0
+    assert max(span.last for span in spans) <= 111.0
+    assert min(span.last - span.first for span in spans) > 0.99
