@@ -1,6 +1,7 @@
-"""The fleet for people: `up [N]`, `shell HOST`, `run HOST COMMAND`, `down`, `status`.
+"""The fleet for people: `up [N]`, `shell HOST`, `run HOST COMMAND`, `down`, `status`; and more.
 
-`make fleet-up`, `fleet-shell`, `fleet-run` and `fleet-down` call this.
+`make fleet-up`, `fleet-shell`, `fleet-run` and `fleet-down` call this. `--help` lists what else can
+be done to hosts, bricks and disks.
 """
 
 # ruff: noqa: T201 - it talks to a person
@@ -10,6 +11,7 @@ import sys
 import time
 
 from . import image, machine
+from .by_hand import DEEDS
 from .fleet import Fleet, Shape, sweep
 
 
@@ -28,6 +30,11 @@ def main() -> int:
     commands.add_parser("image", help="build the hosts' image, if it is not there")
     commands.add_parser("status", help="what is up")
     commands.add_parser("down", help="take the fleet away")
+    for name, deed in DEEDS.items():
+        one = commands.add_parser(
+            name, help=f"{deed.takes}: {deed.help}" if deed.takes else deed.help
+        )
+        one.add_argument("words", nargs="*", metavar="WORD", help=deed.takes)
     arguments = parser.parse_args()
     try:
         if arguments.command == "up":
@@ -39,6 +46,10 @@ def main() -> int:
         fleet = Fleet.attach()
         if arguments.command == "status":
             return fleet_status(fleet)
+        if arguments.command in DEEDS:
+            said = DEEDS[arguments.command].done(fleet, arguments.words)
+            print(said, end="\n" if said else "")
+            return 0
         host = fleet.host(arguments.host)
         if arguments.command == "shell":
             return host.attached(["/bin/bash", "-l"], terminal=True)

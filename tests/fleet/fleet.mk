@@ -6,6 +6,7 @@
 #                                           unless that is 0: tests/fleet/fleet run app1 '…' ends with
 #                                           the command's own
 #   make fleet-down
+#   tests/fleet/fleet --help                what else: power, network, mounts, bricks, disks, a push
 #   make test-fleet [TESTS=tests/fleet]     FLEET=name: a fleet beside others (default: f; tests: t)
 
 N ?= 3

@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -253,6 +254,29 @@ def test_the_command_for_people_tells_status_and_output(fleet: Fleet) -> None:
     assert done.stderr.count("\n") == 1
 
 
+def test_the_command_for_people_breaks_and_mends(fleet: Fleet, tmp_path: Path) -> None:
+    """Each deed is the API's; what it does not take is said in one line."""
+    app1, fs1 = fleet.host("app1"), fleet.host("fs1")
+    assert run_fleet(fleet, "cut", "app1", "fs1").returncode == 0
+    assert not answers(app1, fs1)
+    assert run_fleet(fleet, "heal", "app1", "fs1").returncode == 0
+    wait_until(lambda: answers(app1, fs1), 30)
+    for deed, mounted in (("unmount", False), ("mount", True)):
+        assert run_fleet(fleet, deed, "app1").returncode == 0
+        assert fleet.volume.mounted(app1) is mounted
+    for name, text in app_files("by-hand").items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    pushed = run_fleet(fleet, "push", "by-hand", str(tmp_path))
+    assert pushed.stdout.strip() == app1.out(f"git -C {ROOT}/by-hand rev-parse HEAD", "deploy")
+    assert run_fleet(fleet, "journal", "app1", "_PID=1", "_TRANSPORT=kernel").stdout == ""
+    assert "systemd" in run_fleet(fleet, "journal", "app1", "_PID=1").stdout
+    for wrong in (["cut"], ["off", "app1", "app2"], ["pause", "app1", "no such thing", "1"]):
+        done = run_fleet(fleet, *wrong)
+        assert (done.returncode, done.stderr.count("\n")) == (70, 1), done
+    fleet.developer.remove("by-hand")
+
+
 def test_a_second_fleet_of_the_same_name_is_refused(fleet: Fleet) -> None:
     """Nobody's fleet is taken away while it is in use."""
     done = run_fleet(fleet, "down")
@@ -324,9 +348,7 @@ def test_a_brick_is_replaced_by_an_empty_one_and_healed(fleet: Fleet) -> None:
 
 
 def test_the_agent_is_active_on_every_app_server(fleet: Fleet) -> None:
-    """Once there is one: installed from its wheel, as its unit."""
-    if not agent.installed(fleet.host("app1")):
-        pytest.skip("this tree holds no agent that can be installed yet")
+    """Installed from its wheel, as its unit."""
     for host in fleet.apps:
         assert host.out(["systemctl", "is-active", agent.SERVICE]) == "active"
 
@@ -334,8 +356,6 @@ def test_the_agent_is_active_on_every_app_server(fleet: Fleet) -> None:
 def test_the_agent_is_upgraded(fleet: Fleet) -> None:
     """Another version beside the first one; the service runs it."""
     host = fleet.host("app1")
-    if not agent.installed(host):
-        pytest.skip("this tree holds no agent that can be installed yet")
     agent.upgrade(host, "99.1")
     assert host.out("readlink /opt/appagent/current") == "versions/99.1"
     assert "99.1" in host.out([agent.COMMAND, "status"])
@@ -344,8 +364,6 @@ def test_the_agent_is_upgraded(fleet: Fleet) -> None:
 
 def test_an_app_that_is_pushed_is_started_on_every_node(fleet: Fleet) -> None:
     """What other tests build on: a push, and each node notes what it ran."""
-    if not agent.installed(fleet.host("app1")):
-        pytest.skip("this tree holds no agent that can be installed yet")
     fleet.developer.new_git("first")
     commit = fleet.developer.push("first", app_files("one"))
     wait_until(lambda: all(len(noted(host, "first")) >= 3 for host in fleet.apps), 60)
