@@ -56,6 +56,16 @@ def test_the_options_that_are_shown_exist(command: str) -> None:
     assert set(re.findall(r"(?<![\w-])--?[a-z][a-z-]*", line)) <= known
 
 
+def test_every_word_of_status_is_explained() -> None:
+    core = REPOSITORY / "appagent/core"
+    used = re.findall(r'wait\("([a-z]+)"', (core / "want.py").read_text())
+    used += re.findall(r'return "([a-z]+)", ', (core / "view.py").read_text())
+    (table,) = re.findall(r"^The words of `status`:\n\n(.*?)\n\n", README, re.MULTILINE | re.DOTALL)
+    rows = [line.split("|")[1] for line in table.splitlines()[2:]]
+    assert len(set(used)) > 10
+    assert set(used) <= {word.strip() for row in rows for word in row.split(",")}
+
+
 def test_every_variable_of_a_target_is_named() -> None:
     named = set(re.findall(r"^\| `(APP_[A-Z_]+)` \|", README, re.MULTILINE))
     assert named == AGENTS_OWN
