@@ -324,6 +324,15 @@ def small_disk(place: Path) -> Iterator[Path]:
         subprocess.run(["umount", "-l", str(place)], check=True)
 
 
+def remember_on(disk: Path, made: Node) -> None:
+    """Have a node keep its state there; but for the history, which gives room back at times."""
+    made.state = disk / "state"
+    made.settings["state_dir"] = str(made.state)
+    made.write_config()
+    made.state.mkdir(mode=0o700)
+    (made.state / "history.sqlite").symlink_to(made.base / "history.sqlite")
+
+
 def fill(place: Path) -> Path:
     """Fill a filesystem to its last byte; the file that does."""
     ballast = place / "ballast"
@@ -336,9 +345,7 @@ def fill(place: Path) -> Path:
 @pytest.mark.skipif(os.geteuid() != 0, reason="mounting a small tmpfs needs root")
 def test_a_full_disk_is_said_once_and_deploys_go_on_from_memory(tmp_path: Path) -> None:
     with small_disk(tmp_path / "disk") as disk, node(tmp_path / "node", **QUICK) as made:
-        made.state = disk / "state"
-        made.settings["state_dir"] = str(made.state)
-        made.write_config()
+        remember_on(disk, made)
         made.start()
         shown = Shown(made)
         app, other = SymlinkApp(made, "web"), TreeApp(made, "other")
@@ -346,6 +353,7 @@ def test_a_full_disk_is_said_once_and_deploys_go_on_from_memory(tmp_path: Path) 
             one.deploy("1")
             shown.ran(one.name, "install start check")
 
+        made.restart()  # what its runs have left is removed now, and makes no room later on
         ballast = fill(disk)
         for version in ("2", "3"):
             app.deploy(version, made.makefile("\t@echo what make says has no place either"))

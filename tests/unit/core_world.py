@@ -247,7 +247,7 @@ class FakeShims:
         doing = script.popleft() if script else self.usual.get((run.app, run.target), Doing())
         if run.target not in self.targets_of(run.version.release):
             doing = Doing(Outcome.MISSING, seconds=SOON)
-        ran = doing.outcome not in (Outcome.MISSING, Outcome.MOVED, Outcome.REFUSED)
+        ran = doing.outcome not in (Outcome.MISSING, Outcome.MOVED, Outcome.REFUSED, Outcome.BUSY)
         if ran:
             self.log.append(f"{run.target} {run.app} {run.version.release.split(':')[-1]}")
             if run.layout is Layout.SYMLINK:
@@ -273,7 +273,7 @@ class FakeShims:
         elif outcome is Outcome.OK and run.target in (Target.START, Target.RESTART):
             self.running[run.app] = run.version.release
         line = doing.line if doing is not None else ""
-        asked = outcome not in (Outcome.MOVED, Outcome.REFUSED, Outcome.LOST)
+        asked = outcome not in (Outcome.MOVED, Outcome.REFUSED, Outcome.BUSY, Outcome.LOST)
         has = self.targets_of(run.version.release)
         lacks = tuple(target for target in Target if asked and target not in has)
         shim.ended = Ended(run.app, run_id, outcome, line=line, seconds=0.5, lacks=lacks)

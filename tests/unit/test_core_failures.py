@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import pytest
 
-from appagent.model import Layout, Outcome, RootSettings
+from appagent.model import Layout, Level, Outcome, RootSettings
 from tests.unit.core_play import HOUR, ROOT, Play, deployed
 
 ENV = "/files/config/common.env"
@@ -375,6 +375,30 @@ def test_what_moved_and_looks_the_same_is_tried_again_soon_then_later() -> None:
     assert waits[0] < 2.0
     assert waits == sorted(waits)
     assert 30.0 <= waits[-1] < 31.0
+
+
+def test_a_run_beside_a_living_one_is_tried_again_soon_and_told_once() -> None:
+    play = deployed()
+    play.will("web", "restart", *[Outcome.BUSY] * 4, line="another run still lives")
+    play.push("web", "r2")
+    waits = gaps(play.times_of("restart", 100.0))
+    assert len(waits) == 4
+    assert waits[0] < 2.0
+    assert waits == sorted(waits)
+    loud = [f for f in play.told if f.kind == "deploy.retrying" and f.level is Level.WARNING]
+    assert len(loud) == 1
+    assert play.word() == "good"
+    record = play.app("web").record
+    assert (record.failures, record.failed_for) == ((), None)
+
+
+def test_a_way_back_beside_a_living_run_is_not_given_up() -> None:
+    play = deployed()
+    play.will("web", "check", Outcome.FAILED)
+    play.will("web", "install", Outcome.OK, Outcome.BUSY)
+    play.push("web", "r2")
+    assert play.rest()[-3:] == steps("r1", "install", "restart", "check")
+    assert play.facts("app.no_way_back") == []
 
 
 def test_a_run_that_is_lost_is_done_again_at_once_and_then_later() -> None:

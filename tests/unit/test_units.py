@@ -45,7 +45,7 @@ MOUNT = directives(SYSTEMD / "files.mount")
         ("Service", "StateDirectory", "appagent", "/var/lib/appagent is there, whatever else is"),
         ("Service", "StateDirectoryMode", "0700", "the node's secret lies there"),
         ("Service", "RuntimeDirectory", "appagent", "/run/appagent is there at each boot"),
-        ("Service", "RuntimeDirectoryPreserve", "yes", "what living runs write there stays"),
+        ("Service", "RuntimeDirectoryPreserve", "yes", "the locks of living runs stay"),
         ("Service", "ExecStart", "/opt/appagent/current/bin/appagent run", "where it is put"),
         ("Install", "WantedBy", "multi-user.target", "it is there after a reboot"),
     ],

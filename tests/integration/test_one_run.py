@@ -1,0 +1,331 @@
+"""Never two runs of one app at a time, whatever an agent can remember of them.
+
+What a test takes away is the record: by a disk that is full, or by removing all of the state. The
+agent is then killed during a long run, and the next one has to find that out.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import shutil
+import signal
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from appagent.run import ending
+from tests.integration.node import Node, SymlinkApp, TreeApp, node, wait_until
+from tests.integration.shown import QUICK, Shown
+from tests.integration.test_crashes import LOCKED, good, let_go, nothing_ran_twice, waiting
+from tests.integration.test_restart_of_the_agent import fill, remember_on, small_disk
+
+AS_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="mounting a small tmpfs needs root")
+
+
+@pytest.fixture
+def made(tmp_path: Path) -> Iterator[Node]:
+    with node(tmp_path, **QUICK) as one:
+        yield one
+
+
+@pytest.fixture
+def small(made: Node, tmp_path: Path) -> Iterator[Node]:
+    """A node whose state is on a disk with little room."""
+    with small_disk(tmp_path / "disk") as disk:
+        remember_on(disk, made)
+        yield made
+        made.clean_up()
+
+
+def full(made: Node) -> Path:
+    """Fill the disk of the state; what fills it.
+
+    The agent before removes what its runs have left there, which would make room again.
+    """
+    made.restart()
+    return fill(made.state.parent)
+
+
+def lock_of(made: Node, app: str = "web") -> Path:
+    return made.runtime / "runs" / f"{app}.lock"
+
+
+def told(path: Path) -> dict[str, object]:
+    """What the lock of an app says of its newest run."""
+    found: dict[str, object] = json.loads(path.read_text().splitlines()[0])
+    return found
+
+
+def begun(made: Node, target: str, version: str) -> int:
+    """Wait until a target of a version has begun, and the agent knows; the pid of its shim."""
+
+    def there() -> bool:
+        calls = made.calls("web")
+        return bool(calls) and (calls[-1].target, calls[-1].version) == (target, version)
+
+    wait_until(there, f"{target} of {version} has begun")
+    pid: int = made.app("web")["run"]["pid"]
+    assert told(lock_of(made))["pid"] == pid
+    return pid
+
+
+def long(made: Node, target: str) -> str:
+    """A Makefile that takes its time for one target."""
+    wait = waiting(made).strip().removeprefix("@")
+    return made.makefile(f"\t@if [ $@ = {target} ]; then {wait}; fi")
+
+
+def taken_over(made: Node, pid: int, target: str) -> None:
+    """The agent waits for a run that it has no record of, says so once, and begins nothing else."""
+    Shown(made).marker()  # it has looked at all there is
+    found = made.facts("run.found")
+    assert [(fact["app"], fact["target"], fact["level"]) for fact in found] == [
+        ("web", target, "warning")
+    ]
+    assert f"pid {pid}" in found[0]["text"]
+    app = made.app("web")
+    assert (app["state"], app["run"]["pid"], app["run"]["target"]) == ("running", pid, target)
+
+
+def in_turn(made: Node) -> None:
+    """Each run of the app has ended before the next one began."""
+    calls = [call for call in made.calls("web", "") if call.target != "stop"]
+    assert [call.what for call in calls] == ["begin", "end"] * (len(calls) // 2), calls
+
+
+# --- the record was never written, or is gone ----------------------------------------------------
+
+
+@AS_ROOT
+@pytest.mark.parametrize("target", ["install", "restart"])
+def test_on_a_full_disk_a_run_is_taken_over_after_a_crash(small: Node, target: str) -> None:
+    app = SymlinkApp(small, "web")
+    small.start()
+    app.deploy("1")
+    good(small, "web", "1")
+    ballast = full(small)
+    app.deploy("2", long(small, target))
+    pid = begun(small, target, "2")
+    assert "apps/web/record.json" in small.status()["unwritten"]
+    small.kill()
+    app.deploy("3")
+    small.start()
+    before = small.targets("web")
+    if target == "restart":  # an install is ended for a newer release, as any other
+        taken_over(small, pid, target)
+        assert small.targets("web") == before
+        let_go(small)
+    good(small, "web", "3")
+    assert small.targets("web") == [*before, "install", "restart", "check"]
+    assert [fact["outcome"] for fact in small.facts("run.ended") if fact.get("adopted")] == [
+        "ok" if target == "restart" else "cancelled"
+    ]
+    if target == "restart":
+        in_turn(small)
+    ballast.unlink()
+    small.restart()
+    Shown(small).marker()
+    assert small.targets("web") == [*before, "install", "restart", "check"]
+    assert len(small.facts("run.found")) == 1
+
+
+@pytest.mark.parametrize("target", ["start", "restart"])
+def test_a_run_is_taken_over_when_all_that_was_remembered_is_gone(made: Node, target: str) -> None:
+    app = SymlinkApp(made, "web")
+    made.start()
+    if target == "restart":
+        app.deploy("1")
+        good(made, "web", "1")
+    app.deploy("2", long(made, target))
+    pid = begun(made, target, "2")
+    shutil.rmtree(made.state)
+    made.kill()
+    app.deploy("3")
+    made.start()
+    before = made.targets("web")
+    taken_over(made, pid, target)
+    assert made.targets("web") == before
+    let_go(made)
+    good(made, "web", "3")
+    # What was started is up: it is not started a second time beside itself.
+    assert made.targets("web") == [*before, "install", "restart", "check"]
+    in_turn(made)
+
+
+def test_what_ended_while_neither_an_agent_nor_a_record_was_there_counts(made: Node) -> None:
+    app = SymlinkApp(made, "web")
+    made.start()
+    app.deploy("1", long(made, "start"))
+    pid = begun(made, "start", "1")
+    shutil.rmtree(made.state)
+    made.kill()
+    let_go(made)
+    wait_until(lambda: ending.process(pid) is None, "the run is over")
+    made.start()
+    good(made, "web", "1")
+    assert made.targets("web") == ["install", "start", "install", "restart", "check"]
+    made.restart()
+    Shown(made).marker()
+    assert made.targets("web") == ["install", "start", "install", "restart", "check"]
+    assert len(made.facts("run.found")) == 1
+
+
+def test_of_a_killed_shim_that_no_record_tells_of_nothing_is_left_beside_the_next(
+    made: Node,
+) -> None:
+    app = SymlinkApp(made, "web")
+    made.start()
+    app.deploy("1", LOCKED.format(base=made.base, calls=made.calls_file, seconds=3600))
+    shim = begun(made, "install", "1")
+    shutil.rmtree(made.state)
+    made.kill()
+    os.kill(shim, signal.SIGKILL)
+    app.deploy("2", LOCKED.format(base=made.base, calls=made.calls_file, seconds=0))
+    made.start()
+    good(made, "web", "2")
+    assert made.targets("web") == ["install", "install", "start", "check"]  # and no "overlap"
+    nothing_ran_twice(made)
+    lost = [fact for fact in made.facts("run.ended") if fact["outcome"] == "lost"]
+    assert [(fact["target"], fact["adopted"]) for fact in lost] == [("install", "yes")]
+
+
+# --- the lock itself -----------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def held(path: Path) -> Iterator[None]:
+    """A lock that a run holds of which nobody knows anything more."""
+    with path.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        file.write('{"pid": 4711, "target": "restart", "run_id": "0-1"}\n')
+        file.flush()
+        yield
+
+
+def test_a_run_beside_one_that_cannot_be_taken_over_waits_and_is_no_failure(made: Node) -> None:
+    app = SymlinkApp(made, "web")
+    made.start()
+    app.deploy("1")
+    good(made, "web", "1")
+    with held(lock_of(made)):
+        app.deploy("2")
+        wait_until(lambda: len(made.facts("run.ended")) >= 6, "it was tried again and again")
+        assert made.targets("web") == ["install", "start", "check"]
+        state = made.app("web")
+        assert (state["state"], state["failures"]) == ("retrying", [])
+        assert "make restart (pid 4711, run 0-1)" in state["why"]
+    good(made, "web", "2")
+    assert made.targets("web")[3:] == ["install", "restart", "check"]
+    loud = [fact for fact in made.facts("", "web") if fact["level"] in ("warning", "error")]
+    assert [fact["kind"] for fact in loud] == ["deploy.retrying"]
+    assert "another run of the app still lives" in loud[0]["text"]
+
+
+def test_an_older_shim_that_comes_late_runs_nothing(made: Node) -> None:
+    app = SymlinkApp(made, "web")
+    where = made.base / "where"
+    where.mkdir()
+    made.start(APPAGENT_FAILPOINT=f"shim.go=pause:{where}")
+    app.deploy("1", long(made, "install"))
+    wait_until((where / "shim.go.here").exists, "its shim has got the go")
+    late = made.app("web")["run"]["pid"]
+    shutil.rmtree(made.state)
+    made.kill()
+    made.start()  # nothing tells of the run: it has no record, and no lock yet
+    begun(made, "install", "1")
+    (where / "shim.go.go").touch()
+    wait_until(lambda: ending.process(late) is None, "the late one is over")
+    assert made.targets("web") == ["install"]
+    let_go(made)
+    good(made, "web", "1")
+    in_turn(made)
+
+
+DAEMON = (
+    "\t@if [ $@ = start ]; then sleep 3600 </dev/null >/dev/null 2>&1 & echo $$! >{pid}; fi; true"
+)
+
+
+def test_what_an_app_leaves_running_holds_no_lock(made: Node) -> None:
+    app = SymlinkApp(made, "web")
+    made.start()
+    app.deploy("1", made.makefile(DAEMON.format(pid=made.base / "left.pid")))
+    good(made, "web", "1")
+    assert ending.process(int((made.base / "left.pid").read_text())) is not None
+    with lock_of(made).open() as file:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def test_a_child_that_hangs_before_make_does_not_have_the_lock(made: Node) -> None:
+    app = SymlinkApp(made, "web")
+    made.start(APPAGENT_FAILPOINT="child.read=hang")
+    app.deploy("1")
+    wait_until(lambda: made.app("web").get("run"), "it runs")
+    shim = made.app("web")["run"]["pid"]
+    child = wait_until(lambda: ending.below(shim), "its shim has a child").pop()
+
+    def has_it(pid: int) -> bool:
+        files = (Path(f"/proc/{pid}/fd")).iterdir()
+        return str(lock_of(made)) in {str(file.readlink()) for file in files}
+
+    assert has_it(shim)
+    wait_until(lambda: not has_it(child), "its child has let go")
+
+
+def no_room_for(made: Node) -> None:
+    """No directory can be made where the locks would lie."""
+    (made.runtime / "runs").write_text("in the way")
+
+
+def not_ours(made: Node) -> None:
+    """There is something else where the lock would lie."""
+    (made.runtime / "runs").mkdir()
+    lock_of(made).mkdir()
+
+
+@pytest.mark.parametrize("spoil", [no_room_for, not_ours])
+def test_without_a_lock_apps_are_deployed_and_that_is_said_once(
+    made: Node, spoil: Callable[[Node], None]
+) -> None:
+    app = SymlinkApp(made, "web")
+    made.runtime.mkdir()
+    spoil(made)
+    made.start()
+    app.deploy("1")
+    good(made, "web", "1")
+    app.deploy("2")
+    good(made, "web", "2")
+    said = [fact["text"] for fact in made.facts("run.warning")]
+    assert len(said) == 1
+    assert "two runs at once are ruled out by the agent's records alone" in said[0]
+
+
+def test_the_lock_of_an_app_that_is_gone_is_removed(made: Node) -> None:
+    app, other = SymlinkApp(made, "web"), TreeApp(made, "other")
+    made.start()
+    for one in (app, other):
+        one.deploy("1")
+        good(made, one.name, "1")
+    assert lock_of(made).exists()
+    app.remove()
+    wait_until(lambda: made.app("web") == {}, "it is gone")
+    assert [path.name for path in lock_of(made).parent.iterdir()] == ["other.lock"]
+    assert made.stop() == 0
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="running as another user needs root")
+def test_an_app_cannot_hold_its_own_lock(made: Node) -> None:
+    app = SymlinkApp(made, "web")
+    made.start()
+    app.deploy("1")
+    good(made, "web", "1")
+    for path in (made.base, made.base.parent, made.runtime):
+        path.chmod(0o755)
+    argv = ["setpriv", "--reuid=65534", "--clear-groups", "flock", "-n", str(lock_of(made)), "true"]
+    done = subprocess.run(argv, capture_output=True, text=True, check=False)
+    assert "Permission denied" in done.stderr
