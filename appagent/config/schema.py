@@ -218,7 +218,12 @@ NODE = Table(
         "apps of this node deploying at once; auto: the number of cores",
     ),
     Key("state_dir", values.DIRECTORY, "/var/lib/appagent", "what the agent remembers; local"),
-    Key("runtime_dir", values.DIRECTORY, "/run/appagent", "the control socket; local"),
+    Key(
+        "runtime_dir",
+        values.DIRECTORY,
+        "/run/appagent",
+        "the control socket, the locks of runs; local",
+    ),
     Key("log", LOG, "", ""),
     Key("metrics", METRICS, "", ""),
     Key("notify", Many(NOTIFY), "[]", ""),

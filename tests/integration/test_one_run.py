@@ -246,6 +246,22 @@ def test_an_older_shim_that_comes_late_runs_nothing(made: Node) -> None:
     in_turn(made)
 
 
+def test_a_runtime_directory_that_goes_with_the_agent_leaves_it_to_the_record(made: Node) -> None:
+    app = SymlinkApp(made, "web")
+    made.start()
+    app.deploy("1", long(made, "install"))
+    pid = begun(made, "install", "1")
+    made.kill()
+    shutil.rmtree(made.runtime)  # as systemd does without RuntimeDirectoryPreserve
+    made.start()
+    assert made.wait_for("web", "running")["run"]["pid"] == pid
+    let_go(made)
+    good(made, "web", "1")
+    assert made.targets("web") == ["install", "start", "check"]
+    assert told(lock_of(made))["target"] == "check"  # it is made anew
+    assert made.facts("run.warning") == made.facts("run.found") == []
+
+
 DAEMON = (
     "\t@if [ $@ = start ]; then sleep 3600 </dev/null >/dev/null 2>&1 & echo $$! >{pid}; fi; true"
 )

@@ -55,6 +55,7 @@ FULL = Record(
         began=Now(1.25, 2.5),
         identity=Identity(17, 4711, "web.scope"),
     ),
+    ended="r0",
 )
 
 

@@ -1,0 +1,271 @@
+"""The lock of an app: who has it, what it says, and which runs it knows better than the records."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from appagent.core.step import first
+from appagent.model import (
+    Applied,
+    Layout,
+    Level,
+    Now,
+    Record,
+    Run,
+    Settings,
+    Target,
+    Version,
+)
+from appagent.run import account, ending, lock
+from appagent.run.order import Order, Places, spec_of
+from appagent.unrecorded import Unrecorded, written
+
+if TYPE_CHECKING:  # it is a type and nothing else: see spec.py
+    from appagent.run.spec import Spec
+
+BOOT = "boot-1"
+VERSION = Version("symlink.1:releases/2:9", "env.1:1")
+
+
+def run_of(number: int = 7, target: Target = Target.RESTART, app: str = "web") -> Run:
+    return Run(
+        id=f"{number:011x}-1",
+        app=app,
+        root="/files",
+        target=target,
+        version=VERSION,
+        previous="",
+        layout=Layout.SYMLINK,
+        release_dir="/files/web/releases/2",
+        reason="new release",
+        deploy="",
+        timeout=10.0,
+        grace=1.0,
+        began=Now(0.0, 0.0),
+    )
+
+
+@pytest.fixture
+def places(tmp_path: Path) -> Places:
+    made = Places(str(tmp_path / "state"), str(tmp_path / "run"))
+    Path(made.locks).mkdir(parents=True)
+    return made
+
+
+@pytest.fixture
+def taken() -> Iterator[list[lock.Lock]]:
+    """Give a place for locks; they are let go at the end."""
+    made: list[lock.Lock] = []
+    yield made
+    for one in made:
+        if one.fd >= 0:
+            os.close(one.fd)
+            one.fd = -1
+
+
+def spec_for(places: Places, run: Run, boot: str = BOOT) -> Spec:
+    order = Order(account=written(run))
+    return spec_of(run, order, places, journal=False, boot=boot, unit="a.scope")
+
+
+def take(places: Places, run: Run, boot: str = BOOT) -> lock.Lock:
+    made = lock.Lock(places.lock(run.app))
+    assert made.take()
+    made.tell(spec_for(places, run, boot))
+    return made
+
+
+def let_go(made: lock.Lock) -> None:
+    os.close(made.fd)
+    made.fd = -1
+
+
+# --- the lock ------------------------------------------------------------------------------------
+
+
+def test_one_has_it_and_is_named_to_the_other(places: Places, taken: list[lock.Lock]) -> None:
+    taken.append(take(places, run_of()))
+    other = lock.Lock(places.lock("web"))
+    assert not other.take()
+    who = f"make restart (pid {os.getpid()}, run {run_of().id})"
+    assert lock.holder(places.lock("web")).endswith(f"still lives: {who}")
+    let_go(taken.pop())
+    assert other.take()
+    taken.append(other)
+
+
+def test_apps_do_not_stand_in_each_others_way(places: Places, taken: list[lock.Lock]) -> None:
+    taken += [take(places, run_of()), take(places, run_of(app="web.lock"))]
+    assert {one.app for one in account.all_in(places.locks)} == {"web", "web.lock"}
+
+
+def test_a_child_does_not_keep_it(places: Places, taken: list[lock.Lock]) -> None:
+    made = take(places, run_of())
+    heard, say = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.write(say, b"x")
+        signal.pause()
+    try:
+        os.read(heard, 1)
+        let_go(made)
+        taken.append(take(places, run_of(8)))
+    finally:
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+        os.close(heard)
+        os.close(say)
+
+
+def test_a_lock_is_its_owners_alone(places: Places, taken: list[lock.Lock]) -> None:
+    taken.append(take(places, run_of()))
+    assert Path(places.lock("web")).stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"pid": []}', "\0"])
+def test_a_holder_that_says_nothing_of_itself_is_told_so(places: Places, text: str) -> None:
+    Path(places.lock("web")).write_text(text)
+    assert "see who holds" in lock.holder(places.lock("web"))
+
+
+def test_it_is_not_removed_while_a_run_has_it(places: Places, taken: list[lock.Lock]) -> None:
+    path = Path(places.lock("web"))
+    taken.append(take(places, run_of()))
+    account.remove(str(path))
+    assert path.exists()
+    let_go(taken.pop())
+    account.remove(str(path))
+    assert not path.exists()
+    account.remove(str(path))  # nor does it matter when it is not there
+
+
+def test_a_link_in_its_place_is_not_followed(places: Places, tmp_path: Path) -> None:
+    Path(places.lock("web")).symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(OSError, match="symbolic links"):
+        lock.Lock(places.lock("web")).take()
+    assert not (tmp_path / "elsewhere").exists()
+
+
+# --- what it says --------------------------------------------------------------------------------
+
+
+def test_what_a_run_says_is_understood(places: Places, taken: list[lock.Lock]) -> None:
+    made = take(places, run_of())
+    taken.append(made)
+    found = account.read(places.lock("web"))
+    assert found is not None
+    me = ending.process(os.getpid())
+    assert me is not None
+    identity = found.identity
+    assert (identity.pid, identity.started) == (os.getpid(), me.started)
+    assert (identity.unit, identity.boot) == ("a.scope", BOOT)
+    assert (found.run_id, found.result) == (run_of().id, None)
+    made.over({"outcome": "failed", "line": 'two\nlines, "quoted" \x00 \udc80'})
+    result = account.result(places.lock("web"), run_of().id)
+    assert result is not None
+    assert result["line"] == 'two\nlines, "quoted" \x00 ?'
+    assert account.result(places.lock("web"), "another") is None
+
+
+def test_the_next_run_takes_the_place_of_the_last(places: Places, taken: list[lock.Lock]) -> None:
+    made = take(places, run_of())
+    made.over({"outcome": "ok", "line": "x" * 1000})
+    let_go(made)
+    taken.append(take(places, run_of(8)))
+    found = account.read(places.lock("web"))
+    assert found is not None
+    assert (found.run_id, found.result) == (run_of(8).id, None)
+
+
+def test_half_a_result_is_none(places: Places) -> None:
+    made = take(places, run_of())
+    made.over({"outcome": "ok"})
+    let_go(made)
+    path = Path(places.lock("web"))
+    path.write_bytes(path.read_bytes()[:-3])
+    assert account.result(str(path), run_of().id) is None
+
+
+def test_what_lies_there_besides_is_passed_over(places: Places) -> None:
+    for name in ("web", ".lock", "-x.lock", ".git.lock", "empty.lock"):
+        (Path(places.locks) / name).touch()
+    (Path(places.locks) / "directory.lock").mkdir()
+    os.mkfifo(f"{places.locks}/fifo.lock")
+    assert list(account.all_in(places.locks)) == []
+    assert list(account.all_in(f"{places.locks}/none")) == []
+
+
+# --- against the records -------------------------------------------------------------------------
+
+
+RECORD = Record("web", "/files", Applied("r1", VERSION, VERSION, BOOT))
+OLDER, SAME, NEWER = run_of(6).id, run_of(7).id, run_of(8).id
+
+
+@pytest.mark.parametrize(
+    ("record", "found"),
+    [
+        (None, True),
+        (RECORD, True),
+        (replace(RECORD, ended=OLDER), True),
+        (replace(RECORD, run=run_of(6)), True),
+        (replace(RECORD, ended=SAME), False),
+        (replace(RECORD, ended=NEWER), False),
+        (replace(RECORD, ended=OLDER, run=run_of(7)), False),
+        (replace(RECORD, ended=OLDER, run=run_of(8)), False),
+    ],
+)
+def test_a_run_that_is_newer_than_its_record_is_taken_over(
+    places: Places, record: Record | None, *, found: bool
+) -> None:
+    let_go(take(places, run_of()))
+    records = {"web": record} if record is not None else {}
+    over = Unrecorded(places, BOOT, records)
+    assert bool(over.runs) is found
+    assert [fact.kind for fact in over.facts] == ["run.found"] * found
+    if found:
+        assert over.runs["web"].id == SAME
+        assert over.facts[0].level is Level.WARNING
+        assert f"make restart (pid {os.getpid()})" in over.facts[0].text
+
+
+def test_a_run_of_another_boot_is_over(places: Places) -> None:
+    let_go(take(places, run_of(), boot="boot-0"))
+    assert Unrecorded(places, BOOT, {}).runs == {}
+
+
+@pytest.mark.parametrize("text", ["", "{}", '{"format": 99, "run": {}}', written(run_of(9))])
+def test_a_run_that_cannot_be_read_is_left_to_its_lock(places: Places, text: str) -> None:
+    made = lock.Lock(places.lock("web"))
+    assert made.take()
+    spec = spec_for(places, run_of())
+    spec["account"] = text
+    made.tell(spec)
+    let_go(made)
+    over = Unrecorded(places, BOOT, {})
+    assert (over.runs, over.facts) == ({}, [])
+
+
+def test_what_is_taken_over_is_as_if_it_had_been_recorded() -> None:
+    settings = Settings(environment="", node="app1", roots=())
+    old = run_of(6, Target.INSTALL)
+    record = replace(RECORD, run=old, ended="5")
+    node = first(settings, BOOT, {"web": record}, unrecorded={"web": run_of()})
+    app = node.apps["web"]
+    assert app.record.run == run_of()
+    assert app.record.applied == Applied("r1", None, None, BOOT)
+    node = first(settings, BOOT, {}, unrecorded={"web": run_of(7, Target.START)})
+    app = node.apps["web"]
+    assert (app.record.root, app.record.layout) == ("/files", Layout.SYMLINK)
+    assert app.record.release_dir == "/files/web/releases/2"
+    assert app.record.applied == Applied()
+    node = first(settings, BOOT, {}, lost=["web"], unrecorded={"web": run_of()})
+    assert node.apps["web"].record.applied.up == BOOT  # it ran before: never start it beside itself
+    assert node.apps["web"].record.root == "/files"
