@@ -16,7 +16,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from appagent.share.disk import Disk, Entry, Listing, Pulse
+from appagent.share.disk import Disk, Listing, Pulse
 
 AWAY = (
     errno.ENOTCONN,
@@ -68,9 +68,9 @@ class FaultyDisk(Disk):
         super().__init__(pulse)
         self._faults = faults
 
-    def names(self, path: str) -> list[Entry]:
+    def names(self, path: str) -> dict[str, str]:
         self._meet("names", path)
-        return [] if self._faults().empty == path else super().names(path)
+        return {} if self._faults().empty == path else super().names(path)
 
     def status(self, path: str) -> os.stat_result:
         self._meet("status", path)

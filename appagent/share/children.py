@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from appagent.core.names import is_hidden, managed, why_no_app
-from appagent.share.disk import DIR, LINK, Entry
+from appagent.share.disk import DIR, LINK
 from appagent.share.watchlist import RootSpec
 
 
@@ -14,20 +14,19 @@ from appagent.share.watchlist import RootSpec
 class Children:
     """What a listing of a root says. Files are nothing, hidden directories too."""
 
-    entries: tuple[Entry, ...]
+    entries: Mapping[str, str]
     spec: RootSpec
     mine: frozenset[str]  # by include and exclude; looked at
     others: frozenset[str]  # left out by them; only named
     refused: Mapping[str, str]  # name → why it can be no app
 
 
-def children(entries: list[Entry], spec: RootSpec, before: Children | None) -> Children:
+def children(entries: Mapping[str, str], spec: RootSpec, before: Children | None) -> Children:
     """Sort a listing out; what was sorted out before is not looked through again."""
-    listed = tuple(entries)
-    if before is not None and listed == before.entries and spec == before.spec:
+    if before is not None and entries == before.entries and spec == before.spec:
         return before
     mine, others, refused = set(), set(), {}
-    for name, kind in listed:
+    for name, kind in entries.items():
         if kind not in (DIR, LINK) or is_hidden(name):
             continue
         why = why_no_app(name)
@@ -37,4 +36,4 @@ def children(entries: list[Entry], spec: RootSpec, before: Children | None) -> C
             mine.add(name)
         else:
             others.add(name)
-    return Children(listed, spec, frozenset(mine), frozenset(others), refused)
+    return Children(entries, spec, frozenset(mine), frozenset(others), refused)

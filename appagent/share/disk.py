@@ -31,13 +31,6 @@ class NotPlain(Exception):
     """A small file was wanted, and this is something else, or too large."""
 
 
-class Entry(NamedTuple):
-    """A name in a directory and what kind of thing it is there: l, d, f or o."""
-
-    name: str
-    kind: str
-
-
 class Listing(NamedTuple):
     """A directory with the status of its entries; `vanished` were gone before they had one."""
 
@@ -86,15 +79,15 @@ class Disk:
         self._mounted = ""
         self._poll = select.poll()
 
-    def names(self, path: str) -> list[Entry]:
-        """List a directory: names and kinds, without the status of any."""
+    def names(self, path: str) -> dict[str, str]:
+        """List a directory: names and kinds (l, d, f or o), without the status of any."""
         self.pulse.begin("listing", path)
         with os.scandir(path) as entries:
             # A root is listed several times a second, so no call too many for each entry.
-            return [
-                Entry(entry.name, DIR if entry.is_dir(follow_symlinks=False) else _kind(entry))
+            return {
+                entry.name: DIR if entry.is_dir(follow_symlinks=False) else _kind(entry)
                 for entry in entries
-            ]
+            }
 
     def status(self, path: str) -> os.stat_result:
         """Give the status of what bears this name; a symlink is not followed."""
@@ -117,8 +110,12 @@ class Disk:
             if os.major(status.st_dev) == _NO_DEVICE:
                 # What the page cache holds of a file on a share may be long out of date.
                 os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
-            data = b""
-            while len(data) <= most and (more := os.read(fd, most + 1 - len(data))):
+            data = os.read(fd, most + 1)
+            # A status may be out of date, so it only spares to read on where it fits.
+            while data and len(data) != status.st_size and len(data) <= most:
+                more = os.read(fd, most + 1 - len(data))
+                if not more:
+                    break
                 data += more
         finally:
             os.close(fd)

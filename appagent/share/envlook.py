@@ -139,7 +139,7 @@ class EnvDir:
             moved, self._mount = before != self._mount, before
             if moved or any(not root.known and root.spec.must_mount for root in roots):
                 return every
-            kinds = {entry.name: entry.kind for entry in disk.names(self.path)}
+            kinds = disk.names(self.path)
             local = not before.is_share
             found = [
                 env

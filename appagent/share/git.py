@@ -39,7 +39,7 @@ def head(disk: Disk, base: str, names: Mapping[str, str]) -> Head:
         git_dir = _pointed(disk, base, f"{base}/.git", "gitdir: ", marks)
     else:
         raise Unclear(f"{base} has no .git that is a directory or a file")
-    inside = {entry.name for entry in disk.names(git_dir)}
+    inside = disk.names(git_dir)
     common = git_dir
     if "commondir" in inside:  # a linked work tree: its refs are the main one's
         common = _pointed(disk, git_dir, f"{git_dir}/commondir", "", marks)

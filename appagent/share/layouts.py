@@ -28,6 +28,9 @@ CURRENT = "current"
 DEPLOYING = ".deploying"
 SETTINGS = "appagent.yaml"
 
+# Names that say of what kind an app is, and in which state.
+TELLING = frozenset((CURRENT, DEPLOYING, SETTINGS, ".git", *MAKEFILES))
+
 _MOST_SETTINGS = 64 * 1024
 _MOST_LINKS = 40  # as the kernel has it
 _LONGEST_TEXT = 200  # of a link, inside a release id
@@ -70,7 +73,7 @@ def look(
 ) -> Found:
     """Look at the app `name` in `root`. `allowed` says why a path outside must not be touched."""
     app = _resolve(disk, root, f"{root.rstrip('/')}/{name}", allowed)
-    names = {entry.name: entry.kind for entry in disk.names(app.path)}
+    names = disk.names(app.path)
     layout = wanted or _auto(names, bool(app.links))
     incomplete = DEPLOYING if DEPLOYING in names else ""
     owner = app.status.st_uid
@@ -111,7 +114,7 @@ def _symlink(
     if names.get(CURRENT) == LINK:
         link = f"{app.path}/{CURRENT}"
         release = _resolve(disk, root, link, allowed)
-        inside = {entry.name: entry.kind for entry in disk.names(release.path)}
+        inside = disk.names(release.path)
         text = next(text for path, text in release.links if path == link)
     elif app.links:
         release, inside, text = app, names, app.links[0][1]

@@ -29,7 +29,7 @@ from appagent.share.watched import Watched
 from appagent.share.watchlist import RootSpec, Watchlist
 
 _ROOT_LOCAL = 5.0  # s between listings of a root that inotify watches
-_MOUNTS = 1.0  # s between questions whether something was mounted
+_MOUNTS = 1.0  # s between questions whether something was mounted, and counts of what is polled
 
 
 class MountsState:
@@ -215,6 +215,8 @@ class Quick:
     # --- mounts and env files ------------------------------------------------------------------
 
     def _look_at_mounts(self, state: MountsState) -> None:
+        polled = [root for root in self._roots.values() if not root.inotify]
+        self._marked.polled = sum(root.owned_by(QUICK) for root in polled)
         text = self._ground.mounts().text
         if text != state.text:
             state.text = text
@@ -273,7 +275,7 @@ class Quick:
         look = RootLook(
             root=root.path,
             known=True,
-            names=tuple(sorted((found.mine & root.were_apps) | found.others)),
+            names=root.names(found),
             empty=not entries,
             refused={**root.odd, **found.refused},
             mounted=mount.is_share,
@@ -284,12 +286,6 @@ class Quick:
         if back:
             for app in root.apps.values():
                 self._ask(app)
-        self._marked.polled = sum(
-            app.owner == QUICK
-            for other in self._roots.values()
-            if not other.inotify
-            for app in other.apps.values()
-        )
         local = root.inotify and not again
         self.agenda.sooner(root, self._jitter(began, _ROOT_LOCAL if local else interval))
 

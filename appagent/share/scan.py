@@ -22,10 +22,11 @@ import os
 import stat
 from _blake2 import blake2b
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from appagent.core.ignore import ignore_id, matcher
 from appagent.share.disk import Disk
+from appagent.share.layouts import TELLING
 from appagent.share.marks import Unclear
 
 SCHEME = "tree.1"  # of the signatures that are made now
@@ -52,6 +53,7 @@ class Scan:
     blocks: Mapping[str, bytes]
     entries: int
     torn: tuple[str, ...] = ()  # paths that were gone before their status was read
+    telling: Mapping[str, bool] = field(default_factory=dict)  # of those names: is it a directory
 
     def changed_since(self, before: Scan) -> tuple[str, ...]:
         """Name up to ten paths that are not as they were in an earlier scan."""
@@ -83,13 +85,19 @@ class Scanner:
     def scan(
         self, disk: Disk, base: str, began: float, others: frozenset[str], before: Scan | None
     ) -> Scan:
-        """Scan the tree at `base`. What is mounted on one of `others` is not entered."""
+        """Scan the tree at `base`. What is mounted on one of `others` is not entered.
+
+        `before` is an earlier scan of this scanner's.
+        """
         pass_ = _Pass(disk, base, self._ignored, others, before.blocks if before else {})
         fd = disk.open_dir(base)
         try:
             pass_.directory(fd, "", 0)
         finally:
             disk.close(fd)
+        torn = tuple(pass_.torn)
+        if before is not None and pass_.is_as_before():
+            return Scan(before.release, before.blocks, pass_.entries, torn, pass_.telling)
         state = blake2b(digest_size=16, person=f"appagent.{self._scheme}".encode())
         for path, block in pass_.blocks.items():
             state.update(b"%d %d " % (len(path), len(block)))
@@ -98,7 +106,7 @@ class Scanner:
         if pass_.torn:
             state.update(b"torn %r" % began)
         release = self._prefix + state.hexdigest()
-        return Scan(release, pass_.blocks, pass_.entries, tuple(pass_.torn))
+        return Scan(release, pass_.blocks, pass_.entries, torn, pass_.telling)
 
 
 class _Pass:
@@ -119,7 +127,17 @@ class _Pass:
         self.before = before
         self.blocks: dict[str, bytes] = {}
         self.torn: list[str] = []
+        self.telling: dict[str, bool] = {}
         self.entries = 0
+
+    def is_as_before(self) -> bool:
+        """Whether nothing differs: a block that does not is the very same object."""
+        before = self.before
+        return (
+            not self.torn
+            and len(self.blocks) == len(before)
+            and all(before.get(path) is block for path, block in self.blocks.items())
+        )
 
     def directory(self, fd: int, path: str, depth: int) -> None:
         """Scan an open directory, then those inside it."""
@@ -127,8 +145,14 @@ class _Pass:
             raise Unclear(f"{self.base}/{path} is too deep: {_DEEPEST} directories in one another")
         prefix = f"{path}/" if path else ""
         where = f"{self.base}/{path}" if path else self.base
-        ignored = self.ignored
-        listing = self.disk.entries(fd, where, lambda name, is_dir: ignored(prefix + name, is_dir))
+        ignored, telling = self.ignored, self.telling
+
+        def skip(name: str, is_dir: bool) -> bool:  # noqa: FBT001 - one of two facts
+            if not depth and name in TELLING:
+                telling[name] = is_dir
+            return ignored(prefix + name, is_dir)
+
+        listing = self.disk.entries(fd, where, skip)
         self.torn += [prefix + name for name in listing.vanished]
         self.entries += len(listing.found)
         lines, inside = [], []

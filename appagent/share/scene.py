@@ -8,10 +8,15 @@ that it is dropped, and what rings: `how` and `asked`.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from appagent.core.names import MAKEFILES
 from appagent.model import RootLook
 from appagent.share.agenda import Span
 from appagent.share.children import Children
 from appagent.share.disk import Disk
+from appagent.share.layouts import Found
 from appagent.share.marks import Mark
 from appagent.share.mounts import Mount, Mounts, real
 from appagent.share.scan import Scan, Scanner
@@ -19,6 +24,30 @@ from appagent.share.sight import Sight
 from appagent.share.watchlist import AppSpec, RootSpec, Watchlist
 
 QUICK, TREES = "quick", "scan"
+
+_MAKEFILES = frozenset(MAKEFILES)
+
+
+class Plain(NamedTuple):
+    """How a tree was found that is no link and has, of the telling names, only Makefiles.
+
+    As long as a scan finds the same telling names, another look would find just the same.
+    """
+
+    found: Found
+    telling: Mapping[str, bool]
+    table: Mounts  # with the next one: where it was allowed to lie
+    real: str
+
+    @classmethod
+    def of(cls, found: Found, scan: Scan, table: Mounts, real: str) -> Plain | None:
+        """Tell whether it is one, by a look and the scan after it: what lies between may differ."""
+        telling = scan.telling
+        if found.marks or found.incomplete or found.settings is not None:
+            return None
+        if not telling.keys() <= _MAKEFILES or all(telling.values()):
+            return None
+        return cls(found, telling, table, real)
 
 
 class Away(Exception):
@@ -45,11 +74,24 @@ class RootState:
         self.inotify = False  # watched by it now
         self.inode = 0  # of what is watched; only on local disks
         self.no_inotify = ""  # why it cannot be
+        self._named: tuple[Children | None, int, tuple[str, ...]] = (None, 0, ())
 
     @property
     def path(self) -> str:
         """As it is configured."""
         return self.spec.path
+
+    def names(self, found: Children) -> tuple[str, ...]:
+        """Give the children that are apps, whoever runs them."""
+        known = len(self.were_apps)  # they only get more
+        if self._named[0] is not found or self._named[1] != known:
+            named = tuple(sorted((found.mine & self.were_apps) | found.others))
+            self._named = (found, known, named)
+        return self._named[2]
+
+    def owned_by(self, owner: str) -> int:
+        """How many of its apps a thread looks at."""
+        return sum([app.owner == owner for app in self.apps.values()])
 
 
 class AppState:
@@ -69,6 +111,7 @@ class AppState:
         self.marks: tuple[Mark, ...] = ()
         self.whole = Span(0.0, 0.0)  # when marks that stand are not enough any more
         self.scan: Scan | None = None
+        self.plain: Plain | None = None
         self.odd_since: float | None = None  # since when something keeps it from being an app
         self.kept = ""  # release whose manifest is kept
 
@@ -97,6 +140,11 @@ class Ground:
     def __init__(self, disk: Disk) -> None:
         self._disk = disk
         self._mounts = Mounts("")
+
+    @property
+    def table(self) -> Mounts:
+        """What was mounted when it was last asked for."""
+        return self._mounts
 
     def mounts(self) -> Mounts:
         """What is mounted now."""
@@ -138,13 +186,17 @@ class Ground:
             raise Away(f"{after.point}: nothing is mounted there, only the automounter")
 
     def allowed(self, root: RootState) -> AllowedPaths:
-        """Make the rule for where the links of a root's apps may lead."""
-        mounts = self.mounts()
-        return AllowedPaths(mounts, mounts.holding(root.real))
+        """Make the rule for where the links of a root's apps may lead.
+
+        This and what follows goes by the table that the guard before the look has read.
+        """
+        return AllowedPaths(self._mounts, self._mounts.holding(root.real))
 
     def mounted_below(self, root: RootState) -> frozenset[str]:
         """The mount points inside a root, as the root is configured."""
-        points = self.mounts().below(root.real)
+        points = self._mounts.below(root.real)
+        if not points:
+            return points
         cut = len(root.real.rstrip("/"))
         return frozenset(root.path.rstrip("/") + point[cut:] for point in points)
 

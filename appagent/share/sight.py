@@ -40,6 +40,7 @@ class Sight:
         self.last: AppLook | None = None  # what stands
         self.pushed: AppLook | None = None
         self.asked = False  # somebody wants to hear of the next look, whatever it shows
+        self._stands: tuple[Found, str, str] | None = None  # of which all is told
         self._bad_since: float | None = None
         self._turned: tuple[Layout, float] | None = None  # another layout, and since when
 
@@ -79,6 +80,10 @@ class Sight:
         changing: tuple[str, ...] = (),
     ) -> AppLook | None:
         """Take a good look whose layout is believed."""
+        seen = (found, release, also)
+        if seen == self._stands and not self.asked and not changing:
+            self._bad_since = self._turned = None
+            return None  # nearly every look is such a one
         look = AppLook(
             root=self.root,
             app=self.app,
@@ -99,10 +104,15 @@ class Sight:
         if last is not None and last.known and _essence(last) == _essence(look):
             look = replace(look, since=last.since, how=last.how)
         self._bad_since = self._turned = None
-        return self._take(look)
+        told = self._take(look)
+        pushed = self.pushed
+        stood = pushed is not None and pushed.known and _stood(pushed, self.settle)
+        self._stands = seen if stood else None
+        return told
 
     def failed(self, error: OSError | Unclear, began: float, how: str) -> AppLook | None:
         """Take a look that went wrong."""
+        self._stands = None
         last = self.last
         if last is not None and last.known and passes(error):
             if self._bad_since is None:

@@ -6,6 +6,7 @@ it is the first look at an app, and a look that somebody asked for.
 
 from __future__ import annotations
 
+import stat
 import time
 from collections.abc import Callable
 
@@ -13,11 +14,12 @@ from appagent.model import AppLook, Layout
 from appagent.share import layouts, manifest, wire
 from appagent.share.agenda import Account, Agenda, Jitter, Span
 from appagent.share.disk import Disk
+from appagent.share.layouts import Found
 from appagent.share.marked import SAFETY
 from appagent.share.marks import Unclear
 from appagent.share.polling import FAULT, Emit
 from appagent.share.scan import SCHEME, SCHEMES, Scan, Scanner
-from appagent.share.scene import QUICK, TREES, AppState, Away, Ground, RootState
+from appagent.share.scene import QUICK, TREES, AppState, Away, Ground, Plain, RootState
 from appagent.share.sight import in_words
 from appagent.share.watched import Watched
 from appagent.share.watchlist import Watchlist
@@ -84,21 +86,20 @@ class Trees:
             return None
         try:
             before = self._ground.of_root(root, self.watch)
-            allowed = self._ground.allowed(root)
-            found = layouts.look(self.disk, root.path, app.name, app.spec.layout, allowed)
+            found, scan = self._as_before(app, began) or (self._found(app), None)
             if not app.sight.believes(found.layout, began):
                 return soon
             if found.layout is not Layout.TREE:
                 app.owner = QUICK
                 self.hand_over(app)
                 return None
-            others = self._ground.mounted_below(root)
-            scan = app.scanner.scan(self.disk, found.base, began, others, app.scan)
-            also = self._also(app, found.base, began, others, scan)
+            if scan is None:
+                scan = self._scan(app, found, began)
+            also = self._also(app, found.base, began, scan)
             # What is being removed looks smaller. What looks as before needs no listing for that:
             # the root is listed by itself.
             same = app.scan is not None and app.scan.release == scan.release
-            listed = same or any(entry.name == app.name for entry in self.disk.names(root.path))
+            listed = same or app.name in self.disk.names(root.path)
             self._ground.unmoved(before, self._ground.of_root(root, self.watch))
         except Away:
             self.ring_root(root)
@@ -109,7 +110,7 @@ class Trees:
         if not listed:
             self.ring_root(root)
             return again
-        changing = scan.changed_since(app.scan) if app.scan is not None else ()
+        changing = () if same or app.scan is None else scan.changed_since(app.scan)
         look = app.sight.saw(found, scan.release, began, how, also=also, changing=changing)
         self._push(look, app, emit)
         app.scan = scan
@@ -119,9 +120,30 @@ class Trees:
         confirm = app.sight.confirm_at
         return every if confirm is None else every.sooner(confirm)
 
-    def _also(
-        self, app: AppState, base: str, began: float, others: frozenset[str], scan: Scan
-    ) -> str:
+    def _found(self, app: AppState) -> Found:
+        """See how it lies, as if it were seen for the first time."""
+        app.plain = None
+        allowed = self._ground.allowed(app.root)
+        return layouts.look(self.disk, app.root.path, app.name, app.spec.layout, allowed)
+
+    def _scan(self, app: AppState, found: Found, began: float) -> Scan:
+        others = self._ground.mounted_below(app.root)
+        scan = app.scanner.scan(self.disk, found.base, began, others, app.scan)
+        app.plain = Plain.of(found, scan, self._ground.table, app.root.real)
+        return scan
+
+    def _as_before(self, app: AppState, began: float) -> tuple[Found, Scan] | None:
+        """Scan a tree that still lies as it did; that spares a listing, the dearest operation."""
+        plain = app.plain
+        if plain is None or (plain.table, plain.real) != (self._ground.table, app.root.real):
+            return None
+        status = self.disk.status(plain.found.base)
+        if not stat.S_ISDIR(status.st_mode) or status.st_uid != plain.found.owner:
+            return None
+        scan = self._scan(app, plain.found, began)
+        return (plain.found, scan) if scan.telling == plain.telling else None
+
+    def _also(self, app: AppState, base: str, began: float, scan: Scan) -> str:
         """The id under the scheme and ignore lines that the applied one has."""
         also = app.spec.also
         if also is None:
@@ -130,6 +152,7 @@ class Trees:
             return scan.release
         if also.scheme in SCHEMES:
             older = Scanner(also.ignore, also.scheme)
+            others = self._ground.mounted_below(app.root)
             return older.scan(self.disk, base, began, others, None).release
         layout = next((one for one in Layout if also.scheme == f"{one}.1"), None)
         if layout is None:

@@ -9,16 +9,13 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable
 
-from appagent.core.names import MAKEFILES
 from appagent.share.inotify import Inotify, Watcher, is_limit
-from appagent.share.layouts import CURRENT, DEPLOYING, SETTINGS, Found
+from appagent.share.layouts import TELLING, Found
 from appagent.share.mounts import Mount
 from appagent.share.polling import Emit
 from appagent.share.scan import Scan
 from appagent.share.scene import TREES, AppState, RootState
 
-# No part of the release, or perhaps none: what they say of the app counts all the same.
-_TELLING = frozenset((CURRENT, DEPLOYING, SETTINGS, ".git", *MAKEFILES))
 _HINT = "raise fs.inotify.max_user_watches and max_user_instances, or set watch: poll"
 
 
@@ -75,6 +72,8 @@ class Watched:
 
     def tree(self, app: AppState, found: Found, scan: Scan, emit: Emit) -> bool:
         """Watch every directory of a tree that was just scanned."""
+        if not app.root.inotify:
+            return False
         inside = (f"{found.base}/{path}" if path else found.base for path in scan.blocks)
         return self._app(app, (*found.dirs, *inside), emit, f"{found.base}/")
 
@@ -109,7 +108,8 @@ class Watched:
     def _rung(self, app: AppState, path: str, is_dir: bool) -> None:  # noqa: FBT001 - inotify's word
         if app.owner == TREES and app.base and path.startswith(app.base):
             inside = path[len(app.base) :]
-            if inside not in _TELLING and app.scanner.skips(inside, is_dir=is_dir):
+            # Of those some are no part of the release: what they say of the app counts as well.
+            if inside not in TELLING and app.scanner.skips(inside, is_dir=is_dir):
                 return
         self.ring_app(app)
 

@@ -27,7 +27,7 @@ from typing import Any
 from unittest import mock
 
 from appagent.share import eye
-from appagent.share.disk import Disk, Entry, Listing, Pulse
+from appagent.share.disk import Disk, Listing, Pulse
 
 CALLS = ("names", "status", "link", "read", "open_dir", "entries", "link_at", "close")
 
@@ -96,8 +96,8 @@ class FailingDisk(Disk):
             raise OSError(fault["errno"], os.strerror(fault["errno"]), path)
         return fault
 
-    def names(self, path: str) -> list[Entry]:
-        return [] if self._ask("names", path).get("empty") else super().names(path)
+    def names(self, path: str) -> dict[str, str]:
+        return {} if self._ask("names", path).get("empty") else super().names(path)
 
     def status(self, path: str) -> os.stat_result:
         self._ask("status", path)

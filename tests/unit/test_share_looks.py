@@ -15,7 +15,6 @@ import pytest
 
 from appagent.model import Layout
 from appagent.share import agenda, manifest, marked, quick, sight
-from appagent.share.disk import Entry
 from appagent.share.watchlist import Also, AppSpec, Watchlist
 from tests.share_disk import AWAY, CALLS, LOCAL_ROOT, Faults, mounted
 from tests.share_eye import LAYOUTS, Driven, GitApp, SymlinkApp, TreeApp, put, swap
@@ -289,7 +288,7 @@ def test_a_look_during_which_something_was_mounted_is_void(root: Path) -> None:
     shutil.move(root / "symlink", root.parent / "aside")
     original = seen.quick.disk.names
 
-    def swapped(path: str) -> list[Entry]:
+    def swapped(path: str) -> dict[str, str]:
         listed = original(path)
         seen.faults.mountinfo = second if seen.faults.mountinfo == first else first
         return listed
@@ -503,7 +502,7 @@ def test_a_fault_of_the_eye_is_said_and_the_look_is_done_again(
     seen = world(root)
     real = seen.quick.disk.names, seen.trees.disk.names
 
-    def broken(path: str) -> list[Entry]:
+    def broken(path: str) -> dict[str, str]:
         del path
         raise RuntimeError("a bug")
 
