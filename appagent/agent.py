@@ -290,6 +290,7 @@ class Agent:
             return 75
         self.feed(Configured(self.settings))
         self.running.adopt_all()
+        self.running.keep_limits()
         self.say("agent.ready", f"{len(self.settings.roots)} roots; {os.getpid()} is the agent")
         self.service.ready()
         chores = (self.beat(), self.keep_house(), self.count())
@@ -381,6 +382,7 @@ class Agent:
                 self.say("config.warning", warning, Level.WARNING)
             self.say("config.loaded", f"the configuration is in force: {', '.join(loaded.files)}")
             self.feed(Configured(self.settings))
+            self.running.keep_limits()
         self.service.ready()
 
     def loaded_anew(self) -> config.Loaded:

@@ -7,12 +7,12 @@ processes. Here an order is made from the node as it is when the run begins.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection
-from typing import Protocol
+from collections.abc import Collection, Coroutine
+from typing import Any, Protocol
 
 from appagent.core.settings import settings_for
 from appagent.core.state import Node
-from appagent.model import Alive, Began, Ended, Event, Identity, RootSettings, Run
+from appagent.model import Alive, Began, Ended, Event, Identity, Level, RootSettings, Run
 from appagent.run.order import Order, Places, order_for
 from appagent.run.spawn import Spawner
 from appagent.unrecorded import written
@@ -26,6 +26,9 @@ class Daemon(Protocol):
 
     def feed(self, event: Event) -> None:
         """Take an event."""
+
+    def say(self, kind: str, text: str, level: Level = Level.INFO) -> None:
+        """Report a fact about the agent."""
 
     def began(self, event: Began) -> None:
         """A shim waits for its go."""
@@ -55,7 +58,11 @@ class Running:
 
     def begin(self, run: Run) -> None:
         """Start the shim of a run; `began` or `not_begun` follows."""
-        task = asyncio.get_running_loop().create_task(self.start(run))
+        self.do(self.start(run))
+
+    def do(self, work: Coroutine[Any, Any, None]) -> None:
+        """Have something done beside the loop's other work."""
+        task = asyncio.get_running_loop().create_task(work)
         self.tasks.add(task)
         task.add_done_callback(self.tasks.discard)
 
@@ -88,6 +95,17 @@ class Running:
             fstype=state.look.fstype if mounted and state is not None and state.look else "",
             account=written(run),
         )
+
+    def keep_limits(self) -> None:
+        """Have what runs already keep to limits that have changed, without a run."""
+        self.do(self.limit_all())
+
+    async def limit_all(self) -> None:
+        """Set the limits of one app after the other; systemd is asked only where they differ."""
+        for app in list(self.daemon.node.apps.values()):
+            limits = settings_for(self.daemon.node.settings, app.name, app.own).limits
+            if wrong := await self.spawner.limit(app.name, limits):
+                self.daemon.say("config.warning", f"{app.name}: {wrong}", Level.WARNING)
 
     def without_scopes(self) -> None:
         """The machine goes down: no run gets a scope any more."""

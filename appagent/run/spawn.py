@@ -23,7 +23,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 
 from appagent.core.names import why_no_app
@@ -97,7 +97,7 @@ class Spawner:
             os.makedirs(self.places.locks, 0o700, exist_ok=True)
         if (before := self._told.pop(run.app, "")) != "":
             leavings.clear(self.places, before)
-        warning = await self._limits.enforce(run.app, order.limits) if self.scopes else ""
+        warning = await self.limit(run.app, order.limits)
         unit = place.scope_of(run.app, run.id) if self.scopes else ""
         known, targets = self._targets.get(run.app, ((), {}))
         spec = spec_of(
@@ -125,6 +125,10 @@ class Spawner:
         identity = Identity(child.pid, looked.started if looked else 0, unit)
         self._watch(_Watched(run, identity, pidfd, child, go, went=False, warning=warning))
         return identity
+
+    async def limit(self, app: str, limits: Mapping[str, str]) -> str:
+        """Have all processes of an app keep to its limits from now on; what went wrong, or ""."""
+        return await self._limits.enforce(app, limits) if self.scopes else ""
 
     def _start(self, run: Run, told: bytes, unit: str) -> tuple[subprocess.Popen[bytes], int]:
         """Start the process and tell it everything but the go; the pipe's other end."""

@@ -15,7 +15,7 @@ import pytest
 
 from . import agent
 from .agent import SERVICE
-from .configured import configured
+from .configured import EXTRA, configured, reload
 from .daemons import MAKEFILE, beats, clear, daemon_files, goes_on, in_slice, last_word, wait_beat
 from .developer import noted
 from .fleet import Fleet
@@ -147,6 +147,37 @@ def test_a_daemon_that_dies_is_told_and_started_again_where_that_is_asked_for(fl
         host.run(["appagent", "trigger", "lies-there", "start", "--wait"])
         assert status(host, "lies-there")["state"] == "good"
         clear(fleet, pids)
+
+
+def limited(host: Host, app: str) -> dict[str, str]:
+    """Return the limits of an app's slice, as systemd has them."""
+    names = ["-p", "MemoryMax", "-p", "CPUQuotaPerSecUSec", "-p", "TasksMax"]
+    lines = host.out(["systemctl", "show", *names, f"appagent-{app}.slice"]).splitlines()
+    return dict(line.split("=", 1) for line in lines)
+
+
+def test_limits_are_the_slices_and_a_changed_one_holds_without_a_run(fleet: Fleet) -> None:
+    """Of memory, processor and tasks; also where they change while the agent is away."""
+    host = fleet.apps[0]
+    first = "apps: {limited: {limits: {memory: 512M, cpu: 150%, tasks: 40}}}\n"
+    with configured([host], first):
+        pid = deploy(fleet, host, "limited")
+        names = ("MemoryMax", "CPUQuotaPerSecUSec", "TasksMax")
+        said = dict(zip(names, (str(512 << 20), "1.5s", "40"), strict=True))
+        assert limited(host, "limited") == said
+        group = "/sys/fs/cgroup/appagent.slice/appagent-limited.slice"
+        assert host.read(f"{group}/pids.max") == "40\n"
+        host.write(f"/{EXTRA}", first.replace("tasks: 40", "tasks: 60"))
+        reload(host)
+        wait_until(lambda: limited(host, "limited") == said | {"TasksMax": "60"}, 30, "the reload")
+        host.run(["systemctl", "stop", SERVICE])
+        host.write(f"/{EXTRA}", "apps: {}\n")
+        agent.start(host)
+        free = dict.fromkeys(names, "infinity")
+        wait_until(lambda: limited(host, "limited") == free, 30, "limits that are no more")
+        goes_on(host, "limited", pid)
+        assert targets(host, "limited") == list(FIRST)
+    clear(fleet, ["limited"])
 
 
 def wild_files(version: str) -> dict[str, str]:

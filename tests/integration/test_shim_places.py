@@ -17,6 +17,7 @@ from tests import running
 from tests.running import Runs, World, alive, becomes
 from tests.waiting import until
 
+PREFIX = f"appagenttest{os.getpid()}"  # other tests, and an agent of this machine, have theirs
 # What systemd-run does, as far as it matters here: a cgroup of the given name, and exec.
 SYSTEMD_RUN = """#!/bin/sh
 for each; do
@@ -29,8 +30,8 @@ done
 while [ "$1" != -- ]; do shift; done
 shift
 [ ! -e "%(base)s/refuse" ] || { echo "Failed to start transient scope unit: no" >&2; exit 1; }
-mkdir -p "%(mount)s/appagent.slice/$slice/$unit"
-echo $$ >"%(mount)s/appagent.slice/$slice/$unit/cgroup.procs"
+mkdir -p "%(mount)s/%(prefix)s.slice/$slice/$unit"
+echo $$ >"%(mount)s/%(prefix)s.slice/$slice/$unit/cgroup.procs"
 exec "$@"
 """
 SYSTEMCTL = '#!/bin/sh\necho "$*" >>"%(base)s/systemctl"\n[ ! -e "%(base)s/refuse" ]\n'
@@ -65,18 +66,17 @@ def scoped(world: World, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     """A world whose runs have scopes."""
     tools = world.base / "tools"
     tools.mkdir()
-    values = {"base": world.base, "mount": cgroup.mount()}
+    values = {"base": world.base, "mount": cgroup.mount(), "prefix": PREFIX}
     for name, text in (("systemd-run", SYSTEMD_RUN), ("systemctl", SYSTEMCTL)):
         (tools / name).write_text(text % values)
         (tools / name).chmod(0o755)
     monkeypatch.setenv("PATH", f"{tools}:{os.environ['PATH']}")
-    monkeypatch.setattr(place, "PREFIX", "appagent")
+    monkeypatch.setattr(place, "PREFIX", PREFIX)
     world.scopes = True
     try:
         yield world
     finally:
-        for name in ("web", "api"):
-            clear(Path(place.slice_path(name)))
+        clear(Path(place.slice_path("web")).parent)
 
 
 def clear(path: Path) -> None:
@@ -103,7 +103,7 @@ def test_a_run_is_in_a_scope_of_its_own_in_its_apps_slice(scoped: World) -> None
     scoped.app("install:\n\t@cat /proc/self/cgroup | grep ^0::\n")
     for number in (1, 2):
         scoped.run("install", id=f"a-{number}")
-    top = "0::/appagent.slice/appagent-web.slice/appagent-web-a\\x2d"
+    top = f"0::/{PREFIX}.slice/{PREFIX}-web.slice/{PREFIX}-web-a\\x2d"
     assert scoped.log() == f"{top}1.scope/run\n{top}2.scope/run\n"
     assert not slice_of()
 
@@ -248,7 +248,7 @@ def test_limits_are_properties_of_the_slice_and_are_set_when_they_change(scoped:
         await run()
 
     scoped.play(scene)
-    begin = "set-property --runtime appagent-web.slice"
+    begin = f"set-property --runtime {PREFIX}-web.slice"
     assert said.read_text().splitlines() == [
         f"{begin} MemoryMax=512M CPUQuota=150% TasksMax=infinity",
         f"{begin} MemoryMax=infinity CPUQuota= TasksMax=100",
