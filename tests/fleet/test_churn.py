@@ -27,6 +27,9 @@ from .wait import wait_until
 SECONDS = float(os.environ.get("CHURN_SECONDS", "60"))
 SEED = int(os.environ.get("CHURN_SEED", "1"))
 PATIENCE = 240.0  # s after the healing: a run may have to reach its time limit first
+SEEN = (
+    4.0  # s after a change until every node has seen it: an env file counts when it is read twice
+)
 ON_ITS_WAY = 1.5  # s before and after a change in which a run may read files of either release
 
 
@@ -115,11 +118,14 @@ def show_no_needless_run(app: Live, runs: list[Noted], causes: list[Fault], what
     """Show that of one release nothing was repeated without a cause.
 
     A cause is a fault of that node, or a change on the share: the way to another release and back
-    may have begun and left nothing but a cancelled run.
+    may have begun and left nothing but a cancelled run. One that was made just before may be seen
+    only after the first run has begun: the environment of a release that has just settled, say.
     """
     first, last = runs[0].time, runs[-1].time
     faults = [fault for fault in causes if fault.began < last and fault.ended > first - 5]
-    changes = [shown for shown in app.shown[1:] if first < shown.until and shown.since < last]
+    changes = [
+        shown for shown in app.shown[1:] if first < shown.until + SEEN and shown.since < last
+    ]
     installs = [run for run in runs if run.target == "install"]
     starts = [run for run in runs if run.target in ("start", "restart")]
     most = 1 + len(faults) + len(changes)
