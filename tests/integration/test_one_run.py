@@ -231,16 +231,18 @@ def test_an_older_shim_that_comes_late_runs_nothing(made: Node) -> None:
     where = made.base / "where"
     where.mkdir()
     made.start(APPAGENT_FAILPOINT=f"shim.go=pause:{where}")
-    app.deploy("1", long(made, "install"))
+    app.deploy("1", made.makefile(waiting(made), "build install start restart"))
     wait_until((where / "shim.go.here").exists, "its shim has got the go")
     late = made.app("web")["run"]["pid"]
     shutil.rmtree(made.state)
     made.kill()
     made.start()  # nothing tells of the run: it has no record, and no lock yet
-    begun(made, "install", "1")
+    begun(made, "build", "1")
     (where / "shim.go.go").touch()
+    results = wait_until(lambda: list((made.state / "runs").glob("*.json")), "it has left a result")
     wait_until(lambda: ending.process(late) is None, "the late one is over")
-    assert made.targets("web") == ["install"]
+    assert made.targets("web") == ["build"]
+    assert [json.loads(path.read_text())["outcome"] for path in results] == ["busy"]
     let_go(made)
     good(made, "web", "1")
     in_turn(made)
