@@ -174,9 +174,9 @@ def _directories(app: Judged, found: Found) -> int:
             entries = app.disk.names(f"{found.base}/{inside}")
         except OSError:
             continue
-        for entry in entries:
-            path = f"{inside}/{entry.name}" if inside else entry.name
-            if entry.kind == DIR and not ignored(path, True):  # noqa: FBT003 - its signature
+        for name, kind in entries.items():
+            path = f"{inside}/{name}" if inside else name
+            if kind == DIR and not ignored(path, True):  # noqa: FBT003 - its signature
                 number += 1
                 todo.append(path)
     return number

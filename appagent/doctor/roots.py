@@ -77,7 +77,7 @@ def look(settings: Settings, place: Place) -> Iterator[Said]:
         yield warning(about, text, "is the share mounted, and is it the right one?")
         return
     yield from _release_dirs(place, disk)
-    names = sorted(entry.name for entry in entries if entry.kind in (DIR, LINK))
+    names = sorted(name for name, kind in entries.items() if kind in (DIR, LINK))
     names = [name for name in names if not is_hidden(name)]
     names = [name for name in names if managed(name, root.include, root.exclude)]
     found: list[str] = []
