@@ -97,6 +97,15 @@ class Agenda(Generic[Key]):
             self._woken = False
             return None
 
+    def more(self, wanted: Callable[[Key], bool], most: int) -> list[Key]:
+        """Take what else may be taken while awake, as long as it is wanted."""
+        found: list[Key] = []
+        with self._change:
+            while len(found) < most and (key := self._begun()) is not None and wanted(key):
+                del self._spans[key]
+                found.append(key)
+        return found
+
     def _put(self, key: Key, span: Span) -> None:
         self._spans[key] = span
         self._count += 1  # two of one time are taken in the order in which they came
@@ -120,12 +129,17 @@ class Agenda(Generic[Key]):
             return min(hurried, key=lambda pair: pair[0])[1] if hurried else None
         if self._next() <= now:
             self._awake = now
+        return self._begun()
+
+    def _begun(self) -> Key | None:
+        """What comes first of what may be taken while awake."""
         # What was taken, dropped or put anew is stale in a heap.
-        while self._firsts and (first := self._firsts[0])[0] <= self._awake:
+        while self._firsts and self._firsts[0][0] <= self._awake:
+            first, _, key = self._firsts[0]
+            span = self._spans.get(key)
+            if span is not None and span.first == first:
+                return key
             heapq.heappop(self._firsts)
-            span = self._spans.get(first[2])
-            if span is not None and span.first == first[0]:
-                return first[2]
         return None
 
     def _next(self) -> float:

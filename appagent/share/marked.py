@@ -3,12 +3,15 @@
 Such an app is looked at by its marks (one or two operations) every `interval`, and as a whole when
 they do not stand, when somebody asks, when inotify rings, and now and then. What turns out to be a
 tree is handed to the scanning thread.
+
+Marks are looked at for many apps of a root in one pass, with one question before it and one behind
+it whether the root still lies where it should: if not, the pass is void, whatever it saw.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from appagent.model import Layout
 from appagent.share import layouts, marks, wire
@@ -16,7 +19,6 @@ from appagent.share.agenda import Jitter, Span
 from appagent.share.disk import Disk
 from appagent.share.layouts import Found, NoApp
 from appagent.share.marks import Unclear
-from appagent.share.mounts import Mount
 from appagent.share.polling import Emit
 from appagent.share.scene import TREES, AppState, Ground, RootState
 from appagent.share.sight import in_words
@@ -50,37 +52,49 @@ class Marked:
         self._jitter = Jitter()
         self._cost = 0.0  # s that a look at marks takes, on average
 
-    def look(self, app: AppState, emit: Emit) -> Span | None:
-        """Look at an app; when to look again, None if it is not the quick thread's any more.
+    def standing(self, root: RootState, apps: Iterable[AppState]) -> dict[AppState, Span]:
+        """Look at marks: the apps whose marks stand, and when to look at them again.
 
-        Raises Away where its root has to be looked at first.
+        All others need a whole look. Raises Away where their root has to be looked at first.
         """
-        root = app.root
-        began = app.began = time.monotonic()
-        rung = bool(app.how)
-        how = app.take_how("poll")
-        mount = self._ground.of_root(root, self.watch)
-        if app.marks and not rung and not app.sight.asked and began < app.whole.first:
-            standing = self._stand(app)
+        found: dict[AppState, Span] = {}
+        now = time.monotonic()
+        apps = [app for app in apps if self._enough(app, now)]
+        if apps:
+            mount = self._ground.of_root(root, self.watch)
+            for app in apps:
+                app.began = now
+                stand = self._stand(app)
+                ended = time.monotonic()
+                self._cost += (ended - now - self._cost) / 16
+                if stand:
+                    found[app] = self._again(app, now)
+                else:
+                    app.marks = ()
+                now = ended
             self._ground.unmoved(mount, self._ground.of_root(root, self.watch))
-            if standing:
-                return self._again(app, began)
-        return self._whole(app, began, how, mount, emit)
+        return found
+
+    @staticmethod
+    def _enough(app: AppState, now: float) -> bool:
+        """Whether a look at the marks is enough, if they stand."""
+        return bool(app.marks) and not app.how and not app.sight.asked and now < app.whole.first
 
     def _stand(self, app: AppState) -> bool:
-        began = time.monotonic()
         try:
             return marks.stand(self._disk, app.marks)
         except OSError:
             return False  # the whole look says what it is
-        finally:
-            self._cost += (time.monotonic() - began - self._cost) / 16
 
-    def _whole(
-        self, app: AppState, began: float, how: str, mount: Mount, emit: Emit
-    ) -> Span | None:
-        """Look at all of an app."""
+    def look(self, app: AppState, emit: Emit) -> Span | None:
+        """Look at all of an app; when to look again, None if it is not the quick thread's any more.
+
+        Raises Away where its root has to be looked at first.
+        """
         root, spec = app.root, app.root.spec
+        began = app.began = time.monotonic()
+        how = app.take_how("poll")
+        mount = self._ground.of_root(root, self.watch)
         try:
             allowed = self._ground.allowed(root)
             found = layouts.look(self._disk, root.path, app.name, app.spec.layout, allowed)

@@ -19,6 +19,7 @@ from appagent.share.agenda import Agenda, Jitter, Span
 from appagent.share.children import Children, children
 from appagent.share.disk import Disk
 from appagent.share.envlook import EnvDir, EnvState
+from appagent.share.envs import Envs
 from appagent.share.marked import Marked
 from appagent.share.mounts import Mount
 from appagent.share.polling import FAULT, Emit
@@ -28,6 +29,7 @@ from appagent.share.trees import Trees
 from appagent.share.watched import Watched
 from appagent.share.watchlist import RootSpec, Watchlist
 
+_MOST = 32  # apps whose marks are looked at in one pass
 _ROOT_LOCAL = 5.0  # s between listings of a root that inotify watches
 _MOUNTS = 1.0  # s between questions whether something was mounted, and counts of what is polled
 
@@ -49,10 +51,9 @@ class Quick:
         self.disk = disk
         self._watch = Watchlist()
         self._roots: dict[str, RootState] = {}
-        self._envs: dict[str, EnvState] = {}
-        self._env_dirs: dict[str, EnvDir] = {}
         self._mounts = MountsState()
         self._ground = Ground(disk)
+        self._envs = Envs(disk, self._ground, self.agenda.sooner, self.agenda.drop)
         self._trees = trees
         self._watched = watched
         self._inbox: deque[Callable[[Emit], None]] = deque()
@@ -97,11 +98,11 @@ class Quick:
         if isinstance(item, RootState):
             self._root(item, emit)
         elif isinstance(item, AppState):
-            self._app(item, emit)
+            self._apps(item, emit)
         elif isinstance(item, EnvState):
-            self._env(item, emit)
+            self._envs.look(item, emit)
         elif isinstance(item, EnvDir):
-            self._env_dir(item)
+            self._envs.look_through(item)
         else:
             self._look_at_mounts(item)
 
@@ -114,9 +115,7 @@ class Quick:
             return
         if not name:
             self._ask_root(root)
-            for env in self._envs.values():
-                env.asked = True
-                self.agenda.sooner(env, 0.0)
+            self._envs.ask()
         elif (app := root.apps.get(name)) is not None:
             self._ask(app)
         else:
@@ -166,24 +165,8 @@ class Quick:
                 self._change_root(root, spec)
             root.were_apps.update(spec.known)
             self.agenda.sooner(root, 0.0)
-        self._set_envs(watch.env)
+        self._envs.set_watch(watch, list(self._roots.values()))
         self.agenda.sooner(self._mounts, time.monotonic())
-
-    def _set_envs(self, paths: tuple[str, ...]) -> None:
-        for path in self._envs.keys() - set(paths):
-            self.agenda.drop(self._envs.pop(path))
-        for path in paths:
-            if path not in self._envs:
-                self._envs[path] = EnvState(path)
-                self.agenda.sooner(self._envs[path], 0.0)
-        for env_dir in self._env_dirs.values():
-            self.agenda.drop(env_dir)
-        self._env_dirs = {}
-        for path, env in self._envs.items():
-            parent, _, name = path.rpartition("/")
-            self._env_dirs.setdefault(parent, EnvDir(parent or "/")).files[name] = env
-        for env_dir in self._env_dirs.values():
-            self.agenda.sooner(env_dir, self._env_pace(time.monotonic()))
 
     def _change_root(self, root: RootState, spec: RootSpec) -> None:
         if root.spec.watch != spec.watch:
@@ -222,30 +205,8 @@ class Quick:
             state.text = text
             for root in self._roots.values():
                 self.agenda.sooner(root, 0.0)
-            for env in self._envs.values():
-                self.agenda.sooner(env, 0.0)
+            self._envs.ring()
         self.agenda.sooner(state, self._jitter(time.monotonic(), _MOUNTS))
-
-    def _env(self, env: EnvState, emit: Emit) -> None:
-        began = time.monotonic()
-        roots = list(self._roots.values())
-        look, again = env.look(self.disk, self._ground, self._watch, roots, began)
-        if look is not None:
-            emit("env", wire.look_body(look))
-        env.waiting = again > 0
-        if again:  # else it is left to its directory
-            self.agenda.sooner(env, began + again)
-
-    def _env_dir(self, env_dir: EnvDir) -> None:
-        began = time.monotonic()
-        roots = list(self._roots.values())
-        for env in env_dir.doubtful(self.disk, self._ground, self._watch, roots):
-            self.agenda.sooner(env, 0.0)
-        self.agenda.sooner(env_dir, self._env_pace(began))
-
-    def _env_pace(self, began: float) -> Span:
-        specs = (root.spec for root in self._roots.values())
-        return self._jitter(began, min((spec.scan_interval for spec in specs), default=2.0))
 
     # --- roots ---------------------------------------------------------------------------------
 
@@ -356,6 +317,33 @@ class Quick:
             emit("root", wire.look_body(root.pushed))
 
     # --- apps ----------------------------------------------------------------------------------
+
+    def _apps(self, first: AppState, emit: Emit) -> None:
+        """Look at an app and at others of its root that are due, by their marks if that will do."""
+        root = first.root
+        more = self.agenda.more(
+            lambda item: isinstance(item, AppState) and item.root is root, _MOST
+        )
+        apps = [app for app in (first, *more) if isinstance(app, AppState) and not app.dropped()]
+        if not root.known:
+            return
+        try:
+            mine = [app for app in apps if app.owner == QUICK]
+            standing = self._marked.standing(root, mine)
+            for app in apps:
+                due = standing.get(app)
+                if due is None:
+                    self._app(app, emit)
+                else:
+                    self.agenda.sooner(app, due)
+        except Away:
+            self.agenda.sooner(root, 0.0)
+            for app in apps:
+                self._due(app, app.began + root.spec.interval)
+        except BaseException:  # of ours: as in `turn`, which knows of the first alone
+            for app in apps:
+                self.agenda.sooner(app, time.monotonic() + FAULT)
+            raise
 
     def _app(self, app: AppState, emit: Emit) -> None:
         root = app.root

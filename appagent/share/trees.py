@@ -135,7 +135,11 @@ class Trees:
     def _as_before(self, app: AppState, began: float) -> tuple[Found, Scan] | None:
         """Scan a tree that still lies as it did; that spares a listing, the dearest operation."""
         plain = app.plain
-        if plain is None or (plain.table, plain.real) != (self._ground.table, app.root.real):
+        if (
+            plain is None
+            or app.sight.asked
+            or (plain.table, plain.real) != (self._ground.table, app.root.real)
+        ):
             return None
         status = self.disk.status(plain.found.base)
         if not stat.S_ISDIR(status.st_mode) or status.st_uid != plain.found.owner:

@@ -112,7 +112,7 @@ def test_only_what_may_have_changed_is_looked_at(seen: Driven, tmp_path: Path) -
     seen.watch(str(path), str(missing))
     seen.until(lambda: (state(seen, path), state(seen, missing)) == ("present", "missing"))
     disk, ground, watch = seen.quick.disk, seen.quick._ground, seen.quick._watch  # noqa: SLF001 - as above
-    files = seen.quick._env_dirs[str(tmp_path / "conf")]  # noqa: SLF001 - as above
+    files = seen.quick._envs._dirs[str(tmp_path / "conf")]  # noqa: SLF001 - as above
 
     def doubtful() -> list[str]:
         return sorted(Path(env.path).name for env in files.doubtful(disk, ground, watch, []))

@@ -390,6 +390,29 @@ def test_a_tree_is_told_with_the_paths_that_change_until_it_stands(root: Path) -
     assert not seen.apps["web"].changing
 
 
+def test_a_tree_that_lies_as_before_is_not_listed_for_that_again(root: Path) -> None:
+    TreeApp(root / "tree").deploy("one")
+    seen = driven(root)
+    seen.until(lambda: seen.settled("tree"))
+    before = seen.release("tree")
+    seen.until_looked_again()
+    seen.faults = Faults(("names",), f"{root}/", errno.EIO)
+    TreeApp(root / "tree").deploy("two")
+    seen.until(lambda: seen.release("tree") not in ("", before))
+
+
+@pytest.mark.parametrize("name", [".deploying", "appagent.yaml"])
+def test_what_tells_of_a_tree_is_seen_though_it_lay_as_before(root: Path, name: str) -> None:
+    TreeApp(root / "tree").deploy("one")
+    seen = driven(root)
+    seen.until(lambda: seen.settled("tree"))
+    seen.until_looked_again()
+    put(root / "tree" / name, "settle: 1s\n")
+    seen.until(lambda: bool(seen.apps["tree"].incomplete or seen.apps["tree"].settings))
+    (root / "tree" / name).unlink()
+    seen.until(lambda: not (seen.apps["tree"].incomplete or seen.apps["tree"].settings))
+
+
 def test_a_tree_that_never_stands_is_never_settled(root: Path) -> None:
     TreeApp(root / "web").deploy("one")
     seen = driven(root, settle=0.3)
