@@ -3,8 +3,9 @@
 import xml.etree.ElementTree as ET
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 
-from .host import Host
+from .host import CommandFailed, Host
 from .wait import wait_until
 
 NAME = "files"
@@ -120,7 +121,19 @@ class Volume:
     def wait_healed(self, timeout: float = 180) -> None:
         """Wait until all bricks are up and nothing is left to heal."""
         wait_until(lambda: all(self.online().values()), timeout, "all bricks up")
-        wait_until(lambda: self.unhealed() == 0, timeout, "healed", 0.5)
+
+        def healed() -> bool:
+            if self.unhealed() == 0:
+                return True
+            self.heal()
+            return False
+
+        wait_until(healed, timeout, "healed", 1)
+
+    def heal(self) -> None:
+        """Have what waits be healed now; by itself the daemon looks again after ten minutes only."""
+        with suppress(CommandFailed):  # one is under way already, or a brick does not answer yet
+            self.ask("volume", "heal", NAME)
 
     def restart_servers(self) -> None:
         """Reboot the file servers one after the other, each when the one before is healed."""

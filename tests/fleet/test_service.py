@@ -120,6 +120,29 @@ def test_runs_outlive_the_agent_and_are_taken_on_by_the_next(fleet: Fleet) -> No
     developer.remove("outlives")
 
 
+def test_a_run_that_no_record_tells_of_is_taken_on_all_the_same(fleet: Fleet) -> None:
+    """All that the agent remembers is lost while it is away and a run lives: it runs once."""
+    host, *others = fleet.apps
+    developer = fleet.developer
+    developer.swap("untold", "1", app_files("1"))
+    wait_at(fleet.apps, "untold", "1")
+    with held(host, "untold", "restart"):
+        developer.swap("untold", "2", app_files("2"))
+        wait_begun(host, "untold", "2", "restart")
+        run = run_of(host, "untold")
+        systemctl(host, "stop")
+        host.run("cd /var/lib/appagent && find . -mindepth 1 -not -name lost+found -delete")
+        systemctl(host, "start")
+        wait_until(lambda: run_of(host, "untold") == run, PATIENCE, "it is taken on")
+        wait_at(others, "untold", "2")
+        assert host.ok(["kill", "-0", str(run)])
+    wait_at([host], "untold", "2")
+    wait_settled(host, "untold")
+    # That it was installed is forgotten as well; what is restarted after that is one more run.
+    assert targets(host, "untold") == (*FIRST, "install", "restart", *AGAIN)
+    developer.remove("untold")
+
+
 def test_an_eye_that_is_stopped_or_killed_holds_up_nothing_but_looks(fleet: Fleet) -> None:
     """Stopped: unknown until it goes on, or the service is restarted. Killed: another one looks."""
     app1, app2, app3 = fleet.apps
