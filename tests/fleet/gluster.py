@@ -131,7 +131,7 @@ class Volume:
         wait_until(healed, timeout, "healed", 1)
 
     def heal(self) -> None:
-        """Have what waits be healed now; by itself the daemon looks again after ten minutes only."""
+        """Have what waits be healed now; its daemon looks again by itself only every ten minutes."""
         with suppress(CommandFailed):  # one is under way already, or a brick does not answer yet
             self.ask("volume", "heal", NAME)
 
