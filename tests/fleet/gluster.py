@@ -131,7 +131,7 @@ class Volume:
         wait_until(healed, timeout, "healed", 1)
 
     def heal(self) -> None:
-        """Have what waits be healed now; its daemon looks again by itself only every ten minutes."""
+        """Have what waits be healed now; by itself its daemon looks every ten minutes only."""
         with suppress(CommandFailed):  # one is under way already, or a brick does not answer yet
             self.ask("volume", "heal", NAME)
 
