@@ -119,6 +119,20 @@ def take_in(turn: Turn) -> None:
                     turn.touch(name)  # it may have moved here
 
 
+def take_in_again(turn: Turn, left_out: list[str]) -> None:
+    """Believe nothing of what was seen of an app while the configuration left it out.
+
+    Nobody looked at it then, and an absence counts only while it is this node's to run.
+    """
+    for name in left_out:
+        app = turn.node.apps[name]
+        seen = app.look is not None or app.listed is not None
+        if seen and not unmanaged(turn, app):
+            since = turn.now.mono if app.listed is False else None
+            turn.put(replace(app, look=None, settled="", unsettled_since=None, absent_since=since))
+            turn.do(LookNow(app.record.root, name))
+
+
 def unmanaged(turn: Turn, app: App) -> bool:
     """Whether the configuration leaves the app out where it was."""
     root = turn.node.root_settings(app.record.root)

@@ -17,7 +17,7 @@ from math import inf
 
 from appagent.core import asks, life, looks, runs
 from appagent.core.advance import advance
-from appagent.core.listing import take_in
+from appagent.core.listing import take_in, take_in_again, unmanaged
 from appagent.core.runs import begun
 from appagent.core.state import App, Node, Root
 from appagent.core.turn import Turn
@@ -153,8 +153,10 @@ def configured(turn: Turn, settings: Settings) -> None:
     roots = {path: root for path, root in turn.node.roots.items() if path in paths}
     for path in paths:
         roots.setdefault(path, Root(since=turn.now.mono))
+    left_out = [app.name for app in turn.node.apps.values() if unmanaged(turn, app)]
     turn.node = replace(turn.node, settings=settings, roots=roots)
     turn.do(Rewatch())
+    take_in_again(turn, left_out)
     take_in(turn)
     turn.touch(*turn.node.apps)
 

@@ -8,7 +8,7 @@ import pytest
 
 from appagent.model import AppLook, Layout, Looked, Outcome, RootLook, RootLooked, RootSettings
 from tests.unit.core_play import ROOT, SECOND, Play, deployed
-from tests.unit.core_trouble import trouble_of_the_mount, trouble_of_the_root
+from tests.unit.core_trouble import fleet, trouble_of_the_mount, trouble_of_the_root
 
 ENV = "/files/config/common.env"
 TWO = (RootSettings(ROOT), RootSettings(SECOND))
@@ -55,6 +55,46 @@ def test_an_app_that_the_configuration_takes_in_later_is_deployed() -> None:
     assert play.rest() == []
     play.configure(roots=(RootSettings(ROOT),))
     assert play.rest() == steps("r1", "install", "start", "check")
+
+
+@pytest.mark.parametrize("without", [(RootSettings(ROOT, exclude=("web",)),), ()])
+def test_an_absence_while_it_was_left_out_counts_for_nothing(
+    without: tuple[RootSettings, ...],
+) -> None:
+    play = fleet("web", "shop", "mail", gone_after=60.0)
+    files = play.share.files[ROOT, "web"]
+    play.configure(roots=without)
+    play.remove("web")
+    assert play.after(1000.0) == []
+    play.share.files[ROOT, "web"] = files  # it is back, and no listing has said so yet
+    play.configure(roots=(RootSettings(ROOT),))
+    assert play.word() in {"unknown", "looking"}
+    assert play.after(1.0) == []
+    play.share.push_all()
+    assert play.rest() == []
+    assert play.word() == "good"
+
+
+def test_an_absence_counts_from_when_it_is_taken_in_again() -> None:
+    play = fleet("web", "shop", "mail", gone_after=60.0)
+    play.configure(roots=(RootSettings(ROOT, exclude=("web",)),))
+    play.remove("web")
+    assert play.after(1000.0) == []
+    play.configure(roots=(RootSettings(ROOT),))
+    assert play.after(59.0) == []
+    assert play.after(2.0) == steps("r1", "stop")
+
+
+def test_what_was_seen_before_it_was_left_out_is_not_deployed_after_it() -> None:
+    play = deployed(layout=Layout.TREE, settle=2.0)
+    play.push("web", "r2")
+    play.after(1.0)
+    play.configure(roots=(RootSettings(ROOT, exclude=("web",)),))
+    files = play.share.files[ROOT, "web"]
+    play.share.files[ROOT, "web"] = replace(files, release="r1")  # taken back, and nobody looked
+    play.configure(roots=(RootSettings(ROOT),))
+    assert play.rest() == []
+    assert play.word() == "good"
 
 
 def test_what_is_unmanaged_can_be_forgotten_and_runs_on() -> None:
