@@ -114,7 +114,8 @@ def conclude(turn: Turn, app: App) -> App:
             good_ms=round((turn.now.mono - begun) * 1000),
             duration_ms=round((turn.now.mono - seen) * 1000),
         )
-    app = replace(app, deploy=None, flowing=False, overtaken=0, insist="", forced="", asked="")
+    asked = app.asked if app.again is not None else ""  # what was asked for meanwhile comes next
+    app = replace(app, deploy=None, flowing=False, overtaken=0, insist="", forced="", asked=asked)
     return remember(turn, app, app.record.release_dir)
 
 

@@ -387,3 +387,13 @@ def test_forget_during_a_run_waits_for_it(layout: Layout) -> None:
     assert play.forget("web") == OK
     assert play.rest()[-1:] == steps("r2", "stop")
     assert play.disk == {}
+
+
+def test_what_is_asked_for_during_a_check_is_told_as_asked_for() -> None:
+    play = deployed()
+    play.always("web", "check", seconds=20.0)
+    play.push("web", "r2")
+    assert play.after(10.0) == steps("r2", "install", "restart", "check")
+    assert play.trigger("web", "start") == OK
+    assert play.rest() == steps("r2", "start", "check")
+    assert "asked by ann" in play.text("deploy.began")
