@@ -142,6 +142,7 @@ LAYOUTS: dict[str, type[SymlinkApp | GitApp | TreeApp]] = {
     "git": GitApp,
     "tree": TreeApp,
 }
+EVERY = sorted(LAYOUTS)
 
 
 class Driven:
@@ -295,3 +296,34 @@ async def eye_on(
         await seen.eye.close()
         if pid is not None:
             await seen.until(lambda: not exists(pid) or seen.eye.gone)
+
+
+def driven(root: Path, settle: float = 0.1, **fields: object) -> Driven:
+    seen = Driven(root, **{"defaults": AppSpec(settle=settle), **fields})
+    seen.watch()
+    return seen
+
+
+def world(root: Path) -> Driven:
+    """An app of each layout, seen and settled."""
+    for name, kind in LAYOUTS.items():
+        kind(root / name).deploy("one")
+    put(root / "symlink" / "releases" / "one" / "appagent.yaml", "settle: 1s\n")
+    (root / "tree" / "link").symlink_to("lib")
+    seen = driven(root)
+    seen.until(lambda: all(seen.settled(name) for name in EVERY))
+    return seen
+
+
+def releases(seen: Driven) -> dict[str, str]:
+    return {name: seen.release(name) for name in EVERY}
+
+
+def names(seen: Driven) -> tuple[str, ...]:
+    look = seen.roots.get(seen.root)
+    return look.names if look else ()
+
+
+def known(seen: Driven) -> bool:
+    look = seen.roots.get(seen.root)
+    return look is not None and look.known

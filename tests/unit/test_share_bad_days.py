@@ -1,0 +1,184 @@
+"""The share's bad days, as an eye sees them: errors at any call, mounts that come and go."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+from appagent.share import agenda, marked, quick, sight
+from tests.share_disk import AWAY, CALLS, LOCAL_ROOT, Faults, mounted
+from tests.share_eye import (
+    EVERY,
+    Driven,
+    SymlinkApp,
+    driven,
+    known,
+    names,
+    put,
+    releases,
+    swap,
+    world,
+)
+
+
+@pytest.fixture(autouse=True)
+def sooner(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Doubt for a moment only, and scan as often as asked."""
+    monkeypatch.setattr(sight, "CONFIRM", 0.2)
+    monkeypatch.setattr(quick, "CONFIRM", 0.2)
+    monkeypatch.setattr(agenda, "_SHARE", 10.0)
+    monkeypatch.setattr(marked, "_WHOLE", 0.3)
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    path = tmp_path / "root"
+    path.mkdir()
+    return path
+
+
+@pytest.mark.parametrize("call", CALLS)
+def test_any_error_at_any_call_makes_apps_unknown_and_heals_without_a_new_id(
+    root: Path, call: str
+) -> None:
+    seen = world(root)
+    for error in AWAY:
+        fail_and_heal(seen, call, error)
+
+
+def fail_and_heal(seen: Driven, call: str, error: int) -> None:
+    before = releases(seen)
+    hit = {
+        "names": EVERY,
+        "status": EVERY,
+        "link": ["symlink"],
+        "read": ["git", "symlink"],
+        "open_dir": ["tree"],
+        "entries": ["tree"],
+        "link_at": ["tree"],
+    }[call]
+    # The root itself answers; what lies below does not.
+    seen.faults = Faults((call,), f"{seen.root}/", error)
+    seen.quick.post(lambda _: seen.quick.look(seen.root, ""))
+    seen.until(lambda: all(not seen.apps[name].known for name in hit))
+    assert all(os.strerror(error) in seen.apps[name].why for name in hit)
+    for name in set(EVERY) - set(hit):
+        assert seen.release(name) == before[name]
+    assert known(seen)
+    assert names(seen) == ("git", "symlink", "tree")
+    seen.faults = Faults(errno=0)
+    seen.until(lambda: releases(seen) == before)
+    told = [body for kind, body in seen.told if kind == "app" and body["known"]]
+    assert {body["release"] for body in told} == set(before.values())
+
+
+def test_a_root_that_cannot_be_listed_is_unknown_and_heals(root: Path) -> None:
+    seen = world(root)
+    for error in (*AWAY, errno.ENOENT):
+        lose_and_find(seen, error)
+
+
+def lose_and_find(seen: Driven, error: int) -> None:
+    before = releases(seen)
+    seen.faults = Faults((), seen.root, error)
+    seen.until(lambda: not known(seen))
+    assert os.strerror(error) in seen.roots[seen.root].why
+    told = len(seen.told)
+    seen.until_looked_again()
+    assert len(seen.told) == told  # said once; the apps are not asked for one by one
+    seen.faults = Faults(errno=0)
+    seen.until(lambda: known(seen))
+    assert names(seen) == ("git", "symlink", "tree")
+    # Fresh looks follow, and say the same.
+    seen.until(lambda: {b["app"] for k, b in seen.told[told:] if k == "app"} == set(EVERY))
+    assert releases(seen) == before
+
+
+def test_a_root_is_not_looked_at_where_its_share_is_not_mounted(root: Path) -> None:
+    SymlinkApp(root / "symlink").deploy("one")
+    seen = driven(root, must_mount=True)
+    seen.faults.mountinfo = LOCAL_ROOT
+    seen.until(lambda: seen.root in seen.roots)
+    look = seen.roots[seen.root]
+    assert not look.known
+    assert not look.mounted
+    assert "is not mounted: it lies on ext4 at /" in look.why
+    assert "names" not in seen.faults.seen
+    seen.faults.mountinfo = mounted(str(root)[1:])
+    seen.until(lambda: seen.release("symlink") != "")
+    assert seen.roots[seen.root].mounted
+    assert seen.roots[seen.root].fstype == "fuse.glusterfs"
+
+
+def test_a_share_that_goes_away_leaves_nothing_gone(root: Path) -> None:
+    seen = driven(root, must_mount=True)
+    SymlinkApp(root / "symlink").deploy("one")
+    seen.faults.mountinfo = mounted(str(root)[1:])
+    seen.until(lambda: seen.release("symlink") != "")
+    release = seen.release("symlink")
+    shutil.move(root / "symlink", root.parent / "aside")  # an ordinary empty directory is left
+    seen.faults.mountinfo = LOCAL_ROOT
+    seen.until(lambda: not known(seen))
+    seen.until_looked_again()
+    assert all(body["known"] for kind, body in seen.told if kind == "app")
+    shutil.move(root.parent / "aside", root / "symlink")
+    seen.faults.mountinfo = mounted(str(root)[1:])
+    seen.until(lambda: known(seen))
+    assert seen.release("symlink") == release
+
+
+def test_a_look_during_which_something_was_mounted_is_void(root: Path) -> None:
+    SymlinkApp(root / "symlink").deploy("one")
+    seen = driven(root)
+    first, second = mounted(str(root)[1:]), mounted(str(root)[1:]).replace("40 27", "41 27")
+    seen.faults.mountinfo = first
+    seen.until(lambda: seen.release("symlink") != "")
+    release = seen.release("symlink")
+    shutil.move(root / "symlink", root.parent / "aside")
+    original = seen.quick.disk.names
+
+    def swapped(path: str) -> dict[str, str]:
+        listed = original(path)
+        seen.faults.mountinfo = second if seen.faults.mountinfo == first else first
+        return listed
+
+    seen.quick.disk.names = swapped  # type: ignore[method-assign]
+    seen.until(lambda: not known(seen))
+    assert "mounted anew during the look" in seen.roots[seen.root].why
+    seen.quick.disk.names = original  # type: ignore[method-assign]
+    shutil.move(root.parent / "aside", root / "symlink")
+    seen.until(lambda: known(seen))
+    assert seen.release("symlink") == release
+
+
+@pytest.mark.parametrize(("share", "table"), [("", "mounted"), ("/files", "local")])
+def test_what_belongs_to_another_eye_is_left_alone(root: Path, share: str, table: str) -> None:
+    SymlinkApp(root / "symlink").deploy("one")
+    seen = Driven(root)
+    seen.faults.mountinfo = mounted(str(root)[1:]) if table == "mounted" else LOCAL_ROOT
+    seen.watch(share=share)
+    seen.until(lambda: seen.root in seen.roots)
+    assert not known(seen)
+    assert "names" not in seen.faults.seen
+
+
+def test_only_an_automounter_is_no_share_yet(root: Path) -> None:
+    seen = driven(root)
+    seen.faults.mountinfo = LOCAL_ROOT + f"40 27 0:40 / {root} rw - autofs systemd-1 rw\n"
+    seen.until(lambda: seen.root in seen.roots)
+    assert "only the automounter" in seen.roots[seen.root].why
+    assert "names" in seen.faults.seen  # which is what makes it mount
+
+
+def test_a_link_to_another_share_is_not_followed(root: Path, tmp_path: Path) -> None:
+    put(tmp_path / "other" / "7" / "Makefile")
+    (root / "web").mkdir()
+    swap(root / "web" / "current", f"{tmp_path}/other/7")
+    seen = driven(root, known=("web",))
+    seen.faults.mountinfo = mounted(str(root)[1:], f"{tmp_path}/other"[1:])
+    seen.until(lambda: "web" in seen.apps)
+    assert "leads to another share" in seen.apps["web"].why
