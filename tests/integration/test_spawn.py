@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
 import shutil
@@ -12,7 +11,6 @@ import sys
 import time
 from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 from typing import Self, Unpack
 
 import pytest
@@ -359,144 +357,3 @@ def test_a_result_that_the_disk_does_not_take_is_told_all_the_same(world: World,
         assert ("sorry" if lock == "there" else "could not be written") in ended.line
 
     world.play(scene)
-
-
-# --- identities ----------------------------------------------------------------------------------
-
-
-def sleeper() -> subprocess.Popen[bytes]:
-    return subprocess.Popen(["sleep", "600"], start_new_session=True)
-
-
-@pytest.mark.parametrize("change", ["started", "boot"])
-def test_a_process_that_has_got_the_number_of_a_run_is_let_alone(world: World, change: str) -> None:
-    with sleeper() as other:
-        identity = Identity(other.pid, machine.started(other.pid), "", machine.boot())
-        if change == "started":
-            identity = replace(identity, started=identity.started - 1)
-        else:
-            identity = replace(identity, boot="another")
-
-        async def scene(agent: Runs) -> None:
-            agent.spawner.adopt(world.plan("install", identity=identity))
-            ended = await agent.ended()
-            assert (ended.outcome, ended.adopted) == (Outcome.LOST, True)
-
-        world.play(scene)
-        assert alive(other.pid)
-        other.kill()
-
-
-def test_a_run_that_was_never_begun_is_lost(world: World) -> None:
-    async def scene(agent: Runs) -> None:
-        agent.spawner.adopt(world.plan("install"))
-        assert (await agent.ended()).outcome is Outcome.LOST
-
-    world.play(scene)
-
-
-@pytest.mark.parametrize("text", ["", "{", "[]", '{"outcome": "splendid"}', "\0\0\0"])
-def test_a_damaged_result_is_a_lost_run(world: World, text: str) -> None:
-    runs = world.state / "runs"
-    runs.mkdir()
-    run = world.plan("install", identity=Identity(1, 1, "", "another"))
-    (runs / f"{run.id}.json").write_text(text)
-
-    async def scene(agent: Runs) -> None:
-        agent.spawner.adopt(run)
-        assert (await agent.ended()).outcome is Outcome.LOST
-
-    world.play(scene)
-
-
-def test_a_result_of_a_later_version_is_understood(world: World) -> None:
-    runs = world.state / "runs"
-    runs.mkdir()
-    run = world.plan("install", identity=Identity(1, 1, "", "another"))
-    (runs / f"{run.id}.json").write_text('{"outcome": "ok", "colour": [1, {"a": null}]}')
-
-    async def scene(agent: Runs) -> None:
-        agent.spawner.adopt(run)
-        assert (await agent.ended()).outcome is Outcome.OK
-
-    world.play(scene)
-
-
-# --- what is left --------------------------------------------------------------------------------
-
-
-def test_a_result_stays_until_the_next_run_of_the_app_begins(world: World) -> None:
-    world.app("install start:\n\ttrue\n")
-    world.app("install:\n\ttrue\n", "api")
-
-    async def scene(agent: Runs) -> None:
-        await agent.whole(world.plan("install", id="a"))
-        await agent.whole(world.plan("install", id="b", app="api"))
-        assert world.results() == ["a", "b"]
-        await agent.whole(world.plan("start", id="c"))
-        assert world.results() == ["b", "c"]
-
-    world.play(scene)
-
-
-def test_a_sweep_removes_what_nobody_waits_for(world: World) -> None:
-    world.app("install:\n\ttrue\n")
-    for name in ("a", "b", "c"):
-        world.run("install", id=name)
-
-    async def scene(agent: Runs) -> None:
-        run = world.plan("install", id="d")
-        await agent.begin(run)
-        agent.spawner.sweep({"b"})
-        assert world.results() == ["b"]
-        agent.spawner.go("d")
-        assert (await agent.ended()).outcome is Outcome.OK
-
-    world.play(scene)
-    assert world.results() == ["b", "d"]
-
-
-def test_many_runs_at_once_end_each_by_itself(world: World) -> None:
-    names = [f"app{number}" for number in range(8)]
-    for number, name in enumerate(names):
-        world.app(f"install:\n\t@exit {number % 2}\n", name)
-
-    async def scene(agent: Runs) -> dict[str, Outcome]:
-        runs = [world.plan("install", app=name) for name in names]
-        await asyncio.gather(*(agent.begin(run) for run in runs))
-        for run in runs:
-            agent.spawner.go(run.id)
-        return {ended.app: ended.outcome for ended in [await agent.ended() for _ in runs]}
-
-    outcomes = world.play(scene)
-    assert [outcomes[name] for name in names] == [Outcome.OK, Outcome.FAILED] * 4
-
-
-def descriptors() -> int:
-    return len(list(Path("/proc/self/fd").iterdir()))
-
-
-def test_no_descriptor_is_left_open(world: World) -> None:
-    world.app("install:\n\ttrue\n")
-
-    async def scene(agent: Runs) -> None:
-        await agent.whole(world.plan("install"))
-        before = descriptors()
-        for _ in range(5):
-            await agent.whole(world.plan("install"))
-        assert descriptors() == before
-
-    world.play(scene)
-
-
-def test_an_old_log_is_cut_by_the_agent_too(world: World) -> None:
-    log = Path(world.state / "log" / "web.log")
-    log.parent.mkdir()
-    log.write_bytes(b"old\n" * 5_000_000 + b"new\n")
-
-    async def scene(agent: Runs) -> None:
-        assert agent.spawner.trim(["web", "api"]) == [str(log)]
-
-    world.play(scene)
-    assert log.stat().st_size == 0
-    assert log.with_suffix(".log.1").read_bytes().endswith(b"new\n")
