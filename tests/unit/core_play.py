@@ -398,6 +398,7 @@ class Play:
 
     def trigger(self, app: str, target: str = "") -> int:
         """`appagent trigger APP [TARGET]`; the exit code."""
+        self.rules.start_asked |= {app} if target == "start" else set()
         return self.ask(Trigger(app, Target(target) if target else None, "ann")).code
 
     def cancel(self, app: str) -> int:

@@ -42,6 +42,7 @@ class Rules:
         self.play = play
         self.begun: Counter[tuple[str, int, int]] = Counter()
         self.stages: dict[str, int] = {}
+        self.start_asked: set[str] = set()  # by a person, of what may run already; until it is done
         self.steps = 0
 
     def stepped(self, before: Node, event: Event, now: Now, commands: list[Command]) -> None:
@@ -106,7 +107,9 @@ class Rules:
         if run.target is not Target.STOP:
             self.environment_known(run)
             assert self.present(app), f"{app}: {run.target} of what is not there"
-        if run.target is Target.START and not play.node.apps[app].asked:
+        if run.target is Target.CHECK:
+            self.start_asked.discard(app)
+        if run.target is Target.START and app not in self.start_asked:
             runs = play.shims.running.get(app, "?")
             assert runs == "?", f"{app}: started beside itself"
 
