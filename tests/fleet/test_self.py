@@ -102,7 +102,8 @@ def host(fleet: Fleet) -> Iterator[Host]:
         yield fleet.apps[0]
     # Not removed while it is managed: its stop stops the agent.
     fleet.apps[0].run(["appagent", "forget", APP], check=False)
-    fleet.of("file")[0].run(["rm", "-rf", f"{TOOLS}/{APP}"])
+    there = ["rm", "-rf", f"{TOOLS}/{APP}"]  # while others look at it, a directory may not be empty
+    wait_until(lambda: fleet.of("file")[0].ok(there), 60, "it is removed")
 
 
 def test_appagent_deploys_itself_in_one_deploy(fleet: Fleet, host: Host) -> None:
