@@ -416,6 +416,7 @@ class Play:
 
     def forget(self, app: str) -> int:
         """`appagent forget APP`."""
+        self.rules.start_asked.add(app)
         return self.ask(Forget(app, "ann")).code
 
     def configure(self, **changes: Any) -> None:  # noqa: ANN401 - as for Play()

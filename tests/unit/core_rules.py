@@ -42,7 +42,9 @@ class Rules:
         self.play = play
         self.begun: Counter[tuple[str, int, int]] = Counter()
         self.stages: dict[str, int] = {}
-        self.start_asked: set[str] = set()  # by a person, of what may run already; until it is done
+        # By a person, of what may run already, until it is done; what was forgotten while it ran is
+        # new when it comes back.
+        self.start_asked: set[str] = set()
         self.steps = 0
 
     def stepped(self, before: Node, event: Event, now: Now, commands: list[Command]) -> None:
