@@ -68,6 +68,7 @@ def come_back(turn: Turn, path: str, since: float, until: float) -> None:
     nothing of the version: a target that reads from the share fails or hangs like anybody else,
     and before the eye has missed the share it may already have failed for that.
     """
+    turn.node = turn.node.with_root(path, replace(turn.node.roots[path], back=turn.now.mono))
     lost = turn.now.wall - (turn.now.mono - since) - UNNOTICED
     for name in apps_of(turn, path):
         app = turn.node.apps[name]

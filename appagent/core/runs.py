@@ -210,6 +210,9 @@ def give_up(turn: Turn, app: App, run: Run, event: Ended) -> bool:
         return False
     if run.identity is None:
         return False  # its shim never was: that says nothing of the version
+    root = turn.node.roots.get(run.root)
+    if root is not None and root.back >= run.began.mono:
+        return False  # the share was away while it ran, and it hung or failed like anybody else
     down = app.record.applied.up != turn.node.boot
     if down and hold_of(turn.node, app, turn.now) is not None:
         return False  # what is held is kept: no way leads back from it

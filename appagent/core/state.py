@@ -108,6 +108,7 @@ class Root:
     why: str = "not looked at yet"
     since: float = 0.0  # mono: since when it is known, or unknown
     stuck: str = ""  # the eye does not answer: why
+    back: float = -inf  # mono: when it was last here again after it had been away
 
 
 @dataclass(frozen=True, slots=True)

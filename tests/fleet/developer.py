@@ -131,7 +131,8 @@ class Developer:
         there = f"{self.root}/{where}"
         make = f"ssh deploy@{self.server.name} mkdir -p {there}"
         copy = f"rsync -rltI --inplace --delete ~/{here}/ deploy@{self.server.name}:{there}/"
-        self.here(f"{make} && {copy}", timeout)
+        # After a rebalance a directory may name files that are elsewhere by now: 24, and once more.
+        self.here(f"{make} && {{ {copy} || {{ [ $? = 24 ] && {copy}; }}; }}", timeout)
 
     def remove(self, app: str) -> None:
         """Take an app away, from the share and here."""

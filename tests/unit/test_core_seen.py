@@ -93,6 +93,24 @@ def test_what_was_seen_before_the_share_went_away_is_not_deployed_after_it(troub
 
 
 @pytest.mark.parametrize("trouble", [trouble_of_the_root, trouble_of_the_eye])
+def test_what_ran_while_the_share_was_away_and_fails_after_it_is_done_again(
+    trouble: object,
+) -> None:
+    play = deployed(layout=Layout.GIT)
+    play.will("web", "restart", Outcome.TIMEOUT, seconds=50.0)
+    play.push("web", "r2")
+    assert play.after(10.0) == steps("r2", "install", "restart")
+    trouble(play, True)  # type: ignore[operator]
+    assert play.after(20.0) == []
+    trouble(play, False)  # type: ignore[operator]
+    assert play.rest() == steps("r2", "restart", "check")
+    play.will("web", "restart", Outcome.TIMEOUT)  # but what began after it counts
+    play.push("web", "r3")
+    assert play.rest() == steps("r3", "install", "restart")
+    assert play.word() == "failed"
+
+
+@pytest.mark.parametrize("trouble", [trouble_of_the_root, trouble_of_the_eye])
 def test_what_had_failed_before_the_share_went_away_is_not_done_again(trouble: object) -> None:
     play = deployed(layout=Layout.GIT)
     play.will("web", "restart", Outcome.FAILED)
