@@ -61,9 +61,15 @@ def test_a_newer_agent_another_brick_and_a_rebalance_make_no_run(raise_fleet: Ra
     show_no_run("replacement")
     volume.grow()
     assert volume.rebalance() > 0
-    # For a moment a mount may still see directories as they were made on the new bricks.
+    # Directories are as they were made on the new bricks until somebody with all rights looks.
+    server = fleet.of("file")[0]
     seen = f"test -w {ROOT}/marker/releases && test -w {ROOT}/{pushed}/.git"
-    wait_until(lambda: fleet.of("file")[0].ok(seen, "deploy"), PATIENCE, "the share is whole")
+
+    def whole() -> bool:
+        server.run(f"find {ROOT} -ls > /dev/null", check=False)
+        return server.ok(seen, "deploy")
+
+    wait_until(whole, PATIENCE, "the share is whole", 1)
     show_no_run("rebalance")
 
     developer.swap(linked, "2", app_files("2", FILES))
