@@ -12,6 +12,8 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from appagent.model import (
     AppLook,
     EnvLook,
@@ -23,7 +25,7 @@ from appagent.model import (
     RootLook,
     RootLooked,
 )
-from appagent.share import wire
+from appagent.share import agenda, marked, quick, sight, wire
 from appagent.share.client import COMMAND, Eye
 from appagent.share.quick import Quick
 from appagent.share.trees import Trees
@@ -327,3 +329,11 @@ def names(seen: Driven) -> tuple[str, ...]:
 def known(seen: Driven) -> bool:
     look = seen.roots.get(seen.root)
     return look is not None and look.known
+
+
+def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Doubt for a moment only, and scan as often as asked."""
+    monkeypatch.setattr(sight, "CONFIRM", 0.2)
+    monkeypatch.setattr(quick, "CONFIRM", 0.2)
+    monkeypatch.setattr(agenda, "_SHARE", 10.0)
+    monkeypatch.setattr(marked, "_WHOLE", 0.3)

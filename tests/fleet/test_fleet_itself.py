@@ -248,6 +248,11 @@ def test_the_command_for_people_tells_status_and_output(fleet: Fleet) -> None:
     done = run_fleet(fleet, "run", "app1", "hostname; echo wrong >&2; exit 7")
     assert (done.returncode, done.stdout, done.stderr) == (7, "app1\n", "wrong\n")
     assert run_fleet(fleet, "run", "app1", "echo '$HOME' $HOME").stdout == "$HOME /root\n"
+    make = ["make", "-s", "-C", str(machine.REPOSITORY), "fleet-run", "HOST=app1"]
+    line = "CMD=echo '$HOME' $HOME; echo wrong >&2; exit 7"
+    env = {**os.environ, "FLEET": fleet.name}
+    done = subprocess.run([*make, line], check=False, capture_output=True, text=True, env=env)
+    assert (done.returncode, done.stdout, done.stderr) == (7, "$HOME /root\n", "wrong\n")
     done = run_fleet(fleet, "run", "app99", "true")
     assert done.returncode == 70
     assert done.stderr.startswith(f"fleet: the fleet '{fleet.name}' has no host 'app99'")

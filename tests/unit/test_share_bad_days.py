@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from appagent.share import agenda, marked, quick, sight
 from tests.share_disk import AWAY, CALLS, LOCAL_ROOT, Faults, mounted
 from tests.share_eye import (
     EVERY,
     Driven,
     SymlinkApp,
     driven,
+    hurry,
     known,
     names,
     put,
@@ -27,11 +27,7 @@ from tests.share_eye import (
 
 @pytest.fixture(autouse=True)
 def sooner(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Doubt for a moment only, and scan as often as asked."""
-    monkeypatch.setattr(sight, "CONFIRM", 0.2)
-    monkeypatch.setattr(quick, "CONFIRM", 0.2)
-    monkeypatch.setattr(agenda, "_SHARE", 10.0)
-    monkeypatch.setattr(marked, "_WHOLE", 0.3)
+    hurry(monkeypatch)
 
 
 @pytest.fixture

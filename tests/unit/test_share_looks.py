@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from appagent.model import Layout
-from appagent.share import agenda, manifest, marked, quick, sight
+from appagent.share import manifest, sight
 from appagent.share.watchlist import Also, AppSpec, Watchlist
 from tests.share_disk import Faults
 from tests.share_eye import (
@@ -24,6 +24,7 @@ from tests.share_eye import (
     SymlinkApp,
     TreeApp,
     driven,
+    hurry,
     known,
     names,
     put,
@@ -34,11 +35,7 @@ from tests.share_eye import (
 
 @pytest.fixture(autouse=True)
 def sooner(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Doubt for a moment only, and scan as often as asked."""
-    monkeypatch.setattr(sight, "CONFIRM", 0.2)
-    monkeypatch.setattr(quick, "CONFIRM", 0.2)
-    monkeypatch.setattr(agenda, "_SHARE", 10.0)
-    monkeypatch.setattr(marked, "_WHOLE", 0.3)
+    hurry(monkeypatch)
 
 
 @pytest.fixture
