@@ -150,6 +150,8 @@ def last_data(last: Ended | None) -> Data | None:
 def status_text(data: Data, columns: int = 0) -> str:
     """`appagent status`: trouble first, then a line for each app."""
     lines = [head_line(data)]
+    if refused := data.get("config", {}).get("refused"):
+        lines.append(f"the configuration is not taken, the old one stays: {refused}")
     if data["hold"]:
         lines.append(f"all apps are held: {data['hold']['why']}; ends with: appagent resume")
     for root in data["roots"]:

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from appagent.report.status import status_text
 from tests.integration.node import Node, SymlinkApp, TreeApp, node, wait_until, write_files
 from tests.integration.shown import QUICK, Shown
 
@@ -109,6 +110,8 @@ def test_a_bad_configuration_is_refused_and_the_old_one_goes_on(shown: Shown) ->
     assert "setle" in told
     assert "settle" in told.replace("setle", "")  # the nearest known name
     assert "setle" in node.status()["config"]["refused"]
+    lines = status_text(node.status()).splitlines()  # the command would read the bad file, too
+    assert any("not taken" in line and "setle" in line for line in lines)
     app.deploy("2")
     shown.ran("steady", "install restart check")
     node.config.write_text(good)
