@@ -128,6 +128,10 @@ class World:
         path = self.state / "log" / f"{app}.log"
         return path.read_text() if path.exists() else ""
 
+    def ran(self) -> bool:
+        """Whether a target has left the file `done` in any app."""
+        return any(self.root.rglob("done"))
+
     def results(self) -> list[str]:
         """Ids of the runs that have left a result."""
         return sorted(path.stem for path in (self.state / "runs").glob("*.json"))

@@ -1,4 +1,4 @@
-"""Ids that are made of what others have read: so far, that of an app's environment."""
+"""Ids that are made of what others have read, and what can be read back from them."""
 
 from __future__ import annotations
 
@@ -25,3 +25,15 @@ def conf_id(user: str, digests: Sequence[str]) -> str:
 def user_text(run_as: str, owner: int) -> str:
     """Say who targets run as, for `conf_id`: with run_as `owner` the owner is part of the id."""
     return f"owner:{owner}" if run_as == "owner" else run_as
+
+
+def inode(release: str) -> int | None:
+    """Give the inode of the directory that a release was seen in; None if its id has none.
+
+    >>> inode("symlink.1:releases/2026-01-02:1234")
+    1234
+    >>> inode("git.1:0123456789abcdef0123")
+    """
+    scheme, _, rest = release.partition(":")
+    number = rest.rpartition(":")[2]
+    return int(number) if scheme == "symlink.1" and number.isdecimal() else None

@@ -19,6 +19,7 @@ from __future__ import annotations
 import os
 import stat
 
+from appagent.core import ids
 from appagent.run import cgroup, environment, targets, users
 from appagent.run.failpoint import hit
 from appagent.run.kernel import die_with_parent, signal
@@ -172,8 +173,8 @@ class Child:
         """Walk to the release, and judge what will be used of it."""
         spec = self.spec
         try:
-            where = bases.straight(spec["release_dir"])
-            if spec["seen"] and spec["target"] != "stop":
+            where = bases.straight(spec["release_dir"], ids.inode(spec["release"]))
+            if spec["target"] != "stop":
                 self._still_seen(bases, where, owner)
             hit("child.walked")
             self._judge(bases, where)
@@ -184,12 +185,15 @@ class Child:
         return where
 
     def _still_seen(self, bases: Bases, where: Directory, owner: os.stat_result | None) -> None:
-        """Raise Moved unless the app's entry leads to this release, as it did when it was seen."""
+        """Judge the way to the app; raise Moved unless it leads to the release where it was seen.
+
+        The way is judged for an earlier release too: whoever makes the entry makes the app.
+        """
         spec = self.spec
         app = bases.resolve(bases.root, [spec["app"]])
         if owner is not None and app.status.st_uid != owner.st_uid:
             raise Moved(f"{app.path} has just changed hands")
-        if app.same(where):
+        if app.same(where) or not spec["seen"]:
             return
         if spec["layout"] == "symlink":
             now = bases.resolve(app, ["current"])

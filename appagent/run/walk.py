@@ -93,8 +93,11 @@ class Bases:
                 return base
         return os.path.realpath(base)
 
-    def straight(self, path: str) -> Directory:
-        """Walk to a directory that is known to be reached without any link."""
+    def straight(self, path: str, inode: int | None = None) -> Directory:
+        """Walk to a directory that is known to be reached without any link, and to be this one.
+
+        What lies there under the same name, made anew or put in its place, is another one.
+        """
         found = self.find(path)
         if found is None:
             raise Refused(
@@ -105,8 +108,10 @@ class Bases:
         for step in steps:
             entered = None if step == ".." else self._enter(here, step)
             if entered is None:
-                raise Moved(f"{here.path}/{step} is a link now")
+                raise Gone(f"{here.path}/{step} is a link now")
             here = entered
+        if inode is not None and here.status.st_ino != inode:
+            raise Gone(f"{path} is not the directory that the release was seen in")
         return here
 
     def resolve(self, start: Directory, steps: list[str]) -> Directory:

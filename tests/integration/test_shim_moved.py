@@ -1,10 +1,9 @@
-"""What a shim finds changed since it was looked at, and the stop of what is gone."""
+"""What a shim finds changed since it was looked at."""
 
 from __future__ import annotations
 
 import asyncio
 import os
-import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -22,10 +21,6 @@ from tests.running import ME, Runs, World, becomes
 def world() -> Iterator[World]:
     with running.world() as made:
         yield made
-
-
-def ran(world: World) -> bool:
-    return any(world.root.rglob("done"))
 
 
 # --- the release ---------------------------------------------------------------------------------
@@ -52,7 +47,7 @@ def test_a_release_that_is_not_the_current_one_any_more_has_moved(world: World) 
     moved = world.run("install", layout=Layout.SYMLINK, release_dir=str(old))
     assert moved.outcome is Outcome.MOVED
     assert moved.line == f"web is at {new} now, not at {old}"
-    assert not ran(world)
+    assert not world.ran()
     assert world.run("install", layout=Layout.SYMLINK, release_dir=str(new)).outcome is Outcome.OK
 
 
@@ -140,7 +135,7 @@ def test_a_root_on_another_filesystem_has_moved(world: World) -> None:
         ended = world.run(target, order)
         assert ended.outcome is Outcome.MOVED
         assert "is the share mounted?" in ended.line
-    assert not ran(world)
+    assert not world.ran()
 
 
 def test_the_filesystem_that_is_expected_is_recognised(world: World) -> None:
@@ -191,7 +186,7 @@ def test_what_does_not_answer_is_not_waited_for(
     ended = world.run("install", replace(world.order, names_within=0.3, share_within=0.3))
     assert ended.outcome is Outcome.MOVED
     assert ended.line == f"nothing ran: {what} did not answer for 300ms"
-    assert not ran(world)
+    assert not world.ran()
 
 
 def test_a_run_that_hangs_on_the_share_can_be_cancelled(
@@ -209,75 +204,7 @@ def test_a_run_that_hangs_on_the_share_can_be_cancelled(
         return await agent.ended()
 
     assert world.play(scene).outcome is Outcome.CANCELLED
-    assert not ran(world)
-
-
-# --- the stop of what is gone --------------------------------------------------------------------
-
-PLAIN = "install start restart:\n\ttrue\nstop:\n\t@pwd; touch stopped; echo $$APP_DIR $$PWD\n"
-
-
-def test_a_stop_runs_in_the_release_while_it_is_there(world: World) -> None:
-    app = world.app(PLAIN)
-    ended = world.run("stop")
-    assert (ended.outcome, ended.warnings) == (Outcome.OK, ())
-    assert (app / "stopped").exists()
-
-
-@pytest.mark.parametrize("target", ["install", "start", "restart"])
-def test_a_stop_of_what_is_gone_uses_the_copy_of_its_makefile(world: World, target: str) -> None:
-    stopped = world.base / "stopped"
-    app = world.app(PLAIN.replace("touch stopped", f"touch {stopped}"))
-    assert world.run(target).outcome is Outcome.OK
-    shutil.rmtree(app)
-    ended = world.run("stop", id="the-stop")
-    assert ended.outcome is Outcome.OK
-    assert "stopped with the copy of its Makefile" in ended.warnings[0]
-    assert stopped.exists()
-    bare = world.state / "runs" / "the-stop.stop"
-    assert world.log().endswith(f"{bare}\n{app} {bare}\n")
-    world.app("install:\n\ttrue\n")
-    assert world.run("install").outcome is Outcome.OK
-
-
-def test_nothing_is_kept_of_a_run_that_failed(world: World) -> None:
-    app = world.app("install:\n\tfalse\nstop:\n\ttrue\n")
-    world.run("install")
-    assert not (world.state / "apps" / "web" / "Makefile").exists()
-    shutil.rmtree(app)
-    ended = world.run("stop")
-    assert ended.outcome is Outcome.MISSING
-    assert "no copy of its Makefile was kept" in ended.line
-
-
-def test_the_newest_makefile_that_succeeded_is_kept(world: World) -> None:
-    world.app("install:\n\ttrue\n# one\n")
-    world.run("install")
-    app = world.app("install:\n\ttrue\n# two\n")
-    (app / "GNUmakefile").write_text("install:\n\ttrue\n# three\n")
-    world.run("install")
-    kept = world.state / "apps" / "web"
-    assert (kept / "Makefile").read_text().endswith("# three\n")
-    assert [path.name for path in kept.iterdir()] == ["Makefile"]
-
-
-def test_a_copy_never_follows_a_link(world: World) -> None:
-    precious = world.base / "precious"
-    precious.write_text("precious")
-    kept = world.state / "apps" / "web"
-    kept.mkdir(parents=True)
-    (kept / "Makefile").symlink_to(precious)
-    (kept / "Makefile.new").symlink_to(precious)
-    world.app("install:\n\ttrue\n")
-    ended = world.run("install")
-    assert ended.outcome is Outcome.OK
-    assert precious.read_text() == "precious"
-
-
-def test_a_huge_makefile_is_run_and_not_kept(world: World) -> None:
-    world.app("install:\n\ttrue\n" + "#" * 2_000_000 + "\n")
-    assert world.run("install").outcome is Outcome.OK
-    assert not (world.state / "apps" / "web" / "Makefile").exists()
+    assert not world.ran()
 
 
 # --- env files -----------------------------------------------------------------------------------
@@ -346,7 +273,7 @@ def test_a_broken_env_file_is_refused_with_its_line_and_never_its_value(world: W
     assert ended.outcome is Outcome.REFUSED
     assert ended.line.startswith(f"{path}:2: ")
     assert "hunter2" not in str(ended)
-    assert not ran(world)
+    assert not world.ran()
 
 
 def test_a_stop_goes_on_without_its_env_files(world: World) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from appagent.core.ids import NO_FILE, conf_id, user_text
+from appagent.core.ids import NO_FILE, conf_id, inode, user_text
 
 
 def test_the_id_carries_its_scheme_and_nothing_of_the_values() -> None:
@@ -30,3 +30,10 @@ def test_only_run_as_owner_depends_on_the_owner() -> None:
     assert user_text("www-data", 33) == "www-data"
     assert user_text("self", 33) == "self"
     assert user_text("owner", 33) == "owner:33"
+
+
+def test_a_release_that_was_seen_in_a_directory_of_its_own_tells_which() -> None:
+    assert inode("symlink.1:releases/2026-01-02:1234") == 1234
+    assert inode("symlink.1:a:b/c%20:77") == 77
+    for other in ("", "git.1:12345", "tree.1:aa:1234", "symlink.1:releases/1", "symlink.1:1:x"):
+        assert inode(other) is None
