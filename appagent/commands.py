@@ -4,61 +4,26 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import json
+import errno
 import os
 import shutil
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from appagent import config
-from appagent.control import LATER, NO_AGENT, NOT_ALLOWED, OK, USAGE, Refused, ask
+from appagent.control import LATER, NO_AGENT, OK, USAGE, Refused, ask
+from appagent.logs import show_file
+from appagent.printing import as_json, data, flush, words
 from appagent.report import status as show
 from appagent.report.story import history_text
-from appagent.report.text import plain
 
 CONFIG, FAILED = 78, 1
 COUNT_MOST = 1_000_000
-DEFAULT_RUNTIME = "/run/appagent"
+NOT_MINE = os.strerror(errno.EACCES)
 Args = argparse.Namespace
-
-
-def words(text: str) -> None:
-    """A line for a person."""
-    sys.stderr.write(f"appagent: {plain(text)}\n")
-
-
-@contextlib.contextmanager
-def writing() -> Iterator[None]:
-    """Refused(75) for a stdout that takes nothing, such as a full disk."""
-    try:
-        yield
-    except BrokenPipeError:
-        raise
-    except OSError as error:
-        raise Refused(LATER, f"cannot write to stdout: {error.strerror}") from None
-
-
-def data(text: str) -> None:
-    """What was asked for; what comes from outside in it can move no cursor."""
-    text = plain(text, len(text))
-    with writing():
-        sys.stdout.write(text if text.endswith("\n") else text + "\n")
-
-
-def flush() -> None:
-    """Have it written now."""
-    with writing():
-        sys.stdout.flush()
-
-
-def as_json(value: object) -> None:
-    """The same, for a program. In ASCII: no terminal and no encoding can spoil it."""
-    with writing():
-        sys.stdout.write(json.dumps(value, indent=2) + "\n")
 
 
 def loaded(args: Args) -> config.Loaded:
@@ -69,15 +34,18 @@ def loaded(args: Args) -> config.Loaded:
         raise Refused(CONFIG, "\n".join(wrong.errors)) from None
 
 
-def socket_of(args: Args) -> tuple[str, str]:
-    """Where the agent listens, and what is wrong with the configuration that says so.
+def socket_of(args: Args) -> tuple[str, tuple[str, ...]]:
+    """Where the agent listens; and what is wrong with the configuration, which is said.
 
-    A broken configuration must not keep anyone from asking an agent that runs.
+    A broken configuration must not keep anyone from asking an agent that runs. One that this
+    person may not read is not wrong: that is said only where it hides the agent.
     """
-    try:
-        return f"{config.load(args.config).settings.runtime_dir}/control.sock", ""
-    except config.ConfigErrors as wrong:
-        return f"{DEFAULT_RUNTIME}/control.sock", wrong.errors[0]
+    found = config.locate(args.config)
+    wrong = [line for line in found.errors if NOT_MINE not in line]
+    if wrong:
+        more = f" (and {len(wrong) - 1} more)" if len(wrong) > 1 else ""
+        words(f"the configuration is wrong: {wrong[0]}{more}; see: appagent check-config")
+    return found.socket, () if wrong else found.errors
 
 
 def asking(
@@ -93,7 +61,7 @@ def asking(
             refuse(line["end"])
     except Refused as refused:
         if refused.code == NO_AGENT and trouble:
-            text = f"{refused.text} (and the configuration is wrong: {trouble})"
+            text = f"{refused.text} (the configuration: {trouble[0]})"
             raise Refused(NO_AGENT, text) from None
         raise
 
@@ -210,46 +178,6 @@ def logs(args: Args) -> int:
     flush()
     command += [f"APP={args.app}", "+", f"SYSLOG_IDENTIFIER=appagent-{args.app}"]
     return subprocess.run(command, check=False).returncode
-
-
-def show_file(path: Path, lines: int, *, follow_it: bool) -> int:
-    """The end of a file, and what comes after it; over a file that is cut or put aside."""
-    try:
-        # What was cut off the front is beside it, and the cut may have been a moment ago.
-        before, _ = content(path.with_name(f"{path.name}.1"), 0)
-        text, place = content(path, 0)
-        if not before and not text:
-            words("nothing was printed yet")
-        show_lines((before + text).splitlines()[-lines:])
-        rest = b""
-        while follow_it:
-            flush()
-            time.sleep(0.25)
-            text, place = content(path, place)
-            *whole, rest = (rest + text).split(b"\n")
-            show_lines(whole)
-    except BrokenPipeError:
-        raise  # nobody reads any more: no trouble of the file's
-    except OSError as error:
-        code = NOT_ALLOWED if isinstance(error, PermissionError) else LATER
-        raise Refused(code, f"{path}: {error.strerror}") from None
-    return OK
-
-
-def show_lines(lines: Iterable[bytes]) -> None:
-    """What an app has printed, made safe to be shown."""
-    for line in lines:
-        data(line.decode("utf-8", "replace"))
-
-
-def content(path: Path, place: int) -> tuple[bytes, int]:
-    """What a file holds from a place on, or from its begin if it is shorter now; and its end."""
-    try:
-        with path.open("rb") as file:
-            file.seek(place if place <= file.seek(0, os.SEEK_END) else 0)
-            return file.read(), file.tell()
-    except FileNotFoundError:
-        return b"", 0
 
 
 def trigger(args: Args) -> int:

@@ -7,11 +7,13 @@
 - reading.py: tree + schema → values, and everything that is wrong
 - merge.py: several files as one
 - load.py: → Settings
+- locate.py: where the agent lives, also where the rest is wrong
 - own.py: the app's own appagent.yaml
 - users.py: whether the users it names are known here, for `check-config`
 """
 
 from appagent.config.load import Loaded, Machine, load
+from appagent.config.locate import Located, locate
 from appagent.config.own import parse_own
 from appagent.config.reading import ConfigErrors
 from appagent.config.users import lookup_warnings
@@ -21,8 +23,10 @@ __all__ = [
     "BadValueError",
     "ConfigErrors",
     "Loaded",
+    "Located",
     "Machine",
     "load",
+    "locate",
     "lookup_warnings",
     "parse_own",
     "seconds",

@@ -51,8 +51,8 @@ def conf_d(main: str) -> tuple[list[str], list[str], list[Problem]]:
     return files, warnings, []
 
 
-def read(path: str, *, main: bool = False) -> Text:
-    """Read one file, or raise TreeError with the reason."""
+def content(path: str, *, main: bool = False) -> tuple[bytes, os.stat_result]:
+    """Read the bytes of one file, or raise TreeError with the reason."""
     file = printable(path)
     try:
         # Without waiting: opening a FIFO would wait for a writer for ever.
@@ -76,6 +76,13 @@ def read(path: str, *, main: bool = False) -> Text:
         raise TreeError(Problem(Place(file, 0), "", what)) from None
     if len(data) > MOST_BYTES:
         raise TreeError(Problem(Place(file, 0), "", f"is too large: more than {MOST_BYTES} bytes"))
+    return data, about
+
+
+def read(path: str, *, main: bool = False) -> Text:
+    """Read one file as text, or raise TreeError with the reason."""
+    file = printable(path)
+    data, about = content(path, main=main)
     try:
         return Text(file, data.decode("utf-8"), _open_to(about))
     except UnicodeDecodeError as error:

@@ -40,7 +40,7 @@ from appagent.model import (
     Target,
 )
 
-_LIMITS = Limits(characters=files.MOST_BYTES, nodes=20_000)
+LIMITS = Limits(characters=files.MOST_BYTES, nodes=20_000)
 
 
 class Machine(NamedTuple):
@@ -78,7 +78,7 @@ def load(path: str | None = None, machine: Machine | None = None) -> Loaded:
     for name in [main, *more]:
         try:
             text = files.read(name, main=name is main)
-            tree, found = grow(text.text, text.file, _LIMITS)
+            tree, found = grow(text.text, text.file, LIMITS)
         except TreeError as error:
             problems.append(error.problem)
             continue

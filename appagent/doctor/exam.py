@@ -77,12 +77,14 @@ def exam(path: str | None) -> list[Finding]:
     prepared = cast("list[Prepared]", first.of(_PREPARED))
     pid = max(cast("list[int]", first.of(_SERVICE)), default=0)
     if not prepared:
-        rest = carry_out(_of_machine(mountinfo, ()), began + _SECOND)
+        agent = Check(running.AGENT, partial(running.look, path, pid))
+        rest = carry_out([*_of_machine(mountinfo, ()), agent], began + _SECOND)
         return [*first.findings, *rest.findings]
     second = carry_out(
         [
             *_of_machine(mountinfo, tuple(place.real for place in prepared[0].places)),
-            *_of_configuration(prepared[0], pid),
+            *_of_configuration(prepared[0]),
+            Check(running.AGENT, partial(running.look, path, pid)),
         ],
         began + _SECOND,
     )
@@ -169,12 +171,11 @@ def _of_machine(mountinfo: str, real_roots: tuple[str, ...]) -> Iterable[Check]:
     )
 
 
-def _of_configuration(prepared: Prepared, service: int) -> Iterable[Check]:
+def _of_configuration(prepared: Prepared) -> Iterable[Check]:
     """What the configuration speaks of."""
     settings, mountinfo = prepared.loaded.settings, prepared.mountinfo
     yield Check(accounts.NAMES, partial(accounts.look, settings, prepared.loaded.places), 6.0)
     yield Check("journal", partial(host.journal, settings.log_format))
-    yield Check(running.AGENT, partial(running.look, settings, service))
     for key in ("state_dir", "runtime_dir"):
         path: str = getattr(settings, key)
         look = partial(keeping.look, key, path, mountinfo, settings.state_dir)

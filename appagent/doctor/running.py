@@ -7,9 +7,9 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from appagent import config
 from appagent.control import Refused, ask
 from appagent.doctor.finding import Doing, Known, Said, note, ok, problem, warning
-from appagent.model import Settings
 
 AGENT = "agent"
 PID = "agent"  # what is Known of it
@@ -56,10 +56,11 @@ def holder(locks: str, status: os.stat_result) -> int:
     return 0
 
 
-def look(settings: Settings, service: int) -> Iterator[Said]:
-    """Judge the agent of this configuration. `service` is the pid of the unit's, or 0."""
-    yield Doing(f"asking the agent at {settings.runtime_dir}/control.sock")
-    answers, why = _asked(f"{settings.runtime_dir}/control.sock")
+def look(config_file: str | None, service: int) -> Iterator[Said]:
+    """Judge the agent of a configuration, right or wrong. `service`: the unit's pid, or 0."""
+    settings = config.locate(config_file)
+    yield Doing(f"asking the agent at {settings.socket}")
+    answers, why = _asked(settings.socket)
     lock = Path(settings.state_dir) / "lock"
     pid = held(lock)
     if pid > 0:

@@ -10,7 +10,6 @@ from collections.abc import Iterator
 
 import pytest
 
-from appagent.report.status import status_text
 from tests.integration.node import Node, SymlinkApp, TreeApp, node, wait_until, write_files
 from tests.integration.shown import QUICK, Shown
 
@@ -110,8 +109,18 @@ def test_a_bad_configuration_is_refused_and_the_old_one_goes_on(shown: Shown) ->
     assert "setle" in told
     assert "settle" in told.replace("setle", "")  # the nearest known name
     assert "setle" in node.status()["config"]["refused"]
-    lines = status_text(node.status()).splitlines()  # the command would read the bad file, too
+    asked = node.command("status")
+    assert asked.returncode == 0
+    lines = asked.stdout.splitlines()
     assert any("not taken" in line and "setle" in line for line in lines)
+    assert "the configuration is wrong" in asked.stderr
+    assert len(asked.stderr.splitlines()) == 1
+
+    node.config.write_text(good.replace('"roots"', '"roots": [ # no YAML at all'))
+    assert node.command("hold", "steady", "--why", "it is mended").returncode == 0
+    assert node.command("resume", "steady").returncode == 0
+    assert "ok       agent: the agent runs and answers" in node.command("doctor").stdout
+
     app.deploy("2")
     shown.ran("steady", "install restart check")
     node.config.write_text(good)

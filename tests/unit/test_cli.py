@@ -157,14 +157,24 @@ def test_a_socket_that_was_left_over_is_69(
 
 
 def test_a_wrong_configuration_is_told_where_no_agent_answers(
-    config: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    config: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("appagent.commands.DEFAULT_RUNTIME", f"{config.parent}/run")
-    config.write_text("roots: 5\n")
+    config.write_text(f"roots: 5\nruntime_dir: {config.parent}/run\n")
     code, out, err = said(capsys, "status", "--config", str(config))
     assert (code, out) == (69, "")
-    assert one_line(err)
-    assert f"{config}:1: roots: " in err
+    assert f"{config}:1: roots: " in err.splitlines()[0]
+    assert f"no agent answers at {config.parent}/run/control.sock" in err.splitlines()[1]
+
+
+def test_an_agent_that_runs_is_asked_whatever_became_of_its_configuration(
+    config: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config.write_text(f"runtime_dir: {config.parent}/run\nnod: 1\nroots: [\n")
+    with answering(f"{config.parent}/run/control.sock", b'{"end": {"code": 0, "text": ""}}\n'):
+        code, out, err = said(capsys, "hold", "--why", "x", "--config", str(config))
+    assert (code, out) == (0, "")
+    assert one_line(err), err
+    assert f"the configuration is wrong: {config}:" in err
 
 
 @contextlib.contextmanager

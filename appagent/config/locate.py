@@ -1,0 +1,74 @@
+"""Where the agent of a configuration lives, also where that configuration is wrong elsewhere.
+
+An agent that runs keeps the configuration it has taken, so a file that was broken since must not
+hide it. Of such a file only the two keys are read that say where it lives: from its tree, or line
+by line where it is not even YAML.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+from appagent.config import files
+from appagent.config.load import LIMITS, load
+from appagent.config.reading import ConfigErrors
+from appagent.config.tree import UNPRINTABLE, Scalar, TreeError, grow
+from appagent.config.values import BadValueError, directory
+from appagent.model import Settings
+
+_KEYS = ("state_dir", "runtime_dir")
+_LINE = re.compile(
+    r"""(?m)(?:^|[{,])[ \t]*["']?(state_dir|runtime_dir)["']?[ \t]*:[ \t]*["']?(/[^"'#,}\n]*)"""
+)
+
+
+class Located(NamedTuple):
+    """The directories of the agent, and what is wrong with the configuration (lines)."""
+
+    state_dir: str
+    runtime_dir: str
+    errors: tuple[str, ...] = ()
+
+    @property
+    def socket(self) -> str:
+        """Where the agent listens."""
+        return f"{self.runtime_dir}/control.sock"
+
+
+def locate(path: str | None = None) -> Located:
+    """Find the agent's directories. `path` as for `load`; nothing is raised."""
+    try:
+        settings = load(path).settings
+    except ConfigErrors as wrong:
+        main = files.main_file(path)
+        found = dict(_written([main, *files.conf_d(main)[0]]))
+        usual = {key: getattr(Settings(), key) for key in _KEYS}
+        return Located(**{**usual, **found}, errors=wrong.errors)
+    return Located(settings.state_dir, settings.runtime_dir)
+
+
+def _written(names: Iterable[str]) -> Iterator[tuple[str, str]]:
+    """Read what files say of the keys, in their order; what is no directory is passed over."""
+    for name in names:
+        try:
+            text = files.content(name)[0].decode("utf-8", "replace")
+        except TreeError:
+            continue
+        for key, value in _said(text, name):
+            if UNPRINTABLE.search(value):
+                continue
+            try:
+                yield key, directory(value.strip())
+            except BadValueError:
+                continue
+
+
+def _said(text: str, name: str) -> list[tuple[str, str]]:
+    try:
+        tree, _ = grow(text, name, LIMITS)
+    except TreeError:
+        return _LINE.findall(text)
+    scalars = ((key, tree.entries.get(key)) for key in _KEYS)
+    return [(key, node.text) for key, node in scalars if isinstance(node, Scalar)]
