@@ -93,7 +93,7 @@ class Agent:
             self.settings,
             boot,
             found.records,
-            lost=(found.lost | self.started.apps()) - found.records.keys(),
+            lost=self.started.unrecorded(found, places),
             unrecorded=self.unrecorded.runs,
             mounted=found.mounted,
             hold=found.hold,

@@ -37,9 +37,9 @@ async def stop_apps(agent: Agent) -> None:
 
 
 def wants_stop(agent: Agent, app: App) -> bool:
-    """Whether an app is up and is to be stopped with the machine."""
+    """Whether an app may run and is to be stopped with the machine."""
     settings = settings_for(agent.node.settings, app.name, app.own)
-    return settings.on_shutdown == "stop" and app.record.applied.up == agent.node.boot
+    return settings.on_shutdown == "stop" and app.record.applied.may_run == agent.node.boot
 
 
 def bound(agent: Agent, app: App) -> float:

@@ -1,8 +1,8 @@
-"""Which apps were started in this boot, kept apart from their records.
+"""Which apps may run in this boot, kept apart from their records.
 
 A file for each in the runtime directory, which a reboot empties. When a record is lost, this still
-tells an app that runs (then it is installed and restarted) from one that is new here (then it is
-started): the state directory and this one are hardly ever lost together.
+tells an app that may run (then it is installed and restarted) from one that does not (then it is
+installed and started): the state directory and this one are hardly ever lost together.
 """
 
 from __future__ import annotations
@@ -11,6 +11,10 @@ import contextlib
 from pathlib import Path
 
 from appagent.model import Record
+from appagent.run.belongings import Belongings
+from appagent.run.order import Places
+from appagent.run.place import has_scopes
+from appagent.store import Loaded
 
 
 class Started:
@@ -23,7 +27,7 @@ class Started:
         self.marked: dict[str, bool] = {}
 
     def apps(self) -> frozenset[str]:
-        """The apps that were started in this boot."""
+        """The apps of which a start began in this boot, and no stop succeeded since."""
         found = set()
         with contextlib.suppress(OSError):
             for mark in self.path.iterdir():
@@ -32,18 +36,28 @@ class Started:
                         found.add(mark.name)
         return frozenset(found)
 
+    def unrecorded(self, found: Loaded, places: Places) -> frozenset[str]:
+        """The apps that may run in this boot though no record tells of them.
+
+        A record that cannot be read says nothing by itself: after a boot nothing runs. Without a
+        mark, its app may run if processes of it are there.
+        """
+        belongings = Belongings(places, self.boot, scopes=has_scopes())
+        living = {app for app in found.lost if belongings.any(app, ())}
+        return (self.apps() | living) - found.records.keys()
+
     def note(self, record: Record) -> None:
         """Mark an app as its record says. A mark that cannot be made is missed by nobody else."""
-        up = record.applied.up == self.boot
-        if self.marked.get(record.app) is up:
+        may_run = record.applied.may_run == self.boot
+        if self.marked.get(record.app) is may_run:
             return
         with contextlib.suppress(OSError):
-            if up:
+            if may_run:
                 self.path.mkdir(parents=True, exist_ok=True)
                 (self.path / record.app).write_text(self.boot + "\n", "utf-8")
             else:
                 (self.path / record.app).unlink(missing_ok=True)
-            self.marked[record.app] = up
+            self.marked[record.app] = may_run
 
     def drop(self, app: str) -> None:
         """The app is gone."""

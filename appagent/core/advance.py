@@ -52,7 +52,8 @@ def advance(turn: Turn, name: str) -> None:
     steps = plan(app.record, wanted, turn.node.boot, app.missing)
     while steps and steps[0] in app.missing:
         where = (wanted.release_dir or app.record.release_dir, wanted.layout)
-        app = accomplish(turn, app, steps[0], version_of(app, wanted), where)
+        version = version_of(app, wanted)
+        app = accomplish(turn, app, steps[0], version, where, boot=turn.node.boot)
         steps = plan(app.record, wanted, turn.node.boot, app.missing)
     if not steps:
         finish(turn, app, wanted)

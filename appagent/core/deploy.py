@@ -37,7 +37,7 @@ def reason_for(turn: Turn, app: App, wanted: Want) -> str:
         same = known is not None and known.release == wanted.version.release
         return "install again" if same else "new release"
     if applied.up != turn.node.boot:
-        return "boot" if applied.up else "start"
+        return "boot" if applied.may_run not in ("", turn.node.boot) else "start"
     if known is not None and known.release == wanted.version.release and known != wanted.version:
         return "environment changed"
     return "new release" if known is None or known.release != wanted.version.release else "again"

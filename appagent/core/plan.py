@@ -1,6 +1,6 @@
 """The plan: a comparison of fields, and nothing else.
 
-    want GONE, STOPPED:      stop, if up in this boot
+    want GONE, STOPPED:      stop, if it may run in this boot
     installed != release:    build, install
     not up in this boot:     start
     else running != version: restart
@@ -31,7 +31,7 @@ def plan(record: Record, want: Want, boot: str, missing: AbstractSet[Target]) ->
     if want.kind is Kind.WAIT:
         return ()
     if want.kind in (Kind.GONE, Kind.STOPPED):
-        return (Target.STOP,) if up else ()
+        return (Target.STOP,) if applied.may_run == boot and bool(boot) else ()
     only_restart = Target.START in missing and Target.RESTART not in missing
     start = Target.RESTART if only_restart else Target.START
     if want.kind is Kind.KEEP:
@@ -51,40 +51,46 @@ def plan(record: Record, want: Want, boot: str, missing: AbstractSet[Target]) ->
     return tuple(steps)
 
 
-def begin(applied: Applied, target: Target) -> Applied:
+def begin(applied: Applied, target: Target, boot: str) -> Applied:
     """Beginning a step clears its field and those below; `up` stays until a stop succeeds.
 
     That a started app is up is not undone by an install or by a restart that fails: its processes
-    may well live on, and the next plan must not start it a second time beside them.
+    may well live on, and the next plan must not start it a second time beside them. From the
+    beginning of a start on there may be processes, however it ends. `boot` is the run's.
     """
     match target:
         case Target.BUILD:
             return applied
         case Target.INSTALL:
             return replace(applied, installed="", running=None, good=None)
-        case Target.START | Target.RESTART | Target.STOP:
+        case Target.START | Target.RESTART:
+            return replace(applied, running=None, good=None, may_run=boot)
+        case Target.STOP:
             return replace(applied, running=None, good=None)
         case Target.CHECK:
             return replace(applied, good=None)
 
 
 def succeed(applied: Applied, target: Target, version: Version, boot: str) -> Applied:
-    """Success of a step sets its field."""
+    """Success of a step sets its field; `boot` is the one in which it ran."""
     match target:
         case Target.BUILD:
             return applied
         case Target.INSTALL:
             return replace(applied, installed=version.release)
         case Target.START | Target.RESTART:
-            return replace(applied, running=version, up=boot)
+            return replace(applied, running=version, up=boot, may_run=boot)
         case Target.STOP:
-            return replace(applied, running=None, good=None, up="")
+            return replace(applied, running=None, good=None, up="", may_run="")
         case Target.CHECK:
             return replace(applied, good=version)
 
 
 def take_back(applied: Applied, target: Target) -> Applied:
-    """The fields without an accomplishment, so that the plan does it again."""
+    """The fields without an accomplishment, so that the plan does it again.
+
+    A start that is asked for again does not undo that there may be processes.
+    """
     match target:
         case Target.BUILD | Target.INSTALL:
             return replace(applied, installed="")

@@ -77,11 +77,12 @@ def began(turn: Turn, event: Began) -> None:
 
 def begun(record: Record, run: Run) -> Record:
     """Make the record of an app tell of a run that begins, with what its step clears."""
+    boot = run.identity.boot if run.identity is not None else ""
     return replace(
         record,
         root=record.root or run.root,
         run=run,
-        applied=begin(record.applied, run.target),
+        applied=begin(record.applied, run.target, boot),
         release_dir=record.release_dir or run.release_dir,
         layout=record.layout or run.layout,
     )
@@ -106,12 +107,17 @@ def end_run(turn: Turn, app: App, why: str) -> None:
         turn.put(replace(app, starting=replace(app.starting, cancelled=why)))
 
 
-def accomplish(
-    turn: Turn, app: App, target: Target, version: Version, where: tuple[str, Layout]
+def boot_of(turn: Turn, run: Run) -> str:
+    """The boot in which a run was; one whose shim is not known was in this one, if at all."""
+    return (run.identity.boot if run.identity is not None else "") or turn.node.boot
+
+
+def accomplish(  # noqa: PLR0913 - each says one thing of the step
+    turn: Turn, app: App, target: Target, version: Version, where: tuple[str, Layout], *, boot: str
 ) -> App:
-    """A step succeeded, or the Makefile has no such target: its field is set."""
+    """A step succeeded in a boot, or the Makefile has no such target: its field is set."""
     record = app.record
-    record = replace(record, applied=succeed(record.applied, target, version, turn.node.boot))
+    record = replace(record, applied=succeed(record.applied, target, version, boot))
     if target in (Target.START, Target.RESTART, Target.STOP):
         # Which processes it has from here on is counted anew.
         record = replace(record, populated=False)
@@ -157,7 +163,8 @@ def ended(turn: Turn, event: Ended) -> None:
         where = (run.release_dir, run.layout)
         if run.target is Target.INSTALL and app.settled != run.version.release != app.insist:
             app = turn.put(replace(app, overtaken=app.overtaken + 1))
-        accomplish(turn, replace(app, last=None), run.target, run.version, where)
+        app = replace(app, last=None)
+        accomplish(turn, app, run.target, run.version, where, boot=boot_of(turn, run))
     else:
         app = turn.put(replace(app, flowing=False, insist="", forced="", last=event))
         if outcome is Outcome.MISSING:
@@ -177,6 +184,8 @@ def ended(turn: Turn, event: Ended) -> None:
 
 def fell_short(turn: Turn, app: App, run: Run, event: Ended) -> None:
     """What a run that did not succeed means for the next comparison."""
+    if boot_of(turn, run) != turn.node.boot:
+        return  # a machine that goes down ends what runs: nothing of that counts in the next boot
     settings = settings_for(turn.node.settings, app.name, app.own)
     bounds = (settings.retry_first, settings.retry_max)
     match event.outcome:

@@ -65,8 +65,8 @@ def first(  # noqa: PLR0913 - each is one thing that the disk remembers
 ) -> Node:
     """The node as it is when the agent begins.
 
-    `lost` are apps that are known to have been started in this boot but have no record: they run
-    something unknown, so they are installed and restarted, not started beside themselves.
+    `lost` are apps that may run in this boot but have no record: they run something unknown, so
+    they are installed and restarted, not started beside themselves, and stopped when they go.
     `unrecorded` are runs that were begun and that the records do not know.
     """
     apps = {name: resumed(record, boot) for name, record in records.items()}

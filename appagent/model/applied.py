@@ -10,12 +10,22 @@ from appagent.model.words import Layout, Now, Outcome, Target, Version
 
 @dataclass(frozen=True, slots=True)
 class Applied:
-    """A field for each accomplishment. Beginning a step clears its own and those below."""
+    """A field for each accomplishment. Beginning a step clears its own and those below.
+
+    What was started well and what may have processes are two things: a start that failed, or one
+    that is still to be repeated, leaves something to stop.
+    """
 
     installed: str = ""  # release
     running: Version | None = None
     good: Version | None = None
-    up: str = ""  # boot in which it was last started; a stop clears it
+    up: str = ""  # boot in which it was last started well; a stop that succeeded clears it
+    may_run: str = ""  # boot in which a start or restart last began; a stop clears it likewise
+
+    def __post_init__(self) -> None:
+        """What was started well may run: records of older agents do not have the field."""
+        if self.up and not self.may_run:
+            object.__setattr__(self, "may_run", self.up)
 
 
 @dataclass(frozen=True, slots=True)

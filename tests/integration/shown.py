@@ -6,11 +6,26 @@ wrong beginning of whatever is expected next, and at the latest when the test en
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Callable, Iterable
+from functools import partial
+from pathlib import Path
+from typing import Any
 
-from tests.integration.node import Call, Node, wait_until, write_files
+from tests.integration.node import (
+    Call,
+    GitApp,
+    LinkApp,
+    Node,
+    SymlinkApp,
+    TreeApp,
+    wait_until,
+    write_files,
+)
 
+KINDS = {"symlink": SymlinkApp, "git": GitApp, "tree": TreeApp, "link": LinkApp, "own": TreeApp}
+OWN = "ignore: ['*.out']\nsettle: 200ms\n"
 QUICK = {"interval": "50ms", "scan_interval": "200ms"}  # of the roots in tests
 MARKER = "zz-marker"
 ROUNDS = 3  # the agent looks at everything once in each, give or take its jitter
@@ -106,3 +121,39 @@ def together(tasks: Iterable[Callable[[], object]]) -> None:
         thread.join()
     if errors:
         raise errors[0]
+
+
+def deploy_all(shown: Shown) -> dict[str, TreeApp]:
+    """An app of each kind: with an environment, one with settings of its own."""
+    apps = {name: kind(shown.node, name) for name, kind in KINDS.items()}
+    for app in apps.values():
+        app.deploy("1")
+    write_files(apps["own"].path, {"appagent.yaml": OWN, "noise.out": "1"})
+    for name in apps:
+        shown.node.wait_for(name, "good")
+    shown.node.set_envs(apps, "GREETING=hello\n")
+    for name in apps:
+        wait_until(partial(runs_with, shown, name, "hello"), f"{name} is restarted")
+        shown.node.wait_for(name, "good")
+    shown.marker()
+    for name in apps:
+        shown.take(name)
+    return apps
+
+
+def runs_with(shown: Shown, name: str, greeting: str) -> bool:
+    """Whether the last check of an app had this in its environment."""
+    last = shown.new(name)[-1]
+    return (last.target, last.greeting) == ("check", greeting)
+
+
+def record(node: Node, app: str) -> Path:
+    """The file that an app is remembered in."""
+    return node.state / "apps" / app / "record.json"
+
+
+def edit(node: Node, app: str, change: Callable[[dict[str, Any]], None]) -> None:
+    """Change what is remembered of an app, while no agent is there."""
+    body = json.loads(record(node, app).read_text())
+    change(body["record"])
+    record(node, app).write_text(json.dumps(body))

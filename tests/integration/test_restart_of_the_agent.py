@@ -10,28 +10,21 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from appagent.run import ending
 from tests.integration.node import (
-    GitApp,
-    LinkApp,
     Node,
     SymlinkApp,
     TreeApp,
     node,
-    wait_until,
     write_files,
 )
-from tests.integration.shown import QUICK, Shown
+from tests.integration.shown import QUICK, Shown, deploy_all, record
 
 NEWER = [sys.executable, str(Path(__file__).with_name("newer_agent.py"))]
-KINDS = {"symlink": SymlinkApp, "git": GitApp, "tree": TreeApp, "link": LinkApp, "own": TreeApp}
-OWN = "ignore: ['*.out']\nsettle: 200ms\n"
 TREES = ("own", "tree")
 
 
@@ -43,54 +36,11 @@ def shown(tmp_path: Path) -> Iterator[Shown]:
         yield Shown(made)
 
 
-def deploy_all(shown: Shown) -> dict[str, TreeApp]:
-    """An app of each kind: with an environment, one with settings of its own."""
-    apps = {name: kind(shown.node, name) for name, kind in KINDS.items()}
-    for app in apps.values():
-        app.deploy("1")
-    write_files(apps["own"].path, {"appagent.yaml": OWN, "noise.out": "1"})
-    for name in apps:
-        shown.node.wait_for(name, "good")
-    shown.node.set_envs(apps, "GREETING=hello\n")
-    for name in apps:
-        wait_until(partial(runs_with, shown, name, "hello"), f"{name} is restarted")
-        shown.node.wait_for(name, "good")
-    shown.marker()
-    for name in apps:
-        shown.take(name)
-    return apps
-
-
-def runs_with(shown: Shown, name: str, greeting: str) -> bool:
-    """Whether the last check of an app had this in its environment."""
-    last = shown.new(name)[-1]
-    return (last.target, last.greeting) == ("check", greeting)
-
-
 def picture(node: Node) -> dict[str, Any]:
     """What is applied and why nothing is to be done, of each app."""
     apps = {app["app"]: app for app in node.status()["apps"] if not app["app"].startswith("zz")}
     keys = ("state", "applied", "last_good", "plan", "failures", "stopped", "layout")
     return {name: {key: app[key] for key in keys} for name, app in apps.items()}
-
-
-def record(node: Node, app: str) -> Path:
-    """The file that an app is remembered in."""
-    return node.state / "apps" / app / "record.json"
-
-
-def edit(node: Node, app: str, change: Callable[[dict[str, Any]], None]) -> None:
-    """Change what is remembered of an app, while no agent is there."""
-    body = json.loads(record(node, app).read_text())
-    change(body["record"])
-    record(node, app).write_text(json.dumps(body))
-
-
-def rebooted(body: dict[str, Any]) -> None:
-    """Make a record one of another boot."""
-    body["applied"]["up"] = "another-boot.1"
-    if body["run"] is not None and body["run"]["identity"] is not None:
-        body["run"]["identity"]["boot"] = "another-boot.1"
 
 
 # --- nothing has changed -------------------------------------------------------------------------
@@ -183,59 +133,6 @@ def test_other_ignore_lines_are_no_deploy(shown: Shown, how: str) -> None:
     write_files(apps["tree"].path, {"new.txt": "not ignored"})
     shown.ran("tree", "install restart check")
     shown.nothing(*apps)
-
-
-# --- another boot --------------------------------------------------------------------------------
-
-
-def test_after_a_reboot_apps_are_started_and_not_installed(shown: Shown) -> None:
-    node = shown.node
-    apps = deploy_all(shown)
-    stopped, held = SymlinkApp(node, "stopped"), SymlinkApp(node, "held")
-    for app in (stopped, held):
-        app.deploy("1")
-        shown.ran(app.name, "install start check")
-    node.ask("trigger", app="stopped", target="stop")
-    shown.ran("stopped", "stop", "stopped")
-    node.ask("hold", app="held", why="a test", seconds=3600.0)
-    held.deploy("2")
-    node.wait_for("held", "held")
-    assert node.stop() == 0
-    for name in (*apps, "held"):
-        edit(node, name, rebooted)
-    node.start()
-    for name in apps:
-        shown.ran(name, "start check")
-    assert [call.version for call in shown.ran("held", "start", "held")] == ["1"]
-    shown.nothing(*apps, "held", "stopped")
-    assert node.app("stopped")["state"] == "stopped"
-
-
-@pytest.mark.parametrize(
-    ("target", "then"), [("install", "install start check"), ("restart", "start check")]
-)
-def test_what_a_reboot_cut_short_is_done_again(shown: Shown, target: str, then: str) -> None:
-    node = shown.node
-    app = SymlinkApp(node, "cut")
-    app.deploy("1")
-    shown.ran("cut", "install start check")
-    gate = node.base / "gate"
-    wait = f"until test -e {gate}; do sleep 0.1; done"
-    app.deploy("2", node.makefile(f"\t@if [ $@ = {target} ]; then {wait}; fi"))
-    wait_until(lambda: shown.new("cut") and shown.new("cut")[-1].target == target, "it has begun")
-    shim = node.app("cut")["run"]["pid"]
-    node.kill()
-    for pid in (shim, *ending.below(shim)):
-        with contextlib.suppress(ProcessLookupError):  # a sleep of the recipe's has just ended
-            os.kill(pid, signal.SIGKILL)
-    shown.take("cut")
-    edit(node, "cut", rebooted)
-    gate.touch()
-    node.start()
-    shown.ran("cut", then)
-    runs = [run for deploy in node.history("cut") for run in deploy["runs"]]
-    assert [run["target"] for run in runs if run["outcome"] == "lost"] == [target]
-    shown.nothing("cut")
 
 
 # --- what was remembered is lost -----------------------------------------------------------------

@@ -328,13 +328,13 @@ class Life(RuleBasedStateMachine):
                 assert app.record.hold or play.node.hold
             if word == "stopped":
                 assert app.record.stopped
-                assert play.shims.running.get(name, "?") == "?"
+                assert name not in play.shims.running, f"{name}: runs, though it was stopped"
         for name in play.node.apps:
             if not self.is_there(name):
                 stopped = play.word(name) == "stopped" and play.node.apps[name].record.doubted
                 assert stopped or play.word(name) in LEFT, play.view(name)
         for name in play.shims.running.keys() - play.node.apps.keys():
-            assert play.shims.running[name] == "?" or "app.forgotten" in play.facts(app=name)
+            assert "app.forgotten" in play.facts(app=name), f"{name}: runs, and nobody knows of it"
 
     def a_new_agent_runs_nothing(self) -> None:
         """Where nothing changed, a new agent has nothing to do."""

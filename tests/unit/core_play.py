@@ -201,10 +201,13 @@ class Play:
         self.start_agent(lost)
 
     def reboot(self, down: float = 30.0) -> None:
-        """The machine goes down and comes up: no process is left, and the clock begins anew."""
+        """The machine goes down and comes up: no process is left, and the clock begins anew.
+
+        The results of runs that ended are on the disk, as are the records.
+        """
         self.crash()
         self.later = []
-        self.shims.shims = {}
+        self.shims.shims = {id_: s for id_, s in self.shims.shims.items() if s.ended is not None}
         self.shims.running = {}
         self.boots += 1
         self.mono, self.wall = 50.0, self.wall + down

@@ -80,6 +80,8 @@ class Rules:
             case Drop(app):
                 assert not list(self.play.shims.living(app)), f"{app}: dropped during a run"
                 assert not self.present(app), f"{app}: dropped though it is there"
+                runs = self.play.shims.running.get(app)
+                assert runs is None or self.left_out(app), f"{app}: dropped though {runs} may run"
             case Tell(fact):
                 self.in_order(fact)
             case _:
@@ -114,6 +116,11 @@ class Rules:
         if run.target is Target.START and app not in self.start_asked:
             runs = play.shims.running.get(app, "?")
             assert runs == "?", f"{app}: started beside itself"
+
+    def left_out(self, app: str) -> bool:
+        """Whether the configuration leaves the app out: what runs of it is not ours to stop."""
+        root = self.play.node.root_settings(self.play.disk[app].root)
+        return root is None or not managed(app, root.include, root.exclude)
 
     def present(self, app: str) -> bool:
         """Whether the app is on the share, where its record says, and can be seen."""
