@@ -15,6 +15,8 @@ from appagent.core.want import Kind, Want, hold_of, version_of, want
 from appagent.model import Layout, Now, Outcome, Target
 
 HOPELESS = 3  # so many tries of a step that failed: a person should look
+# What is said of one release, and says nothing of the next one.
+OF_A_RELEASE = frozenset(("failed", "back", "retrying", "refused", "exited"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +37,9 @@ def view(node: Node, app: App, now: Now) -> View:
     missing = app.missing if app.missing_for == version_of(app, wanted) else frozenset()
     steps = plan(app.record, wanted, node.boot, missing)
     word, why, reached = judge(node, app, wanted, steps, now)
+    if reached is False and word in OF_A_RELEASE and unsettled(app):
+        # It was judged of the release before: what is on its way now may well be its mending.
+        word, why, reached = "settling", coming(app), None
     return View(app.name, word, why, wanted, steps, reached)
 
 
@@ -52,7 +57,8 @@ def judge(
     if not steps:
         return at_rest(node, app, wanted, now)
     back = app.backoff
-    if back is not None and back.target == steps[0] and back.until > now.mono:
+    step = (version_of(app, wanted), steps[0])
+    if back is not None and (back.version, back.target) == step and back.until > now.mono:
         tries = "try" if back.attempts == 1 else "tries"
         why = (
             f"make {back.target} {back.word} ({back.attempts} {tries}): "
@@ -90,7 +96,18 @@ def at_rest(node: Node, app: App, wanted: Want, now: Now) -> tuple[str, str, boo
         last = app.record.failures[0]
         why = f"{last.target} of {short(last.version.release)} failed: {last.line or last.outcome}"
         return "back", why, False
-    if app.unsettled_since is not None:
-        what = half_there(app.look) if app.look is not None else ""
-        return "settling", what or "files are changing", None
+    if unsettled(app):
+        return "settling", coming(app), None
     return "good", "", True
+
+
+def unsettled(app: App) -> bool:
+    """Whether what is seen is not (yet) the newest release that was seen complete."""
+    look = app.look
+    other = look is not None and look.known and look.release not in (app.settled, app.insist)
+    return other or app.unsettled_since is not None
+
+
+def coming(app: App) -> str:
+    """What keeps a release that is seen from being complete."""
+    return (half_there(app.look) if app.look is not None else "") or "files are changing"
