@@ -1,4 +1,4 @@
-"""The fleet for tests: raised once, set right before each test, raised anew after a failed one.
+"""The fleets for tests: raised once, set right before each test, raised anew after a failed one.
 
     def test_something(fleet: Fleet) -> None: …          three app servers, replica 2
     def test_other(raise_fleet: RaiseFleet) -> None:     one of its own, gone after it
@@ -8,6 +8,9 @@ Every host's journal is kept in .fleet/logs/<test>/ when a test fails. Where no 
 the tests are skipped, but in CI they fail. FLEET names the fleet (default: t); FLEET_APPS=1
 raises a smaller one, which is enough for tests that take the first node; with FLEET_KEEP=1
 the last one stays up (make fleet-shell FLEET=t HOST=app1) until `make fleet-down FLEET=t`.
+
+A fleet mostly waits, so several run side by side, each with a pytest of its own that takes the next
+test when it is done with one: `make test-fleet` has FLEETS=2, named t0 and t1.
 """
 
 import contextlib
@@ -22,11 +25,13 @@ from types import FrameType
 import pytest
 
 from . import machine
-from .fleet import Fleet, Shape
+from .fleet import Fleet, Shape, sweep
 
 RaiseFleet = Callable[[Shape], Fleet]
 FAILED = pytest.StashKey[bool]()
-NAME = os.environ.get("FLEET") or "t"
+WORKER = os.environ.get("PYTEST_XDIST_WORKER", "")  # gw0, …: one of several; else ""
+NAME = (os.environ.get("FLEET") or "t") + WORKER.removeprefix("gw")
+LONG = ("test_share_trouble", "test_service", "test_machine_down", "test_processes")
 APPS = int(os.environ.get("FLEET_APPS") or Shape.apps)
 
 
@@ -38,6 +43,26 @@ def pytest_configure() -> None:
         sys.exit(128 + number)
 
     signal.signal(signal.SIGTERM, end)
+
+
+def pytest_unconfigure() -> None:
+    """Take away what a pytest has left that was one of several and had to be killed."""
+    if not WORKER and not machine.missing():
+        sweep()
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with what takes minutes, so that fleets side by side are done at about one time.
+
+    First of all comes what raises a fleet of its own: the shared one need not be up meanwhile.
+    """
+
+    def order(item: pytest.Item) -> tuple[bool, bool]:
+        own = "raise_fleet" in getattr(item, "fixturenames", ())
+        return not own, item.path.stem not in LONG
+
+    items.sort(key=order)
 
 
 @pytest.hookimpl(wrapper=True)

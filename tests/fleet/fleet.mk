@@ -5,11 +5,14 @@
 #   make fleet-run HOST=app1 CMD='…'        its output, and its own exit status (own_status.c)
 #   make fleet-down
 #   tests/fleet/fleet --help                what else: power, network, mounts, bricks, disks, a push
-#   make test-fleet [TESTS=tests/fleet]     FLEET=name: a fleet beside others (default: f; tests: t)
+#   make test-fleet [TESTS=tests/fleet]     on two fleets side by side; FLEETS=1: on one
+# FLEET=name: a fleet beside others (default: f; tests: t, side by side t0 and t1)
 
 N ?= 3
 HOST ?= app1
 TESTS ?= tests/fleet
+FLEETS ?= $(if $(FLEET_KEEP),1,2)
+FLEETS_BESIDE := $(if $(filter-out 1,$(FLEETS)),--numprocesses=$(FLEETS) --dist=load --maxschedchunk=1)
 FLEET_SUDO := $(if $(filter 0,$(shell id -u)),,sudo -E)
 FLEET_CMD := $(value CMD)
 export FLEET_CMD
@@ -34,7 +37,7 @@ fleet-down:
 
 test-fleet: .venv/dev.ready fleet-packages
 	$(FLEET_SUDO) tests/fleet/fleet image
-	$(FLEET_SUDO) .venv/bin/python -m pytest -o timeout=1800 $(TESTS)
+	$(FLEET_SUDO) .venv/bin/python -m pytest -o timeout=1800 $(FLEETS_BESIDE) $(TESTS)
 
 ifneq ($(filter fleet-run,$(MAKECMDGOALS)),)
 -load .fleet/own_status.so

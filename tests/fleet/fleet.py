@@ -8,7 +8,6 @@ everything of a fleet is found by its name (control group, namespaces, mounts, d
 """
 
 import contextlib
-import fcntl
 import json
 import os
 import re
@@ -19,7 +18,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Self, TextIO, TypeVar
 
-from . import agent, cgroup, image, machine
+from . import agent, cgroup, image, machine, names
 from .developer import Developer
 from .gluster import Volume
 from .host import Host
@@ -108,13 +107,7 @@ class Fleet:
 
     def take(self) -> None:
         """Take the name for this process, or say who has it."""
-        machine.RUN.mkdir(parents=True, exist_ok=True)
-        self.lock = (machine.RUN / f"{self.name}.lock").open("a+")
-        try:
-            fcntl.flock(self.lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            msg = f"the fleet {self.name!r} is in use by another process: set FLEET to another name"
-            raise RuntimeError(msg) from None
+        self.lock = names.take(self.name)
 
     def release(self) -> None:
         """Give the name back."""
@@ -347,9 +340,10 @@ class Fleet:
 
 def sweep() -> None:
     """Take away the fleets whose process has died without doing so."""
-    for mark in machine.RUN.glob("*.temporary"):
-        left = Fleet(mark.stem)
-        with contextlib.suppress(RuntimeError):  # it is in use
-            left.take()
-            left.down()
-        left.release()
+    with names.alone():
+        for mark in machine.RUN.glob("*.temporary"):
+            left = Fleet(mark.stem)
+            with contextlib.suppress(RuntimeError):  # it is in use
+                left.lock = names.lock(left.name)
+                left.down()
+            left.release()

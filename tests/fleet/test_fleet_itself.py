@@ -2,16 +2,15 @@
 
 import os
 import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
 
-from . import agent, cgroup, machine
+from . import agent, machine
 from .conftest import RaiseFleet
 from .developer import app_files, noted
-from .fleet import ROOT, Fleet, Shape, sweep
+from .fleet import ROOT, Fleet, Shape
 from .host import CommandFailed, CommandHung, Host
 from .wait import wait_until
 
@@ -287,50 +286,6 @@ def test_a_second_fleet_of_the_same_name_is_refused(fleet: Fleet) -> None:
     done = run_fleet(fleet, "down")
     assert done.returncode == 70
     assert "in use" in done.stderr
-    assert fleet.host("app1").ok("true")
-
-
-def assert_nothing_left(name: str) -> None:
-    """No group, namespace, mount, loop device or file of that fleet."""
-    assert f"/fleet-{name}\n" not in machine.sh("find", "/sys/fs/cgroup", "-maxdepth", "2")
-    assert f"{name}-" not in machine.sh("ip", "netns", "list")
-    assert f"/{name}/" not in machine.sh("cat", "/proc/self/mountinfo")
-    assert f"/{name}/" not in machine.sh("losetup", "--list")
-    assert not (machine.DISKS / name).exists()
-
-
-def test_another_fleet_lives_beside_and_is_gone_afterwards(fleet: Fleet) -> None:
-    """The same addresses, no way from one to the other, and nothing is left."""
-    name = f"{fleet.name}y"
-    with Fleet(name, Shape(apps=1, file_servers=0, dev=False, start_agent=False)) as other:
-        app1 = other.host("app1")
-        assert app1.out("hostname") == "app1"
-        assert not answers(app1, fleet.host("fs1"))
-        assert fleet.host("app1").leader != app1.leader
-    assert_nothing_left(name)
-
-
-def test_what_an_interrupted_run_has_left_is_taken_away(fleet: Fleet) -> None:
-    """A process that is killed with its fleet up leaves nothing that the next one would find."""
-    name = f"{fleet.name}z"
-    script = f"""
-import time
-from fleet import Fleet, Shape
-with Fleet({name!r}, Shape(apps=1, file_servers=0, dev=False, start_agent=False)):
-    print("up", flush=True)
-    time.sleep(600)
-"""
-    with subprocess.Popen(
-        [sys.executable, "-c", script],
-        stdout=subprocess.PIPE,
-        env={**os.environ, "PYTHONPATH": str(machine.REPOSITORY / "tests")},
-    ) as process:
-        assert process.stdout
-        assert process.stdout.readline() == b"up\n"
-        process.kill()
-    assert cgroup.populated(cgroup.top(name))
-    sweep()
-    assert_nothing_left(name)
     assert fleet.host("app1").ok("true")
 
 
