@@ -4,6 +4,10 @@ Theory of operation. The agent says now and then how many processes an app has o
 that had some after its start and has none now has *exited*. One that never had any (it reloads
 nginx, say) is not judged. With `on_exit: start` it counts as down, and the plan says the rest;
 one that exits again and again is started later each time.
+
+What is there for a moment after a run is not the app: the last of the run itself, or what a recipe
+left in the background. So an app has processes of its own when two counts in a row find some, with
+no run in between; or when its start left some, however soon they end.
 """
 
 from __future__ import annotations
@@ -25,6 +29,7 @@ def alive(turn: Turn, event: Alive) -> None:
     app = turn.app(event.app)
     if app is None:
         return
+    lasting = bool(app.processes) and event.processes > 0
     app = turn.put(replace(app, processes=event.processes))
     if app.run is not None or app.record.applied.up != turn.node.boot:
         return  # what a run does with its app is not judged while it does it
@@ -33,7 +38,7 @@ def alive(turn: Turn, event: Alive) -> None:
         app = turn.put(replace(app, exited=False))
         if back:
             turn.tell("app.back", f"{app.name}: has processes again", app)
-        if not app.record.populated:
+        if lasting and not app.record.populated:
             turn.save(app, replace(app.record, populated=True))
     elif app.record.populated and not app.exited:
         exited(turn, app)

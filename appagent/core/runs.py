@@ -152,7 +152,8 @@ def ended(turn: Turn, event: Ended) -> None:
     tell_end(turn, app, run, replace(event, outcome=outcome))
     # A run that was BUSY says nothing of the other one, which is older and lives.
     over = app.record.ended if outcome is Outcome.BUSY else run.id
-    app = turn.save(replace(app, starting=None), replace(app.record, run=None, ended=over))
+    record = replace(app.record, run=None, ended=over)
+    app = turn.save(replace(app, starting=None, processes=None), record)
     if app.missing_for == run.version:  # what make was asked for one target, it told of all
         lacks = frozenset(event.lacks) - {Target.STOP}
         app = turn.put(replace(app, missing=app.missing | lacks))
@@ -163,8 +164,13 @@ def ended(turn: Turn, event: Ended) -> None:
         where = (run.release_dir, run.layout)
         if run.target is Target.INSTALL and app.settled != run.version.release != app.insist:
             app = turn.put(replace(app, overtaken=app.overtaken + 1))
-        app = replace(app, last=None)
-        accomplish(turn, app, run.target, run.version, where, boot=boot_of(turn, run))
+        # One that has processes of its own has them from the moment in which it was started.
+        starts = run.target is Target.START
+        starts = starts or (run.target is Target.RESTART and app.record.populated)
+        app, boot = replace(app, last=None), boot_of(turn, run)
+        app = accomplish(turn, app, run.target, run.version, where, boot=boot)
+        if starts and event.leaves:
+            turn.save(app, replace(app.record, populated=True))
     else:
         app = turn.put(replace(app, flowing=False, insist="", forced="", last=event))
         if outcome is Outcome.MISSING:

@@ -82,7 +82,7 @@ class App:
     blocked: str = ""  # the reason that was told last for waiting
     queued: bool = False  # has a step to begin, and waits for one of the `parallel_apps` places
     queued_since: float = inf  # mono; until it begins or has nothing to do
-    processes: int | None = None  # of its own, when last counted
+    processes: int | None = None  # of its own, when last counted; None: not since the last run
     exited: bool = False  # they have all ended by themselves
     exits: int = 0  # how often in a row
     exited_at: float = 0.0  # mono, the last time

@@ -88,6 +88,7 @@ class Ended:
     warnings: tuple[str, ...] = ()
     adopted: bool = False
     lacks: tuple[Target, ...] = ()  # targets that the Makefile was found not to have
+    leaves: bool = False  # what it has started runs on
 
 
 @dataclass(frozen=True, slots=True)

@@ -45,6 +45,7 @@ def ended(run: Run, found: dict[str, object], *, adopted: bool) -> Ended:
         warnings=tuple(map(str, warnings)) if isinstance(warnings, list) else (),
         adopted=adopted,
         lacks=lacks(found.get("targets")),
+        leaves=bool(found.get("left")),
     )
 
 

@@ -5,6 +5,7 @@ The daemon of these apps tells how it is (daemon.sh). The wild app does all it c
 
 import contextlib
 import json
+import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
@@ -246,3 +247,26 @@ def last_run(host: Host, app: str) -> dict[str, Any]:
     deploys = json.loads(host.out(["appagent", "history", app, "--json"]))["deploys"]
     found: dict[str, Any] = deploys[0]["runs"][-1]
     return found
+
+
+def test_an_app_without_processes_of_its_own_is_never_said_to_have_lost_them(fleet: Fleet) -> None:
+    """However often it is deployed: what is there beside a run is not the app.
+
+    BARE_DEPLOYS says how often (20; for evidence 1000).
+    """
+    count = int(os.environ.get("BARE_DEPLOYS", "20"))
+    host, app = fleet.apps[0], "bare"
+    note = f'echo "$$(date +%s.%N) $@ $$(cat VERSION) 0 $$APP_RELEASE" >> /{NOTES}/$$APP_NAME'
+    makefile = f".PHONY: install start restart check\ninstall start restart check:\n\t@{note}\n"
+    since = time.time()
+    for version in ("even", "odd"):
+        files = {"Makefile": makefile, "VERSION": f"{version}\n"}
+        fleet.developer.swap(app, version, files)
+        wait_at([host], app, version)
+    for number in range(count):
+        before = len(noted(host, app))
+        fleet.developer.point(app, "odd" if number % 2 else "even")
+        wait_until(lambda: len(noted(host, app)) == before + 3, 60, f"deploy {number}")  # noqa: B023
+    assert not [fact for fact in told(host, "app.exited", since=since) if fact.app == app]
+    assert status(host, app)["state"] == "good"
+    clear(fleet, [app])

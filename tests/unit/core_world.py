@@ -191,6 +191,7 @@ class Doing:
     outcome: Outcome = Outcome.OK
     seconds: float = 0.5
     line: str = ""
+    leaves: bool = False  # something runs on
     then: Callable[[], None] | None = None  # done as the run ends
     after: float = 0.0  # do `then` so long after the run began instead
 
@@ -276,7 +277,10 @@ class FakeShims:
         asked = outcome not in (Outcome.MOVED, Outcome.REFUSED, Outcome.BUSY, Outcome.LOST)
         has = self.targets_of(run.version.release)
         lacks = tuple(target for target in Target if asked and target not in has)
-        shim.ended = Ended(run.app, run_id, outcome, line=line, seconds=0.5, lacks=lacks)
+        leaves = doing is not None and doing.leaves
+        shim.ended = Ended(
+            run.app, run_id, outcome, line=line, seconds=0.5, lacks=lacks, leaves=leaves
+        )
         self.play.at_agent(self.play.mono + SOON, shim.ended)
         if doing is not None and doing.then is not None and not doing.after:
             doing.then()

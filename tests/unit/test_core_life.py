@@ -11,8 +11,14 @@ from tests.unit.core_play import Play, deployed
 def living(**settings: Any) -> Play:  # noqa: ANN401 - as for Play()
     """An app that was deployed and has processes of its own."""
     play = deployed(**settings)
-    play.feed(Alive("web", 3))
+    lives(play)
     return play
+
+
+def lives(play: Play) -> None:
+    """It is found to have processes, and a moment later it still has."""
+    play.feed(Alive("web", 3))
+    play.feed(Alive("web", 3))
 
 
 def ends(play: Play) -> None:
@@ -44,6 +50,46 @@ def test_an_app_that_never_had_processes_is_not_judged() -> None:
     assert not play.facts("app.exited")
 
 
+def test_the_last_of_a_run_is_not_taken_for_a_process_of_the_app() -> None:
+    """Whatever a run leaves for a moment, once or at each of its deploys."""
+    play = deployed()
+    for release in ("r2", "r3"):
+        play.feed(Alive("web", 1))
+        play.push("web", release)
+        play.rest()
+    play.feed(Alive("web", 1))
+    play.feed(Alive("web", 0))
+    assert play.word() == "good"
+    assert not play.facts("app.exited")
+
+
+def test_what_its_start_left_running_is_the_app_however_soon_it_ends() -> None:
+    play = Play()
+    play.always("web", "start", leaves=True)
+    play.push("web", "r1")
+    play.rest()
+    play.feed(Alive("web", 0))
+    assert play.word() == "exited"
+
+
+def test_an_app_that_has_processes_is_judged_at_once_after_a_restart_too() -> None:
+    play = living()
+    play.always("web", "restart", leaves=True)
+    play.push("web", "r2")
+    play.rest()
+    play.feed(Alive("web", 0))
+    assert play.word() == "exited"
+
+
+def test_what_a_restart_leaves_says_nothing_of_an_app_that_had_no_processes() -> None:
+    play = deployed()
+    play.always("web", "restart", leaves=True)
+    play.push("web", "r2")
+    play.rest()
+    play.feed(Alive("web", 0))
+    assert play.word() == "good"
+
+
 def test_with_on_exit_start_it_is_started_again() -> None:
     play = living(on_exit="start", retry_first=2.0)
     ends(play)
@@ -59,7 +105,7 @@ def test_one_that_exits_again_and_again_is_started_later_each_time() -> None:
         ended = play.now().mono
         waits.append(play.times_of("start", 100.0)[0] - ended)
         play.rest()
-        play.feed(Alive("web", 1))
+        lives(play)
     assert waits == sorted(waits)
     assert waits[-1] > 8 * waits[0]
 
