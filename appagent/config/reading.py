@@ -86,6 +86,9 @@ class Reader:
                 self._leave_out(key, path, what if nothing else _want("a list", node))
             if not node.items and not of.empty:
                 self._leave_out(key, path, "must not be empty")
+            if 0 < of.most < len(node.items):
+                what = f"holds {len(node.items)} values; at most {of.most} are allowed here"
+                self._leave_out(key, path, what)
             return self._items(node, of.of, path)
         if nothing:
             return {}  # a map whose lines are all commented out says nothing

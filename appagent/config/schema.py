@@ -20,6 +20,7 @@ class Many(NamedTuple):
 
     of: Kind | Table
     empty: bool = True  # may be empty
+    most: int = 0  # items; 0: no bound
 
 
 class Named(NamedTuple):
@@ -89,7 +90,9 @@ _GRACE = Key("grace", duration("0s", "10m"), "5s", "between TERM and KILL")
 _INSTALL = Key(
     "install", choice("serial", "parallel"), "serial", "one node at a time, or all at once"
 )
-OWN = Table(_SETTLE, _IGNORE, _TIMEOUT, _GRACE, _INSTALL)
+# Whoever can push writes these, and every path of a scan is held against each.
+_OWN_IGNORE = _IGNORE._replace(of=Many(values.OWN_PATTERN, most=100))
+OWN = Table(_SETTLE, _OWN_IGNORE, _TIMEOUT, _GRACE, _INSTALL)
 
 APP = Table(
     Key("layout", choice("auto", "symlink", "git", "tree"), "auto", "how the app's files lie"),

@@ -22,11 +22,14 @@ _COUNT = re.compile(r"0|[1-9][0-9]{0,8}")
 _PERCENT = re.compile(r"([0-9]{1,6}(?:\.[0-9]{1,2})?)%")
 _MEMORY = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,4})?)([KMGT])")
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}")
+_STARS = re.compile(r"\*+")
 _URL = re.compile(r"https?://[^\s/?#]+\S*")
 
 _LONGEST_PATH = 4000
 _LONGEST_NAME = 255
 _LONGEST_LINE = 1000
+_LONGEST_OWN_LINE = 200
+_MOST_STARS = 8
 _HIGHEST_PORT = 65535
 
 
@@ -215,6 +218,22 @@ def _line(text: str) -> str:
     return text
 
 
+def _own_line(text: str) -> str:
+    """Read a line of an app's own file."""
+    if len(text) > _LONGEST_OWN_LINE:
+        what = (
+            f"has {len(text)} characters; a pattern of an app's own has at most {_LONGEST_OWN_LINE}"
+        )
+        raise BadValueError(what)
+    stars = len(_STARS.findall(text))
+    if stars > _MOST_STARS:
+        what = (
+            f"{shown(text)} has {stars} stars; a pattern of an app's own has at most {_MOST_STARS}"
+        )
+        raise BadValueError(what)
+    return _line(text)
+
+
 def _user(text: str) -> str:
     """Read a name that may be a user's or a group's here; whether it is one is looked up later."""
     if not text or len(text) > _LONGEST_NAME or text != text.strip() or text[0] == "-":
@@ -286,6 +305,7 @@ ENV_FILE = Kind(
 )
 APP_GLOB = Kind("a glob", _app_glob)
 PATTERN = Kind("a gitignore pattern", _line)
+OWN_PATTERN = Kind("a gitignore pattern", _own_line)
 RUN_AS = Kind("a user | self | owner", _user)
 TRUSTED = Kind("a user or a group", _trusted)
 NAME = Kind("a name", plain_name)

@@ -8,6 +8,13 @@ it cannot be taken back in.
 The built-in lines come first, so `!node_modules/` takes that one back in. They are part of the
 scheme `tree.1`: whoever changes them makes a new scheme, or every tree on every node is deployed
 once more.
+
+Theory of operation. Whoever can push writes such lines, and a scan asks for every path, so no line
+may cost more than its length times that of the path. A pattern is a row of segments, each a glob
+for one name, or `**` for any number of names. A glob takes the first place that fits what is
+behind a star and never goes back on it. Across segments nothing is tried and taken back either:
+for each directory it is kept which segments the pattern may be at there, which follows from the
+directory above. So an entry needs only the last segment.
 """
 
 from __future__ import annotations
@@ -18,6 +25,9 @@ from _blake2 import blake2b  # all of hashlib would cost a process 4 ms and 3 MB
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
+
+    # Where each rule that is tied to a directory is there, and which of them need one name more.
+    _Directory = tuple[list[int], frozenset["_Rule"]]
 
 BUILT_IN = (
     # the marker of a deploy that is under way
@@ -54,21 +64,40 @@ BUILT_IN = (
     "*.log",
 )
 
-_CACHED = 8192  # names whose verdict is kept: the same few thousand come back in every scan
+_CACHED = 8192  # names of which is kept what fits: the same few thousand come back in every scan
+_ALL = ".*"
+_DIRECTORIES = 1024  # of which is kept where in its segments each pattern is
 
 
 class _Rule:
-    """One line, understood."""
+    """One line, understood. Where a pattern is in its segments is a set, a bit for each segment."""
 
-    __slots__ = ("by_name", "dirs_only", "negated", "regex")
+    __slots__ = ("anywhere", "begin", "dirs_only", "last", "negated", "ready", "segments", "stars")
 
     def __init__(self, line: str) -> None:
         self.negated = line.startswith("!")
         glob = line[1:] if self.negated else line
         self.dirs_only = glob.endswith("/")
         glob = glob.removesuffix("/")  # one alone: "a//" fits nothing, as git has it
-        self.by_name = "/" not in glob
-        self.regex = _segment(glob) if self.by_name else _path(glob.removeprefix("/"))
+        parts = _segments(glob)
+        self.anywhere = parts[:-1] == ["**"]
+        self.last = _regex(parts[-1])
+        self.segments = [None if part == "**" else _fits(_regex(part)) for part in parts]
+        self.stars = sum(1 << at for at, part in enumerate(parts) if part == "**")
+        self.begin = self._over_stars(1)
+        self.ready = 1 << (len(parts) - 1)  # at the last one
+
+    def below(self, places: int, name: str) -> int:
+        """Where it is in a directory, from where it is in the one above."""
+        found = places & self.stars
+        for at, fits in enumerate(self.segments):
+            if fits is not None and places >> at & 1 and fits(name):
+                found |= 2 << at
+        return self._over_stars(found)
+
+    def _over_stars(self, places: int) -> int:
+        """`**` may stand for no name at all; there are never two in a row."""
+        return places | (places & self.stars) << 1
 
 
 def effective(lines: Iterable[str]) -> list[str]:
@@ -100,71 +129,106 @@ def matcher(
     lines: Iterable[str], built_in: Iterable[str] = BUILT_IN
 ) -> Callable[[str, bool], bool]:
     """Make the function that says whether (path within the app, is a directory) is ignored."""
-    rules = [_Rule(line) for line in effective([*built_in, *lines])]
-    # Nearly no path fits any rule, so one look at all of them together comes first.
-    by_name = _any(rule.regex for rule in rules if rule.by_name)
-    by_path = _any(rule.regex for rule in rules if not rule.by_name)
-    each = [(re.compile(rule.regex, re.DOTALL).fullmatch, rule) for rule in reversed(rules)]
-    cache: dict[str, bool] = {}
+    return _Matcher([_Rule(line) for line in effective([*built_in, *lines])]).ignored
 
-    def ignored(path: str, is_dir: bool) -> bool:  # noqa: FBT001 - one of two facts about a path
-        name = path.rpartition("/")[2]
-        fits = cache.get(name)
-        if fits is None:
-            fits = by_name is not None and by_name(name) is not None
-            if len(cache) >= _CACHED:
-                cache.clear()
-            cache[name] = fits
-        if not fits and (by_path is None or by_path(path) is None):
-            return False
-        for match, rule in each:
-            if (is_dir or not rule.dirs_only) and match(name if rule.by_name else path):
+
+class _Matcher:
+    """All rules of an app, the last line first. Any thread may ask."""
+
+    def __init__(self, rules: list[_Rule]) -> None:
+        self._rules = rules[::-1]
+        self._tied = [rule for rule in self._rules if not rule.anywhere]
+        self._tests = [_fits(rule.last) for rule in self._rules]
+        # Nearly no name fits any rule but one for all names, so all others are asked at once.
+        self._for_all = tuple(rule for rule in self._rules if rule.last == _ALL)
+        self._others = _fits("|".join(rule.last for rule in self._rules if rule.last != _ALL))
+        self._names: dict[str, tuple[_Rule, ...]] = {}
+        self._top = self._directory([rule.begin for rule in self._tied])
+        self._directories = {"": self._top}
+
+    def ignored(self, path: str, is_dir: bool) -> bool:  # noqa: FBT001 - one of two facts about a path
+        """Whether a path within the app is ignored."""
+        above, _, name = path.rpartition("/")
+        fitting = self._names.get(name)
+        if fitting is None:
+            fitting = self._fitting(name)
+        for rule in fitting:
+            if (is_dir or not rule.dirs_only) and (
+                rule.anywhere or rule in self._in_directory(above)[1]
+            ):
                 return not rule.negated
         return False
 
-    return ignored
+    def _fitting(self, name: str) -> tuple[_Rule, ...]:
+        """The rules whose last segment fits a name."""
+        found = self._for_all
+        if self._others(name):
+            found = tuple(
+                rule for rule, fits in zip(self._rules, self._tests, strict=True) if fits(name)
+            )
+        if len(self._names) >= _CACHED:
+            self._names.clear()
+        self._names[name] = found
+        return found
+
+    def _in_directory(self, path: str) -> _Directory:
+        found = self._directories.get(path)
+        if found is None:
+            above, names = path, list[str]()
+            while (found := self._directories.get(above)) is None:
+                above, _, name = above.rpartition("/")
+                names.append(name)
+            while names:
+                name = names.pop()
+                both = zip(self._tied, found[0], strict=True)
+                found = self._directory([rule.below(places, name) for rule, places in both])
+            if len(self._directories) >= _DIRECTORIES:
+                self._directories = {"": self._top}
+            self._directories[path] = found
+        return found
+
+    def _directory(self, places: list[int]) -> _Directory:
+        both = zip(self._tied, places, strict=True)
+        return places, frozenset(rule for rule, at in both if at & rule.ready)
 
 
-def _any(regexes: Iterable[str]) -> Callable[[str], object] | None:
-    """One test for a fit of any of them."""
-    joined = "|".join(f"(?:{regex})" for regex in regexes)
-    return re.compile(joined, re.DOTALL).fullmatch if joined else None
+def _segments(glob: str) -> list[str]:
+    """Take a pattern apart; one without a slash fits in every directory."""
+    parts: list[str] = []
+    for part in glob.removeprefix("/").split("/") if "/" in glob else ("**", glob):
+        if part != "**" or parts[-1:] != ["**"]:
+            parts.append(part)
+    return [*parts, "*"] if parts[-1] == "**" else parts  # what is inside, so one name at least
 
 
-def _path(glob: str) -> str:
-    """A regular expression for a pattern that is tied to the app's directory."""
-    parts = glob.split("/")
-    made = ""
-    for at, part in enumerate(parts):
-        last = at == len(parts) - 1
-        if part == "**":
-            made += ".+" if last else "(?:.+/)?"
-        else:
-            made += _segment(part) + ("" if last else "/")
-    return made
+def _fits(regex: str) -> Callable[[str], object]:
+    """A test of a whole name."""
+    return re.compile(f"(?:{regex})\\Z", re.DOTALL).match
 
 
-def _segment(glob: str) -> str:
-    """A regular expression for a pattern without a `/`."""
-    made, at = "", 0
+def _regex(glob: str) -> str:
+    """A regular expression for a glob over names; what fits behind a star is never taken back."""
+    pieces, at = [""], 0
     while at < len(glob):
         letter = glob[at]
         at += 1
         if letter == "*":
-            made += "[^/]*"
-            at += len(glob[at:]) - len(glob[at:].lstrip("*"))
+            if pieces[-1] or len(pieces) == 1:
+                pieces.append("")
         elif letter == "?":
-            made += "[^/]"
+            pieces[-1] += "."
         elif letter == "[":
-            inside, behind = _class(glob, at)
-            made += inside
-            at = behind
-        elif letter == "\\" and at < len(glob):
-            made += re.escape(glob[at])
-            at += 1
+            inside, at = _class(glob, at)
+            pieces[-1] += inside
         else:
-            made += re.escape(letter)
-    return made
+            if letter == "\\" and at < len(glob):
+                letter = glob[at]
+                at += 1
+            pieces[-1] += re.escape(letter)
+    if len(pieces) == 1:
+        return pieces[0]
+    middle = "".join(f"(?>.*?{piece})" for piece in pieces[1:-1])
+    return f"{pieces[0]}{middle}.*{pieces[-1]}"
 
 
 def _class(glob: str, begin: int) -> tuple[str, int]:
@@ -175,9 +239,9 @@ def _class(glob: str, begin: int) -> tuple[str, int]:
         return "(?!)", len(glob)
     inside = glob[at:end].replace("\\", "\\\\").replace("[", "\\[").replace("^", "\\^")
     inside = inside.replace("&&", "&\\&").replace("||", "|\\|").replace("~~", "~\\~")
-    made = f"[{'^/' if at > begin else ''}{inside}]"
+    made = f"[{'^' if at > begin else ''}{inside}]"
     try:
         re.compile(made)
     except re.error:  # a range that runs backwards: it fits nothing
         return "(?!)", end + 1
-    return f"(?!/){made}", end + 1
+    return made, end + 1

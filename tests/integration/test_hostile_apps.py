@@ -108,6 +108,9 @@ CASES = [
     Case("trusts", settings("settle: 1s\ntrusted_owners: [x]\n"), "2: trusted_owners: is not the"),
     Case("bomb", settings(BOMB), "holds more than 2000 values, with every alias counted"),
     Case("object", settings("ignore: !!python/object/new:os.system [id]\n"), "yaml:1: ignore: "),
+    Case(
+        "stars", settings(f"ignore: ['{'*a' * 14}*b']\n"), "has 15 stars; a pattern of an app's own"
+    ),
     Case("no-yaml", settings("settle: [\n"), "is no YAML"),
     Case("huge", instead("appagent.yaml", huge), "appagent.yaml is larger than 64 KiB"),
     Case("pipe", instead("appagent.yaml", os.mkfifo), "appagent.yaml is not a regular file"),

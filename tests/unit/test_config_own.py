@@ -29,6 +29,33 @@ install: parallel
     }
 
 
+@pytest.mark.parametrize(
+    ("lines", "said"),
+    [
+        (
+            ["*a" * 8 + "*b"],
+            "1: ignore[0]: '*a*a*a*a*a*a*a*a*b' has 9 stars; a pattern of an app's",
+        ),
+        (
+            ["a/", "b" * 201],
+            "1: ignore[1]: has 201 characters; a pattern of an app's own has at most",
+        ),
+        ([f"a{number}" for number in range(101)], "1: ignore: holds 101 values; at most 100 are"),
+    ],
+)
+def test_its_patterns_are_bounded(lines: list[str], said: str) -> None:
+    """Every path of a scan is held against each of them."""
+    with pytest.raises(ConfigErrors) as wrong:
+        parse_own(f"ignore: {lines}\n", FILE)
+    assert said in str(wrong.value)
+
+
+def test_patterns_within_the_bounds_are_taken() -> None:
+    """Also one with `**`, which counts as one star."""
+    lines = ["**/a/**/*.min.*", "b" * 200, *(f"a{number}" for number in range(98))]
+    assert parse_own(f"ignore: {lines}\n", FILE) == {"ignore": tuple(lines)}
+
+
 @pytest.mark.parametrize("text", ["", "\n", "# nothing\n", "---\n", "{}", "timeout:\n"])
 def test_an_app_may_say_nothing(text: str) -> None:
     """An empty file is as good as none."""

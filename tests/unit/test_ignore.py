@@ -1,6 +1,7 @@
 """Ignore lines mean what they mean to git, which is asked."""
 
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -25,7 +26,7 @@ LINES = [
     ["lib/*.py"],
     ["x?z"],
     ["trailing   ", "kept\\ "],
-    ["[]a]q", "[]-a]", "[a"],
+    ["[]a]q", "[]-a]", "[a", "[!]a]z"],
     ["a**b"],
     ["**"],
     ["/**/z"],
@@ -181,6 +182,33 @@ def test_any_bytes_are_a_line() -> None:
         ignored = matcher([line, "x"])
         for path in ("x", "\udcff"):
             assert ignored(path, path.endswith("/")) or path != "x"
+
+
+WORST = {
+    "stars": ("*a" * 400 + "b", "a" * 255),
+    "stars and any letters": ("*?" * 400 + "b", "a" * 255),
+    "directories": ("**/a/" * 190 + "b", "a/" * 128 + "a"),
+    "directories of any name": ("**/*/" * 190 + "b", "a/" * 128 + "a"),
+    "both": ("**/*a*a*a*a*ab/" * 60 + "b", ("a" * 250 + "/") * 100 + "a"),
+    "a row of **": ("**/" * 300 + "b", "a/" * 128 + "a"),
+}
+
+
+@pytest.mark.parametrize("case", WORST)
+def test_no_line_takes_longer_than_it_is_long(case: str) -> None:
+    line, path = WORST[case]
+    # In a process of its own: what tries every way to match does not come back, nor does it let
+    # anything else run.
+    code = "import sys; from appagent.core.ignore import matcher; m = matcher([sys.argv[1]])\n"
+    code += "print([m(sys.argv[2] + str(n), False) for n in range(20)].count(True))"
+    done = subprocess.run(
+        [sys.executable, "-c", code, line, path],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+    assert done.stdout == "0\n"
 
 
 def test_the_id_is_that_of_the_lines_that_count() -> None:
