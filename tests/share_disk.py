@@ -48,6 +48,7 @@ class Faults:
     prefix: str = "/"
     errno: int = 0
     hang: bool = False
+    bug: str = ""  # a fault of ours, in these words
     empty: str = ""
     mountinfo: str = ""
     seen: list[str] = field(default_factory=list)
@@ -106,6 +107,8 @@ class FaultyDisk(Disk):
         while faults.meet(call, path) and faults.hang:
             time.sleep(0.02)
             faults = self._faults()
+        if faults.meet(call, path) and faults.bug:
+            raise LookupError(faults.bug)
         if faults.meet(call, path) and faults.errno:
             raise OSError(faults.errno, os.strerror(faults.errno), path)
 

@@ -17,6 +17,7 @@ import stat
 from appagent.core.envfile import MAX_BYTES, EnvFileError, decode, digest, parse
 from appagent.model import EnvLook
 from appagent.share.disk import FILE, Disk, NotPlain
+from appagent.share.fault import Told
 from appagent.share.marks import is_listed, status_text
 from appagent.share.mounts import Mount
 from appagent.share.scene import Away, Ground, RootState
@@ -38,6 +39,7 @@ class EnvState:
         self.waiting = False  # for a look of its own, a moment after the last one
         self._read: tuple[str, str, str] | None = None  # state, digest, why of the last read
         self._status = b""  # of a local file, when it was read
+        self.told = Told()
 
     def look(
         self, disk: Disk, ground: Ground, watch: Watchlist, roots: list[RootState], now: float
@@ -50,14 +52,18 @@ class EnvState:
             read = self._now(disk, watch, local=not before.is_share)
             ground.unmoved(before, self._ground(ground, watch, roots))
         except (OSError, Away) as error:
-            self._read, self._status = None, b""
             why = in_words(error) if isinstance(error, OSError) else str(error)
-            return self._take(EnvLook(self.path, "unknown", why=why, looked=now)), again
+            return self.unknown(why, now), again
         if read != self._read:
             self._read = read
             return None, again
         state, key, why = read
         return self._take(EnvLook(self.path, state, key, why, now)), 0.0
+
+    def unknown(self, why: str, now: float) -> EnvLook | None:
+        """Take a look that went wrong: what there is to push."""
+        self._read, self._status = None, b""
+        return self._take(EnvLook(self.path, "unknown", why=why, looked=now))
 
     def stands(self, disk: Disk, kind: str | None, *, local: bool) -> bool:
         """Whether it is as it was told, by the kind that a listing gives it (None: not listed)."""

@@ -12,7 +12,7 @@ from appagent.share import wire
 from appagent.share.agenda import Jitter, Span
 from appagent.share.disk import Disk
 from appagent.share.envlook import EnvDir, EnvState
-from appagent.share.polling import Emit
+from appagent.share.polling import FAULT, Emit
 from appagent.share.scene import Ground, RootState
 from appagent.share.watchlist import Watchlist
 
@@ -72,7 +72,11 @@ class Envs:
     def look(self, env: EnvState, emit: Emit) -> None:
         """Look at one file."""
         began = time.monotonic()
-        look, again = env.look(self._disk, self._ground, self._watch, self._roots, began)
+        try:
+            look, again = env.look(self._disk, self._ground, self._watch, self._roots, began)
+        except Exception:  # noqa: BLE001 - of ours: it ends this look alone
+            look = env.unknown(str(env.told.fault(env.path, emit)), began)
+            again = FAULT
         if look is not None:
             emit("env", wire.look_body(look))
         env.waiting = again > 0

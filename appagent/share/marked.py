@@ -20,7 +20,7 @@ from appagent.share.disk import Disk
 from appagent.share.layouts import Found, NoApp
 from appagent.share.marks import Unclear
 from appagent.share.polling import Emit
-from appagent.share.scene import TREES, AppState, Ground, RootState
+from appagent.share.scene import TREES, AppState, Away, Ground, RootState
 from appagent.share.sight import in_words
 from appagent.share.watched import Watched
 from appagent.share.watchlist import Watchlist
@@ -83,17 +83,25 @@ class Marked:
     def _stand(self, app: AppState) -> bool:
         try:
             return marks.stand(self._disk, app.marks)
-        except OSError:
-            return False  # the whole look says what it is
+        except Exception:  # noqa: BLE001 - the whole look says what it is
+            return False
 
     def look(self, app: AppState, emit: Emit) -> Span | None:
         """Look at all of an app; when to look again, None if it is not the quick thread's any more.
 
         Raises Away where its root has to be looked at first.
         """
-        root, spec = app.root, app.root.spec
         began = app.began = time.monotonic()
         how = app.take_how("poll")
+        try:
+            return self._look(app, began, how, emit)
+        except Away:
+            raise
+        except Exception:  # noqa: BLE001 - of ours: it ends this look alone
+            return self._failed(app, app.told.fault(app.path, emit), began, how, emit)
+
+    def _look(self, app: AppState, began: float, how: str, emit: Emit) -> Span | None:
+        root, spec = app.root, app.root.spec
         mount = self._ground.of_root(root, self.watch)
         try:
             allowed = self._ground.allowed(root)
@@ -101,9 +109,7 @@ class Marked:
             self._ground.unmoved(mount, self._ground.of_root(root, self.watch))
         except (OSError, Unclear) as error:
             self._ground.unmoved(mount, self._ground.of_root(root, self.watch))
-            self._failed(app, error, began, how, emit)
-            pace = spec.interval if app.sight.doubtful else spec.scan_interval
-            return self._jitter(began, pace)
+            return self._failed(app, error, began, how, emit)
         app.odd_since = None
         root.odd.pop(app.name, None)
         if app.name not in root.were_apps:
@@ -126,7 +132,9 @@ class Marked:
 
     def _failed(
         self, app: AppState, error: OSError | Unclear, began: float, how: str, emit: Emit
-    ) -> None:
+    ) -> Span:
+        """Take a look that went wrong; when to look again."""
+        spec = app.root.spec
         app.marks = ()
         if app.name in app.root.were_apps:
             look = app.sight.failed(error, began, how)
@@ -138,6 +146,7 @@ class Marked:
             app.odd_since = app.odd_since or began
             if began - app.odd_since > _ODD:
                 app.root.odd[app.name] = in_words(error)
+        return self._jitter(began, spec.interval if app.sight.doubtful else spec.scan_interval)
 
     def _again(self, app: AppState, began: float) -> Span:
         """After the interval in force, or when it is to be seen that it stood."""

@@ -21,6 +21,7 @@ from appagent.share.disk import Disk
 from appagent.share.envlook import EnvDir, EnvState
 from appagent.share.envs import Envs
 from appagent.share.marked import Marked
+from appagent.share.marks import Unclear
 from appagent.share.mounts import Mount
 from appagent.share.polling import FAULT, Emit
 from appagent.share.scene import QUICK, TREES, AppState, Away, Ground, RootState
@@ -214,6 +215,13 @@ class Quick:
         if self._roots.get(root.path) is not root:
             return
         began = root.began = time.monotonic()
+        try:
+            self._list(root, began, emit)
+        except Exception:  # noqa: BLE001 - of ours: it ends this look alone
+            self._root_failed(root, root.told.fault(root.path, emit), None, began, emit)
+            self.agenda.sooner(root, began + FAULT)
+
+    def _list(self, root: RootState, began: float, emit: Emit) -> None:
         how, root.how = root.how, ""
         interval = root.spec.interval
         root.real = self._ground.real(root.path)
@@ -223,7 +231,7 @@ class Quick:
             entries = self.disk.names(root.path)
             inode = 0 if mount.is_share else self.disk.status(root.real).st_ino
             self._ground.unmoved(mount, self._ground.of_root(root, self._watch))
-        except (OSError, Away) as error:
+        except (OSError, Away, Unclear) as error:
             self._root_failed(root, error, mount, began, emit)
             self.agenda.sooner(root, self._jitter(began, max(interval, 0.5)))
             return
@@ -253,7 +261,7 @@ class Quick:
     def _root_failed(
         self,
         root: RootState,
-        error: OSError | Away,
+        error: OSError | Away | Unclear,
         mount: Mount | None,
         began: float,
         emit: Emit,
@@ -264,7 +272,7 @@ class Quick:
             if began - root.bad_since <= CONFIRM:
                 return
         root.known = False
-        why = in_words(error) if isinstance(error, OSError) else str(error)
+        why = str(error) if isinstance(error, Away) else in_words(error)
         self._watched.lost(root, why, emit)
         look = RootLook(
             root=root.path,

@@ -16,6 +16,7 @@ from appagent.model import RootLook
 from appagent.share.agenda import Span
 from appagent.share.children import Children
 from appagent.share.disk import Disk
+from appagent.share.fault import Told
 from appagent.share.layouts import Found
 from appagent.share.marks import Mark
 from appagent.share.mounts import Mount, Mounts, real
@@ -74,6 +75,7 @@ class RootState:
         self.inotify = False  # watched by it now
         self.inode = 0  # of what is watched; only on local disks
         self.no_inotify = ""  # why it cannot be
+        self.told = Told()
         self._named: tuple[Children | None, int, tuple[str, ...]] = (None, 0, ())
 
     @property
@@ -114,6 +116,7 @@ class AppState:
         self.plain: Plain | None = None
         self.odd_since: float | None = None  # since when something keeps it from being an app
         self.kept = ""  # release whose manifest is kept
+        self.told = Told()
 
     @property
     def path(self) -> str:

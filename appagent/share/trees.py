@@ -17,7 +17,7 @@ from appagent.share.disk import Disk
 from appagent.share.layouts import Found
 from appagent.share.marked import SAFETY
 from appagent.share.marks import Unclear
-from appagent.share.polling import FAULT, Emit
+from appagent.share.polling import Emit
 from appagent.share.scan import SCHEME, SCHEMES, Scan, Scanner
 from appagent.share.scene import QUICK, TREES, AppState, Away, Ground, Plain, RootState
 from appagent.share.sight import in_words
@@ -60,11 +60,12 @@ class Trees:
         began, worked = time.monotonic(), time.thread_time()
         hung = self.disk.pulse.hung
         app.began = began
+        how = app.take_how("scan")
+        due: Span | None
         try:
-            due = self._look(app, began, app.take_how("scan"), emit)
-        except BaseException:  # of ours: it is said, and the look is done again
-            self.agenda.sooner(app, began + FAULT)
-            raise
+            due = self._look(app, began, how, emit)
+        except Exception:  # noqa: BLE001 - of ours: it ends this look alone
+            due = self._failed(app, app.told.fault(app.path, emit), began, how, emit)
         finally:
             self.disk.pulse.rest()
             if not urgent:
@@ -105,8 +106,7 @@ class Trees:
             self.ring_root(root)
             return again
         except (OSError, Unclear) as error:
-            self._push(app.sight.failed(error, began, how), app, emit)
-            return soon if app.sight.doubtful else again
+            return self._failed(app, error, began, how, emit)
         if not listed:
             self.ring_root(root)
             return again
@@ -119,6 +119,14 @@ class Trees:
         every = again if added or scan.torn or not root.inotify else self._jitter(began, SAFETY)
         confirm = app.sight.confirm_at
         return every if confirm is None else every.sooner(confirm)
+
+    def _failed(
+        self, app: AppState, error: OSError | Unclear, began: float, how: str, emit: Emit
+    ) -> Span:
+        """Take a look that went wrong; when to look again."""
+        self._push(app.sight.failed(error, began, how), app, emit)
+        again = self._jitter(began, app.root.spec.scan_interval)
+        return again.sooner(began + _SOON) if app.sight.doubtful else again
 
     def _found(self, app: AppState) -> Found:
         """See how it lies, as if it were seen for the first time."""

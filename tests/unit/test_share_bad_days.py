@@ -12,6 +12,7 @@ import pytest
 from tests.share_disk import AWAY, CALLS, LOCAL_ROOT, Faults, mounted
 from tests.share_eye import (
     EVERY,
+    LAYOUTS,
     Driven,
     SymlinkApp,
     driven,
@@ -178,3 +179,64 @@ def test_a_link_to_another_share_is_not_followed(root: Path, tmp_path: Path) -> 
     seen.faults.mountinfo = mounted(str(root)[1:], f"{tmp_path}/other"[1:])
     seen.until(lambda: "web" in seen.apps)
     assert "leads to another share" in seen.apps["web"].why
+
+
+@pytest.mark.parametrize("layout", EVERY)
+def test_a_fault_in_the_look_at_one_app_is_that_apps_alone_and_is_logged_once(
+    root: Path, layout: str
+) -> None:
+    seen = world(root)
+    seen.faults = Faults(prefix=f"{root}/{layout}", bug="list index out of range")
+    seen.quick.post(lambda _: seen.quick.look(seen.root, layout))
+    seen.until(lambda: not seen.apps[layout].known)
+    why = "internal error while looking (LookupError: list index out of range): please report"
+    assert seen.apps[layout].why == why
+    for name in set(EVERY) - {layout}:
+        before = seen.release(name)
+        LAYOUTS[name](root / name).deploy("two")
+        seen.until(lambda name=name, before=before: seen.release(name) not in ("", before))  # type: ignore[misc]
+    seen.until_looked_again()
+    assert not seen.apps[layout].known
+    assert len(seen.logs) == 1
+    assert seen.logs[0].startswith(f"{root}/{layout}: {why}\nTraceback")
+    assert known(seen)
+    seen.faults = Faults(errno=0)
+    seen.until(lambda: seen.release(layout) != "")
+
+
+def test_faults_in_the_first_looks_at_many_apps_hold_up_nobody(root: Path) -> None:
+    broken = [f"broken{number}" for number in range(5)]
+    for name in (*broken, "web"):
+        SymlinkApp(root / name).deploy("one")
+    seen = Driven(root, known=tuple(broken))
+    seen.faults = Faults(prefix=f"{root}/broken", bug="of ours")
+    seen.watch()
+    seen.turn()
+    seen.turn()  # the root, and with it each new name
+    assert "web" in names(seen)
+    assert seen.release("web")
+    assert not any(seen.apps[name].known for name in broken)
+    assert len(seen.logs) == len(broken)
+
+
+def test_a_fault_in_the_look_at_a_root_makes_it_unknown_until_it_heals(root: Path) -> None:
+    seen = world(root)
+    seen.faults = Faults(("names",), str(root), bug="of ours")
+    seen.quick.post(lambda _: seen.quick.look(seen.root, ""))
+    seen.until(lambda: not known(seen))
+    assert "internal error while looking (LookupError: of ours)" in seen.roots[seen.root].why
+    seen.faults = Faults(errno=0)
+    seen.quick.post(lambda _: seen.quick.look(seen.root, ""))
+    seen.until(lambda: known(seen))
+
+
+def test_a_fault_in_the_look_at_an_env_file_is_that_files_alone(root: Path) -> None:
+    SymlinkApp(root / "web").deploy("one")
+    good, bad = str(put(root.parent / "good.env", "A=1\n")), str(root.parent / "bad.env")
+    seen = Driven(root)
+    seen.faults = Faults(prefix=bad, bug="of ours")
+    seen.watch(bad, good)
+    seen.until(lambda: seen.envs.keys() == {good, bad} and seen.release("web") != "")
+    assert seen.envs[good].state == "present"
+    assert seen.envs[bad].state == "unknown"
+    assert "internal error while looking (LookupError: of ours)" in seen.envs[bad].why

@@ -353,29 +353,6 @@ def test_a_root_that_is_watched_no_more_is_not_looked_at(root: Path) -> None:
     assert not seen.faults.seen
 
 
-def test_a_fault_of_the_eye_is_said_and_the_look_is_done_again(
-    root: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("appagent.share.quick.FAULT", 0.01)
-    monkeypatch.setattr("appagent.share.trees.FAULT", 0.01)
-    seen = world(root)
-    real = seen.quick.disk.names, seen.trees.disk.names
-
-    def broken(path: str) -> dict[str, str]:
-        del path
-        raise RuntimeError("a bug")
-
-    for disk in (seen.quick.disk, seen.trees.disk):
-        disk.names = broken  # type: ignore[method-assign]
-    with pytest.raises(RuntimeError):
-        seen.until(lambda: False)
-    seen.quick.disk.names, seen.trees.disk.names = real  # type: ignore[method-assign]
-    SymlinkApp(root / "symlink").deploy("two")
-    TreeApp(root / "tree").deploy("two")
-    before = seen.release("tree")
-    seen.until(lambda: "two" in seen.release("symlink") and seen.release("tree") != before)
-
-
 def test_the_interval_stretches_to_the_budget(root: Path) -> None:
     for number in range(10):
         SymlinkApp(root / f"app{number}").deploy("one")
