@@ -132,7 +132,7 @@ class Child:
         bases = self._bases(trust)
         where = self._release(bases, owner)
         read = environment.read_files(spec, bases)
-        environment.verify(spec, read, owner.st_uid if owner is not None else -1)
+        environment.verify(spec, read, owner.status.st_uid if owner is not None else -1)
         hit("child.read")
         for warning in read.warnings:
             self.tell(f"warn {warning}")
@@ -144,14 +144,14 @@ class Child:
         made = environment.build(spec, user, read.values, where.path)
         self._ask_and_go(made)
 
-    def _owner(self) -> os.stat_result | None:
+    def _owner(self) -> Directory | None:
         """Look who owns the app's directory, if it matters, before anybody is trusted."""
         spec = self.spec
         if spec["run_as"] != "owner":
             return None
         bases = Bases(spec["root"], spec["release_dirs"], None)
         try:
-            return bases.resolve(bases.root, [spec["app"]]).status
+            return bases.resolve(bases.root, [spec["app"]])
         except Gone:
             if spec["target"] == "stop":
                 return None
@@ -169,7 +169,7 @@ class Child:
                 )
         return bases
 
-    def _release(self, bases: Bases, owner: os.stat_result | None) -> Directory:
+    def _release(self, bases: Bases, owner: Directory | None) -> Directory:
         """Walk to the release, and judge what will be used of it."""
         spec = self.spec
         try:
@@ -184,14 +184,14 @@ class Child:
             return self._bare(bases, gone)
         return where
 
-    def _still_seen(self, bases: Bases, where: Directory, owner: os.stat_result | None) -> None:
+    def _still_seen(self, bases: Bases, where: Directory, owner: Directory | None) -> None:
         """Judge the way to the app; raise Moved unless it leads to the release where it was seen.
 
         The way is judged for an earlier release too: whoever makes the entry makes the app.
         """
         spec = self.spec
         app = bases.resolve(bases.root, [spec["app"]])
-        if owner is not None and app.status.st_uid != owner.st_uid:
+        if owner is not None and not app.same(owner):
             raise Moved(f"{app.path} has just changed hands")
         if app.same(where) or not spec["seen"]:
             return

@@ -2,8 +2,9 @@
 
 A file or directory is trusted when only root, the user that the app runs as, and the trusted
 owners can change it. So: owned by one of them, never writable by everyone, and writable by a
-group only where that group is trusted too. A user's private group (of its name, with nobody else
-in it: what `umask 002` is for) is as good as the user; `users.py` finds those.
+group only where that group is trusted too, and no ACL lets others in. A user's private group (of
+its name, with nobody else in it: what `umask 002` is for) is as good as the user; `users.py` finds
+those.
 """
 
 from __future__ import annotations
@@ -51,32 +52,56 @@ class Trust:
         self.user = user
         self._name_of = name_of
 
-    def demand(self, status: os.stat_result, path: str, *, base: bool = False) -> None:
+    def demand(
+        self,
+        status: os.stat_result,
+        path: str,
+        has_acl: Callable[[], bool],
+        *,
+        base: bool = False,
+    ) -> None:
         """Raise Refused unless nobody but the trusted can change this.
 
-        A base is a directory from which one more step leads to what is used, and that step is
-        looked at by itself: there a directory like /tmp will do, in which everyone may add
-        something and nobody may take away what is another's.
+        `has_acl` is asked only where the answer counts. A base is a directory from which one more
+        step leads to what is used, and that step is looked at by itself: there a directory like
+        /tmp will do, in which everyone may add something and nobody may take away what is
+        another's.
         """
-        mode = status.st_mode
+        self.demand_owner(status, path)
+        if base and _sticky(status):
+            return
+        others, remedy = self.others(status, has_acl)
+        if others:
+            raise Refused(
+                f"{path} can be changed by {others} (mode {stat.S_IMODE(status.st_mode):04o}, "
+                f"owner {self._name_of('user', status.st_uid)}): {remedy}"
+            )
+
+    def demand_owner(self, status: os.stat_result, path: str) -> None:
+        """Raise Refused unless it belongs to somebody trusted."""
         if status.st_uid not in self.uids:
             owner = self._name_of("user", status.st_uid)
             raise Refused(
                 f"{path} belongs to {owner}, who is not trusted: give it to root or {self.user}, "
                 f"or put {owner} into trusted_owners"
             )
-        if mode & stat.S_IWOTH and not (base and _sticky(status)):
-            raise Refused(
-                f"{path} can be changed by everyone (mode {stat.S_IMODE(mode):04o}, owner "
-                f"{self._name_of('user', status.st_uid)}): chmod o-w it"
-            )
-        if mode & stat.S_IWGRP and status.st_gid not in self.gids:
+
+    def others(self, status: os.stat_result, has_acl: Callable[[], bool]) -> tuple[str, str]:
+        """Say who else than its owner and the trusted can change it, and the remedy; or "", "".
+
+        An ACL shows in the mode only as what its mask lets the group do, and so wherever it lets
+        anybody write, the group seems to. Whom it names is not looked into: any is refused.
+        """
+        if status.st_mode & stat.S_IWOTH:
+            return "everyone", "chmod o-w it"
+        if not status.st_mode & stat.S_IWGRP:
+            return "", ""
+        if status.st_gid not in self.gids:
             group = self._name_of("group", status.st_gid)
-            raise Refused(
-                f"{path} can be changed by group {group} (mode {stat.S_IMODE(mode):04o}, owner "
-                f"{self._name_of('user', status.st_uid)}): chmod g-w it, or put {group} into "
-                "trusted_owners"
-            )
+            return f"group {group}", f"chmod g-w it, or put {group} into trusted_owners"
+        if has_acl():
+            return "those whom its ACL names", "setfacl -b it, or chmod g-w it"
+        return "", ""
 
 
 def _sticky(status: os.stat_result) -> bool:

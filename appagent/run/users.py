@@ -12,6 +12,11 @@ import os
 import stat
 
 from appagent.run.trust import Refused, Trust
+from appagent.run.walk import has_acl
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from appagent.run.walk import Directory
 
 try:
     import grp
@@ -21,6 +26,8 @@ except ImportError as error:  # pragma: no cover - every Python on Linux has the
 
 
 OWNER = "owner"  # name of the file that keeps the uid
+_LOCAL_USERS = "/etc/passwd"
+_UID, _GID = 2, 3  # fields of a line there
 
 
 class Account:
@@ -40,11 +47,11 @@ class Account:
 _ROOT = Account(0, 0, "root", "/root", "/bin/sh")
 
 
-def account(run_as: str, owner: os.stat_result | None, kept: str) -> Account:
+def account(run_as: str, owner: Directory | None, kept: str) -> Account:
     """Find the user of a run.
 
-    `owner` is the stat of the app's directory, where it is there; where it is gone, the owner
-    that it had is written in the directory `kept`.
+    `owner` is the app's directory, where it is there; where it is gone, the owner that it had is
+    written in the directory `kept`.
     """
     me = os.geteuid()
     if me != 0:
@@ -60,6 +67,10 @@ def account(run_as: str, owner: os.stat_result | None, kept: str) -> Account:
             f"user {run_as} (run_as) is not known here: create it, or see why the name service "
             "does not know it"
         ) from None
+    if entry.pw_uid == 0 and run_as != _ROOT.name:
+        raise Refused(
+            f"run_as is {run_as}, which is root by another name: if that is meant, write root"
+        )
     return _with_groups(entry)
 
 
@@ -74,20 +85,19 @@ def _of_kept_owner(kept: str) -> Account:
     return _of_uid(uid, strict=True)
 
 
-def _of_owner(owner: os.stat_result) -> Account:
-    if owner.st_uid == 0:
+def _of_owner(owner: Directory) -> Account:
+    if owner.status.st_uid == 0:
         raise Refused(
             "run_as is owner, and the app's directory belongs to root: give it to a user, or name "
             "one in run_as"
         )
-    found = _of_uid(owner.st_uid, strict=True)
+    found = _of_uid(owner.status.st_uid, strict=True)
     trust = Trust(frozenset({found.uid}), frozenset(_private_group(found)), found.name, name_of)
-    if owner.st_mode & stat.S_IWOTH or (
-        owner.st_mode & stat.S_IWGRP and owner.st_gid not in trust.gids
-    ):
+    others, _ = trust.others(owner.status, lambda: has_acl(owner.fd))
+    if others:
         raise Refused(
-            f"run_as is owner, and others than {found.name} may write the app's directory (mode "
-            f"{stat.S_IMODE(owner.st_mode):04o}): chmod go-w it"
+            f"run_as is owner, and others than {found.name} may write the app's directory "
+            f"({others}; mode {stat.S_IMODE(owner.status.st_mode):04o}): chmod go-w it"
         )
     return found
 
@@ -147,13 +157,27 @@ def entry_account(entry: pwd.struct_passwd) -> Account:
 
 
 def _private_group(user: Account) -> set[int]:
-    """Give the user's primary group if it is called like the user and has nobody else in it."""
+    """Give the user's primary group if it is called like the user and has nobody else in it.
+
+    A group does not name those whose primary group it is. This machine's users are looked
+    through for them; those of a directory service are not, which may be many and far.
+    """
     try:
         group = grp.getgrgid(user.gid)
     except KeyError:
         return set()
     private = group.gr_name == user.name and not set(group.gr_mem) - {user.name}
-    return {user.gid} if private else set()
+    return {user.gid} if private and not _primary_of_others(user) else set()
+
+
+def _primary_of_others(user: Account) -> bool:
+    gid = b"%d" % user.gid
+    try:
+        with open(_LOCAL_USERS, "rb") as file:
+            users = [line.split(b":") for line in file.read().splitlines()]
+    except OSError:
+        return True
+    return any(len(it) > _GID and it[_GID] == gid and it[_UID] != b"%d" % user.uid for it in users)
 
 
 def name_of(what: str, number: int) -> str:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 _MAX_LINKS = 20
+_ACL = "system.posix_acl_access"
 _NOT_THERE = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP})
 
 
@@ -68,9 +69,15 @@ class Bases:
             status = os.fstat(fd)
         except OSError as error:
             raise _trouble(path, error) from None
-        if self.trust is not None:
-            self.trust.demand(status, path, base=True)
+        self._judge(status, path, fd, base=True)
         return Directory(fd, path, None, status)
+
+    def _judge(
+        self, status: os.stat_result, path: str, fd: int, name: str = "", *, base: bool = False
+    ) -> None:
+        """Judge what is open as `fd`, or its entry `name`."""
+        if self.trust is not None:
+            self.trust.demand(status, path, lambda: has_acl(fd, name), base=base)
 
     def find(self, path: str) -> tuple[Directory, list[str]] | None:
         """Give the base that an absolute path lies in, and the steps that are left."""
@@ -127,8 +134,7 @@ class Bases:
         status = look(here, name)
         if not stat.S_ISREG(status.st_mode):
             raise Refused(f"{path} is {kind(status.st_mode)}: only a regular file is used")
-        if self.trust is not None:
-            self.trust.demand(status, path)
+        self._judge(status, path, here.fd, name)
         return here, name, status
 
     def read(self, start: Directory, name: str, limit: int) -> bytes:
@@ -143,8 +149,7 @@ class Bases:
             status = os.fstat(fd)
             if not stat.S_ISREG(status.st_mode):
                 raise Refused(f"{path} is {kind(status.st_mode)}: only a regular file is used")
-            if self.trust is not None:
-                self.trust.demand(status, path)
+            self._judge(status, path, fd)
             # On a share, a page read earlier may be older than the stat: get it anew.
             os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
             data = b""
@@ -169,8 +174,7 @@ class Bases:
                     return None
                 raise Gone(f"{path} is {kind(mode)} now, and no directory") from None
             raise _trouble(path, error) from None
-        if self.trust is not None:
-            self.trust.demand(status, path)
+        self._judge(status, path, fd)
         return Directory(fd, path, here, status)
 
     def _follow(
@@ -201,10 +205,7 @@ class Bases:
             path = f"{here.path}/{step}"
             if links > _MAX_LINKS:
                 raise Refused(f"{path}: more than {_MAX_LINKS} links, one behind the other")
-            try:
-                text = os.readlink(step, dir_fd=here.fd)
-            except OSError as error:
-                raise _trouble(path, error) from None
+            text = self._link(here, step)
             if text.startswith("/"):
                 found = self.find(text)
                 if found is None:
@@ -216,6 +217,27 @@ class Bases:
         if want_name:
             raise Refused(f"{here.path} is a directory: only a regular file is used")
         return here, ""
+
+    def _link(self, here: Directory, name: str) -> str:
+        """Read a link, through a descriptor of its own.
+
+        Where everyone may make one (a base like /tmp), it has to be somebody's who is trusted:
+        whoever makes it says what is used. Elsewhere the directory was judged for that.
+        """
+        path = f"{here.path}/{name}"
+        try:
+            fd = os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=here.fd)
+            try:
+                status = os.fstat(fd)
+                if not stat.S_ISLNK(status.st_mode):
+                    raise Moved(f"{path} was a link a moment ago")
+                if self.trust is not None and here.status.st_mode & stat.S_IWOTH:
+                    self.trust.demand_owner(status, path)
+                return os.readlink("", dir_fd=fd)
+            finally:
+                os.close(fd)
+        except OSError as error:
+            raise _trouble(path, error) from None
 
     def _up(self, here: Directory, left: list[str], link: str) -> tuple[Directory, list[str]]:
         """Go to the directory above, which may lie in another base, or in none.
@@ -246,6 +268,21 @@ def look(here: Directory, name: str) -> os.stat_result:
         return os.stat(name, dir_fd=here.fd, follow_symlinks=False)
     except OSError as error:
         raise _trouble(f"{here.path}/{name}", error) from None
+
+
+def has_acl(fd: int, name: str = "") -> bool:
+    """Tell whether an open file, or an entry of an open directory, has an ACL beside its mode."""
+    path = f"/proc/self/fd/{fd}"
+    try:
+        if name:
+            os.getxattr(f"{path}/{name}", _ACL, follow_symlinks=False)
+        else:
+            os.getxattr(path, _ACL)
+    except OSError as error:
+        if error.errno in {errno.ENODATA, errno.ENOTSUP}:
+            return False
+        raise _trouble(name or os.readlink(path), error) from None
+    return True
 
 
 def _trouble(path: str, error: OSError) -> Moved:

@@ -20,6 +20,10 @@ def status(mode: int, uid: int, gid: int) -> os.stat_result:
 TRUST = Trust(frozenset({USER, FRIEND}), frozenset({OURS}), "app", lambda _, number: f"<{number}>")
 
 
+def no_acl() -> bool:
+    return False
+
+
 @pytest.mark.parametrize(
     ("mode", "uid", "gid", "says"),
     [
@@ -43,12 +47,28 @@ def test_only_what_the_trusted_alone_can_change_is_trusted(
     mode: int, uid: int, gid: int, says: str
 ) -> None:
     if not says:
-        TRUST.demand(status(mode, uid, gid), "/f")
+        TRUST.demand(status(mode, uid, gid), "/f", no_acl)
         return
     with pytest.raises(Refused) as refused:
-        TRUST.demand(status(mode, uid, gid), "/f")
+        TRUST.demand(status(mode, uid, gid), "/f", no_acl)
     assert str(refused.value).startswith("/f ")
     assert says in str(refused.value)
+
+
+def test_where_the_group_may_write_no_acl_may_be() -> None:
+    with pytest.raises(Refused, match=r"by those whom its ACL names .*: setfacl -b it"):
+        TRUST.demand(status(0o100664, USER, OURS), "/f", lambda: True)
+
+
+def test_no_acl_lets_anybody_write_where_the_group_may_not() -> None:
+    """Its mask is what shows as the group's; and nothing is asked that need not be."""
+    TRUST.demand(status(0o100644, USER, OURS), "/f", lambda: pytest.fail("asked"))
+
+
+def test_a_link_has_an_owner_and_no_mode() -> None:
+    TRUST.demand_owner(status(0o120777, FRIEND, THEIRS), "/f")
+    with pytest.raises(Refused, match="/f belongs to <1002>, who is not trusted"):
+        TRUST.demand_owner(status(0o120777, STRANGER, OURS), "/f")
 
 
 @pytest.mark.parametrize(
@@ -57,7 +77,7 @@ def test_only_what_the_trusted_alone_can_change_is_trusted(
 )
 def test_a_base_may_be_like_tmp(mode: int, uid: int, *, fine: bool) -> None:
     try:
-        TRUST.demand(status(mode, uid, OURS), "/f", base=True)
+        TRUST.demand(status(mode, uid, OURS), "/f", no_acl, base=True)
     except Refused:
         assert not fine
     else:
