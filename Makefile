@@ -25,7 +25,7 @@ run: .venv/run.ready
 	@APPAGENT_CONFIG="$(CURDIR)/.run/appagent.yaml" exec $(BIN)/appagent run
 
 test: lint
-	$(BIN)/pytest --numprocesses=4 --dist=worksteal
+	$(BIN)/pytest --numprocesses=8 --dist=worksteal
 
 lint: .venv/dev.ready
 	$(BIN)/ruff check .
