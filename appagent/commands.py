@@ -157,11 +157,12 @@ def explain(args: Args) -> int:
 def history(args: Args) -> int:
     """`appagent history [APP]`."""
     limit = count(args.limit, "--limit")
-    found = answer(args, {"do": "history", "app": args.app or "", "limit": limit})
+    request = {"do": "history", "app": args.app or "", "limit": limit}
+    deploys = [line["deploy"] for line in asking(args, request) if "deploy" in line]
     if args.json:
-        as_json(found)
+        as_json({"deploys": deploys})
     else:
-        data(history_text(found["deploys"]) if found["deploys"] else "nothing yet")
+        data(history_text(deploys) if deploys else "nothing yet")
     return OK
 
 

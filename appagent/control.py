@@ -6,7 +6,8 @@ has `"end"`: `{"end": {"code": 0, "text": "…"}}`, with an exit code of ours. L
 
 Who may connect is decided by the socket's mode and group; who may change something by the uid that
 the kernel says (SO_PEERCRED): root and the daemon's own user. What comes in is bounded in every
-direction: the length of a line, how long a client may take to send or to read, how many there are.
+direction: the length of a line, how long a client may take to send or to read, how many there are,
+and how many answers that cost something are made or sent at the same time.
 Those who may only read are counted apart, so that however many they are, they keep nobody out who
 may change something. A client that has gone ends what was done for it, or those who gave up
 waiting would fill all places.
@@ -33,7 +34,12 @@ CLIENTS_MOST = 64
 QUEUE_MOST = 128  # who wait for a place
 PLACE = 2.0  # s for a place to become free
 PATIENCE = 10.0  # s for a client to send its request, or to read a line
+COSTLY_MOST = 4  # costly requests that are answered at the same time
+TURN = 8.0  # s for one of them to wait for its turn
+COSTLY_LASTS = 60.0  # s at most for one of them, read slowly or not
 GONE_AFTER = 1.0  # s at most until it is seen that a client which only reads has gone
+
+TOO_MANY = "the agent has too many clients; try again"
 
 OK, USAGE, NO_AGENT, SOFTWARE, LATER, NOT_ALLOWED = 0, 64, 69, 70, 75, 77
 
@@ -73,6 +79,7 @@ class Verb:
 
     handler: Handler
     changes: bool = False
+    costly: bool = False  # its answer may be large, or take the processor for a while
 
 
 def peer_of(writer: asyncio.StreamWriter) -> Peer:
@@ -98,6 +105,7 @@ class Control:
         self.group = group
         # For those who may change something, and for the others.
         self.places = {may: asyncio.Semaphore(CLIENTS_MOST) for may in (True, False)}
+        self.turns = {may: asyncio.Semaphore(COSTLY_MOST) for may in (True, False)}
         self.clients = {True: 0, False: 0}
         self.server: asyncio.Server | None = None
 
@@ -154,17 +162,19 @@ class Control:
     async def place(self, peer: Peer) -> AsyncIterator[None]:
         """One of the places; the next in the queue has it after that."""
         places = self.places[peer.may_change]
-        try:
-            if self.clients[peer.may_change] > CLIENTS_MOST + QUEUE_MOST:
-                raise TimeoutError  # noqa: TRY301 - the same words
-            async with asyncio.timeout(PLACE):
-                await places.acquire()
-        except TimeoutError:
-            raise Refused(LATER, "the agent has too many clients; try again") from None
-        try:
+        if self.clients[peer.may_change] > CLIENTS_MOST + QUEUE_MOST:
+            raise Refused(LATER, TOO_MANY)
+        async with one_of(places, PLACE):
             yield
-        finally:
-            places.release()
+
+    @contextlib.asynccontextmanager
+    async def turn(self, verb: Verb, peer: Peer) -> AsyncIterator[None]:
+        """A while in which few others have a costly answer made, or sent."""
+        if not verb.costly:
+            yield
+            return
+        async with one_of(self.turns[peer.may_change], TURN), asyncio.timeout(COSTLY_LASTS):
+            yield
 
     async def answer(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, peer: Peer
@@ -192,8 +202,9 @@ class Control:
         self, verb: Verb, request: Request, peer: Peer, writer: asyncio.StreamWriter
     ) -> None:
         """Send all that a verb answers."""
-        async for line in verb.handler(request, peer):
-            await send(writer, line)
+        async with self.turn(verb, peer):
+            async for line in verb.handler(request, peer):
+                await send(writer, line)
         await self.finish(writer, OK, "")
 
     async def request(self, reader: asyncio.StreamReader) -> dict[str, object]:
@@ -215,6 +226,20 @@ class Control:
         with contextlib.suppress(OSError, TimeoutError):
             await send(writer, {"end": {"code": code, "text": text}})
             writer.write_eof()
+
+
+@contextlib.asynccontextmanager
+async def one_of(places: asyncio.Semaphore, patience: float) -> AsyncIterator[None]:
+    """One of some places, or Refused(75) after a while without."""
+    try:
+        async with asyncio.timeout(patience):
+            await places.acquire()
+    except TimeoutError:
+        raise Refused(LATER, TOO_MANY) from None
+    try:
+        yield
+    finally:
+        places.release()
 
 
 def listens(path: Path) -> bool:

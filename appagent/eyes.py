@@ -237,14 +237,21 @@ class Eyes:
             return ()
         if look.release == installed:
             return ()
+        old, new = (
+            manifest.path_of(self.manifests, app.name, release)
+            for release in (installed, look.release)
+        )
+        shown: list[str] = []
+        more = 0
         try:
-            old = manifest.read(manifest.path_of(self.manifests, app.name, installed))
-            new = manifest.read(manifest.path_of(self.manifests, app.name, look.release))
+            for change in manifest.compare(old, new):
+                if len(shown) < CHANGES_SHOWN:
+                    shown.append(f"{change.path} ({change.what})")
+                else:
+                    more += 1
         except OSError:
             return tuple(app.changed[:CHANGES_SHOWN])
-        found = [f"{change.path} ({change.what})" for change in manifest.compare(old, new)]
-        more = [f"and {len(found) - CHANGES_SHOWN} more"] if len(found) > CHANGES_SHOWN else []
-        return (*found[:CHANGES_SHOWN], *more)
+        return (*shown, *([f"and {more} more"] if more else []))
 
     def prune(self, node: Node) -> None:
         """Keep the scans that something may still be compared with."""

@@ -84,9 +84,9 @@ class Verbs:
     def table(self) -> dict[str, Verb]:
         """Every verb by its name."""
         return {
-            "status": Verb(self.status),
-            "explain": Verb(self.explain),
-            "history": Verb(self.history),
+            "status": Verb(self.status, costly=True),
+            "explain": Verb(self.explain, costly=True),
+            "history": Verb(self.history, costly=True),
             "wait": Verb(self.wait),
             "where": Verb(self.where),
             "trigger": Verb(self.trigger, changes=True),
@@ -148,18 +148,18 @@ class Verbs:
         yield {"data": {**data, "changes": list(changes), "text": told}}
 
     async def history(self, request: Request, _: Peer) -> Lines:
-        """Deploys and runs, newest first."""
+        """Deploys and runs, newest first: a deploy a line, and one at a time in memory."""
         name = text_of(request, "app")
-        limit = int(seconds_of(request, "limit") or 20)
+        limit = min(int(seconds_of(request, "limit") or 20), HISTORY_MOST)
         alive = {app.run.id for app in self.agent.node.apps.values() if app.run}
         deploys = {app.deploy.id for app in self.agent.node.apps.values() if app.deploy}
-        history = self.agent.history
-        found = await asyncio.to_thread(
-            history.deploys, name or None, min(limit, HISTORY_MOST), alive | deploys
-        )
-        if name and not found:
+        past = self.agent.history.deploys(name or None, limit, alive | deploys)
+        deploy = await asyncio.to_thread(next, past, None)
+        if name and deploy is None:
             self.known(name)  # what was forgotten long ago may still be read
-        yield {"data": {"deploys": [asdict(deploy) for deploy in found]}}
+        while deploy is not None:
+            yield {"deploy": asdict(deploy)}
+            deploy = await asyncio.to_thread(next, past, None)
 
     async def where(self, request: Request, _: Peer) -> Lines:
         """Where an app's output goes: the journal, or a file."""

@@ -18,7 +18,7 @@ import sqlite3
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from collections.abc import Set as AbstractSet
 from pathlib import Path
 
@@ -89,17 +89,17 @@ class History:
 
     def deploys(
         self, app: str | None = None, limit: int = 20, alive: AbstractSet[str] = frozenset()
-    ) -> list[PastDeploy]:
-        """Read the newest deploys with their runs, newest first. For another thread than the loop.
+    ) -> Iterator[PastDeploy]:
+        """Read the newest deploys with their runs, newest first, one at a time.
 
-        `alive`: ids of the deploys and runs that are under way now.
+        For another thread than the loop; each step may be in another one. `alive`: ids of the
+        deploys and runs that are under way now.
         """
         self.flush()
         try:
-            return deploys(self.path, app, limit, alive)
+            yield from deploys(self.path, app, limit, alive)
         except (sqlite3.Error, OSError) as error:
             self._fact("history.unreadable", f"cannot read {self.path}: {error}", Level.WARNING)
-            return []
 
     def close(self, timeout: float = 2.0) -> bool:
         """Write what is left and end; whether all of it was written in time."""
@@ -256,11 +256,12 @@ def _prepare(db: sqlite3.Connection) -> None:
 
 def deploys(
     path: Path, app: str | None, limit: int, alive: AbstractSet[str] = frozenset()
-) -> list[PastDeploy]:
+) -> Iterator[PastDeploy]:
     """Read the newest deploys from a file, for when no agent answers. Raises what SQLite does."""
     if not path.exists():
-        return []
+        return
+    uri = f"{path.absolute().as_uri()}?mode=ro"
     with contextlib.closing(
-        sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=2.0)
+        sqlite3.connect(uri, uri=True, timeout=2.0, check_same_thread=False)
     ) as db:
-        return past.read(db, app, limit, alive)
+        yield from past.read(db, app, limit, alive)

@@ -8,7 +8,7 @@ tables, in the order in which they were begun: that order outlives a clock that 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 from typing import Any
@@ -67,7 +67,10 @@ KINDS = frozenset((*_TIMES, "deploy.void"))
 
 _TAIL_LIMIT = 4_000
 _LINE_LIMIT = 1_000
-_RUNS_SHOWN = 50
+# Of the newest deploys all is told; so a long history costs what its lines cost, and not more.
+_IN_FULL = 50
+_RUNS_SHOWN, _RUNS_OF_OLDER = 50, 10
+_TAILS_SHOWN = 5  # of one deploy
 
 Value = str | int | float
 
@@ -184,11 +187,12 @@ def prune(db: sqlite3.Connection, before: float, most: int) -> None:
 
 def read(
     db: sqlite3.Connection, app: str | None, limit: int, alive: AbstractSet[str]
-) -> list[PastDeploy]:
-    """Read the newest deploys, newest first.
+) -> Iterator[PastDeploy]:
+    """Read the newest deploys one by one, newest first; only one is held at a time.
 
-    `alive` are the ids of the deploys and runs that are under way now: what has no end and is not
-    among them was interrupted.
+    The newest are told in full, older ones with fewer runs and without output. `alive` are the
+    ids of the deploys and runs that are under way now: what has no end and is not among them was
+    interrupted.
     """
     mine = "" if app is None else "app = :app AND "
     sql = f"""
@@ -198,28 +202,33 @@ def read(
             coalesce(deploy_id, '') NOT IN (SELECT id FROM deploys)
         ORDER BY seq DESC LIMIT :limit"""  # noqa: S608 - no value in it
     found = db.execute(sql, {"app": app, "limit": max(0, min(limit, 1 << 31))}).fetchall()
-    told = []
-    for _, what, name in found:
-        if what == "deploy":
-            told.append(_deploy(db, name, alive))
-        else:
-            row = _row(db, "SELECT * FROM runs WHERE id = ?", name)
-            told.append(_alone(_run(row, alive)))
-    return told
+    for number, (_, what, name) in enumerate(found):
+        told = _deploy if what == "deploy" else _lone_run
+        deploy = told(db, name, alive, in_full=number < _IN_FULL)
+        if deploy is not None:  # or it was pruned just now
+            yield deploy
 
 
-def _deploy(db: sqlite3.Connection, name: str, alive: AbstractSet[str]) -> PastDeploy:
+def _deploy(
+    db: sqlite3.Connection, name: str, alive: AbstractSet[str], *, in_full: bool
+) -> PastDeploy | None:
     row = _row(db, "SELECT * FROM deploys WHERE id = ?", name)
+    if row is None:
+        return None
     sql = "SELECT * FROM runs WHERE deploy_id = ? ORDER BY seq DESC LIMIT ?"
-    cursor = db.execute(sql, (name, _RUNS_SHOWN))
+    cursor = db.execute(sql, (name, _RUNS_SHOWN if in_full else _RUNS_OF_OLDER))
     names = [column[0] for column in cursor.description]
-    runs = [
-        _run(dict(zip(names, each, strict=True)), alive) for each in reversed(cursor.fetchall())
-    ]
+    tails = _TAILS_SHOWN if in_full else 0
+    runs: list[PastRun] = []
+    for each in cursor:
+        run = _run(dict(zip(names, each, strict=True)), alive, with_tail=tails > 0)
+        tails -= bool(run.tail)
+        runs.append(run)
     going = name in alive or any(run.outcome == "running" for run in runs)
     del row["seq"]
     row["outcome"] = row["outcome"] or ("running" if going else "interrupted")
-    deploy = PastDeploy(**_without_none(row), runs=tuple(runs))
+    row["tail"] = row["tail"] if in_full else ""
+    deploy = PastDeploy(**_without_none(row), runs=tuple(reversed(runs)))
     return replace(
         deploy,
         settled_ms=_part(deploy.settled_ms, deploy.seen, deploy.settled),
@@ -227,6 +236,13 @@ def _deploy(db: sqlite3.Connection, name: str, alive: AbstractSet[str]) -> PastD
         good_ms=_part(deploy.good_ms, deploy.begun, deploy.ended),
         duration_ms=_part(deploy.duration_ms, deploy.seen, deploy.ended),
     )
+
+
+def _lone_run(
+    db: sqlite3.Connection, name: str, alive: AbstractSet[str], *, in_full: bool
+) -> PastDeploy | None:
+    row = _row(db, "SELECT * FROM runs WHERE id = ?", name)
+    return _alone(_run(row, alive, with_tail=in_full)) if row is not None else None
 
 
 def _alone(run: PastRun) -> PastDeploy:
@@ -255,17 +271,19 @@ def _alone(run: PastRun) -> PastDeploy:
     )
 
 
-def _run(row: dict[str, Any], alive: AbstractSet[str]) -> PastRun:
+def _run(row: dict[str, Any], alive: AbstractSet[str], *, with_tail: bool) -> PastRun:
     del row["seq"]
+    row["tail"] = row["tail"] if with_tail else ""
     row["adopted"] = bool(row["adopted"])
     row["outcome"] = row["outcome"] or ("running" if row["id"] in alive else "interrupted")
     return PastRun(**_without_none(row))
 
 
-def _row(db: sqlite3.Connection, sql: str, name: str) -> dict[str, Any]:
+def _row(db: sqlite3.Connection, sql: str, name: str) -> dict[str, Any] | None:
     cursor = db.execute(sql, (name,))
     names = [column[0] for column in cursor.description]
-    return dict(zip(names, cursor.fetchone(), strict=True))
+    found = cursor.fetchone()
+    return dict(zip(names, found, strict=True)) if found is not None else None
 
 
 def _without_none(row: dict[str, Any]) -> dict[str, Any]:

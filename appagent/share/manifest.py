@@ -11,7 +11,7 @@ import gzip
 import os
 import time
 import zlib
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
 from typing import NamedTuple
 
 from appagent.share.scan import Scan
@@ -61,32 +61,48 @@ def _lines(scan: Scan) -> Iterable[bytes]:
     return sorted(lines)
 
 
-def read(path: str) -> dict[str, tuple[str, ...]]:
-    """Read a manifest: path → fields. Raises OSError where it is missing or damaged."""
-    entries = {}
+def read(path: str) -> Iterator[tuple[bytes, bytes]]:
+    """Read a manifest line by line: path, with the tab by which the lines are sorted, and fields.
+
+    Raises OSError where it is missing or damaged, also after some lines.
+    """
     try:
         with gzip.open(path) as file:
             for line in file:
-                name, *fields = line.rstrip(b"\n").decode("utf-8", "surrogateescape").split("\t")
-                entries[name] = tuple(fields)
+                name, tab, fields = line.rstrip(b"\n").partition(b"\t")
+                yield name + tab, fields
     except (EOFError, zlib.error) as error:
         raise OSError(f"{path}: {error}") from error
-    return entries
 
 
-def compare(old: dict[str, tuple[str, ...]], new: dict[str, tuple[str, ...]]) -> list[Change]:
-    """Tell what differs from one manifest to another, by path."""
-    changes = []
-    for path in sorted(old.keys() | new.keys()):
-        before, after = old.get(path), new.get(path)
-        if before == after:
-            continue
-        if before is None or after is None:
-            changes.append(Change(path, "added" if before is None else "removed"))
-            continue
-        pairs = zip(_FIELDS, before, after, strict=False)
-        changes.append(Change(path, ", ".join(field for field, a, b in pairs if a != b)))
-    return changes
+def compare(old: str, new: str) -> Iterator[Change]:
+    """Tell what differs from one manifest to another, by path, with only a line of each at hand.
+
+    Raises OSError as `read` does.
+    """
+    olds, news = read(old), read(new)
+    before, after = next(olds, None), next(news, None)
+    while before or after:
+        if before and (not after or before[0] < after[0]):
+            yield Change(_name(before[0]), "removed")
+            before = next(olds, None)
+        elif after and (not before or after[0] < before[0]):
+            yield Change(_name(after[0]), "added")
+            after = next(news, None)
+        elif before and after:
+            if before[1] != after[1]:
+                yield Change(_name(before[0]), _differing(before[1], after[1]))
+            before, after = next(olds, None), next(news, None)
+
+
+def _name(key: bytes) -> str:
+    return key.rstrip(b"\t").decode("utf-8", "surrogateescape")
+
+
+def _differing(before: bytes, after: bytes) -> str:
+    """Name the fields that are not the same."""
+    triples = zip(_FIELDS, before.split(b"\t"), after.split(b"\t"), strict=False)
+    return ", ".join(field for field, a, b in triples if a != b)
 
 
 def prune(directory: str, app: str, keep: Collection[str]) -> None:

@@ -205,8 +205,9 @@ class Node:
 
     def history(self, name: str = "") -> list[dict[str, Any]]:
         """Deploys, newest first."""
-        found: list[dict[str, Any]] = self.ask("history", app=name, limit=500)["deploys"]
-        return found
+        request = {"do": "history", "app": name, "limit": 500}
+        lines = control.ask(f"{self.runtime}/control.sock", request)
+        return [line["deploy"] for line in lines if "deploy" in line]
 
     def wait(self, *apps: str) -> None:
         """Wait as a person would: until every app runs what is wanted."""

@@ -7,6 +7,7 @@ import contextlib
 import json
 import socket
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -152,3 +153,33 @@ def test_a_socket_where_somebody_answers_is_not_taken(tmp_path: Path) -> None:
     with socket.socket(socket.AF_UNIX) as left:
         left.bind(str(path))
     serving(path, lambda one, _: there_are(one, 0))  # one that is left over is taken
+
+
+def test_few_costly_answers_are_made_at_a_time_and_others_do_not_wait_for_them(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "sock"
+    over = asyncio.Event()
+    under_way: list[int] = [0]
+
+    async def costly(_: Request, __: Peer) -> AsyncIterator[Mapping[str, object]]:
+        under_way.append(under_way[-1] + 1)
+        await over.wait()
+        yield {"data": 2}
+        under_way.append(under_way[-1] - 1)
+
+    async def play(one: Control, faults: list[BaseException]) -> None:
+        one.verbs = {**one.verbs, "costly": Verb(costly, costly=True)}
+        loop = asyncio.get_running_loop()
+        with ThreadPoolExecutor(9) as clients:
+            many = [loop.run_in_executor(clients, asked, path, "costly") for _ in range(8)]
+            await there_are(one, 8)
+            small = await loop.run_in_executor(clients, asked, path, "small")
+            assert small[0] == {"data": 1}
+            over.set()
+            for answers in await asyncio.gather(*many):
+                assert answers == [{"data": 2}, {"end": {"code": 0, "text": ""}}]
+        assert max(under_way) == control.COSTLY_MOST
+        assert faults == []
+
+    serving(path, play)

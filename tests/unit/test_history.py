@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import signal
 import sqlite3
@@ -10,6 +11,7 @@ import stat
 import subprocess
 import sys
 import threading
+import tracemalloc
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -117,8 +119,8 @@ def test_newest_come_first_for_one_app_or_all_and_limited(place: Place) -> None:
         assert [each.id for each in history.deploys()] == ["d5", "d4", "d3", "d2", "d1"]
         assert [each.id for each in history.deploys("web")] == ["d4", "d2"]
         assert [each.id for each in history.deploys(limit=2)] == ["d5", "d4"]
-        assert history.deploys("nobody") == []
-        assert history.deploys(limit=0) == []
+        assert list(history.deploys("nobody")) == []
+        assert list(history.deploys(limit=0)) == []
 
 
 def test_a_failed_deploy_keeps_the_end_of_its_output(place: Place) -> None:
@@ -179,7 +181,7 @@ def test_a_deploy_that_came_to_nothing_is_no_history(place: Place) -> None:
     with place.opened() as history:
         history.tell(fact("deploy.seen", 0, deploy_id="d1"))
         history.tell(fact("deploy.void", 1, deploy_id="d1"))
-        assert history.deploys() == []
+        assert list(history.deploys()) == []
 
 
 def test_superseded_and_interrupted_are_told_as_such(place: Place) -> None:
@@ -202,7 +204,7 @@ def test_the_same_fact_twice_and_facts_that_are_not_for_it_do_no_harm(place: Pla
 
 
 def test_it_survives_a_restart_and_can_be_read_without_an_agent(place: Place) -> None:
-    assert deploys(place.file, None, 10) == []
+    assert list(deploys(place.file, None, 10)) == []
     with place.opened() as history:
         tell_deploy(history.tell, 1)
     with place.opened() as history:
@@ -235,7 +237,7 @@ def test_only_so_many_are_kept(place: Place) -> None:
         for n in range(300):
             tell_deploy(history.tell, n, at=n)
     with place.opened(most_rows=10) as history:
-        kept = history.deploys(limit=1000)
+        kept = list(history.deploys(limit=1000))
     assert [each.id for each in kept] == [f"d{n}" for n in reversed(range(290, 300))]
 
 
@@ -301,7 +303,7 @@ def test_a_place_that_cannot_be_written_is_said_once_and_so_is_its_healing(place
         tell_deploy(history.tell, 2)
         assert history.flush(30)
         assert place.kinds() == ["history.failed"]
-        assert history.deploys() == []
+        assert list(history.deploys()) == []
         place.path.unlink()
         wait_for(lambda: "history.works" in place.kinds())
         assert [each.id for each in history.deploys()] == ["d2", "d1"]
@@ -329,7 +331,7 @@ def test_a_full_disk_costs_nothing_else(place: Place) -> None:
             wait_for(lambda: place.kinds() == ["history.failed"])
             ballast.unlink()
             wait_for(lambda: place.kinds() == ["history.failed", "history.works"])
-            assert len(history.deploys(limit=100)) == 59
+            assert len(list(history.deploys(limit=100))) == 59
     finally:
         subprocess.run(["umount", str(tiny)], check=True)
 
@@ -341,7 +343,7 @@ def test_a_listener_that_is_gone_does_not_end_the_history(place: Place) -> None:
     place.file.write_bytes(b"no database")
     history = History(str(place.path), tell, clock=place.clock)
     tell_deploy(history.tell, 1)
-    assert len(history.deploys()) == 1
+    assert len(list(history.deploys())) == 1
     assert history.close(30)
 
 
@@ -401,12 +403,40 @@ def test_many_facts_at_once_are_taken_in_without_waiting(place: Place) -> None:
     with place.opened() as history:
         for n in range(600):
             history.tell(fact("deploy.seen", n, deploy_id=f"d{n}"))
-        assert len(history.deploys(limit=1000)) == 600
+        assert len(list(history.deploys(limit=1000))) == 600
 
 
 def test_what_is_told_can_be_made_json(place: Place) -> None:
     with place.opened() as history:
         tell_deploy(history.tell, 1)
-        data = encode(history.deploys()[0])
+        data = encode(next(history.deploys()))
     assert isinstance(data, dict)
     assert set(data) == set(PastDeploy.__dataclass_fields__)
+
+
+def test_a_long_history_of_failures_is_told_in_little_memory(place: Place) -> None:
+    output = "é\n" * 1_900
+    with place.opened() as history:
+        for n in range(120):
+            common = {"deploy_id": f"d{n}", "tail": output, "outcome": "failed"}
+            history.tell(fact("deploy.seen", n, **common))
+            for run in range(12):
+                history.tell(fact("run.ended", n, run_id=f"r{n}-{run}", **common))
+            history.tell(fact("deploy.failed", n, **common))
+        assert history.flush(60)
+        tracemalloc.start()
+        try:
+            sizes = [len(json.dumps(encode(deploy))) for deploy in history.deploys(limit=120)]
+            _, peak = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+        newest, *_, oldest = history.deploys(limit=120)
+    assert len(sizes) == 120
+    assert max(sizes) < 200_000
+    assert peak < 4 * max(sizes)  # bytes; all of it has 24 million
+    assert newest.tail.endswith("é")  # of what is new all is there
+    assert [bool(run.tail) for run in newest.runs] == [False] * 7 + [True] * 5
+    assert len(newest.runs) == 12
+    assert not oldest.tail
+    assert len(oldest.runs) == 10
+    assert oldest.outcome == "failed"

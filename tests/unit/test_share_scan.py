@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import errno
+import gzip
 import os
-from collections.abc import Callable
+import tempfile
+import tracemalloc
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from appagent.share import manifest
 from appagent.share.disk import Disk, Listing
@@ -246,14 +251,57 @@ def test_two_manifests_tell_what_changed(tree: Path, tmp_path: Path) -> None:
     (tree / "lib" / "deep" / "er" / "file").unlink()
     new = scan(tree)
     manifest.write(kept, "web", new)
-    before, after = (manifest.read(manifest.path_of(kept, "web", s.release)) for s in (old, new))
-    assert [*before] == sorted(before)
-    assert "tab\\there/x" in before
-    assert manifest.compare(before, after) == [
+    before, after = (manifest.path_of(kept, "web", s.release) for s in (old, new))
+    names = [name for name, _ in manifest.read(before)]
+    assert names == sorted(names)
+    assert b"tab\\there/x\t" in names
+    assert list(manifest.compare(before, after)) == [
         ("lib/code", "mode, ctime"),
         ("lib/deep/er/file", "removed"),
         ("lib/new", "added"),
     ]
+
+
+NAMES = ["a", "a b", "a-b", "a\\tb", "a\x01b", "a/b", "a/\x1fb", "\udcff", "é", "z"]
+
+
+def kept_as(path: Path, entries: Mapping[str, str]) -> str:
+    """Write a manifest of paths with a size."""
+    lines = [f"{n}\tf\t644\t1\t{size}\t1\t1\t\n" for n, size in entries.items()]
+    path.write_bytes(gzip.compress(b"".join(sorted(map(os.fsencode, lines)))))
+    return str(path)
+
+
+@given(
+    old=st.dictionaries(st.sampled_from(NAMES), st.sampled_from("12")),
+    new=st.dictionaries(st.sampled_from(NAMES), st.sampled_from("12")),
+)
+def test_manifests_of_any_names_are_compared_name_by_name(
+    old: dict[str, str], new: dict[str, str]
+) -> None:
+    with tempfile.TemporaryDirectory() as place:
+        before, after = (
+            kept_as(Path(place, name), each) for name, each in (("old", old), ("new", new))
+        )
+        told = {change.path: change.what for change in manifest.compare(before, after)}
+    expected = dict.fromkeys(old.keys() - new.keys(), "removed")
+    expected |= dict.fromkeys(new.keys() - old.keys(), "added")
+    expected |= {name: "size" for name in old.keys() & new.keys() if old[name] != new[name]}
+    assert told == expected
+
+
+def test_two_huge_manifests_are_compared_in_little_memory(tmp_path: Path) -> None:
+    names = [f"{number:06d}{'n' * 100}" for number in range(20_000)]
+    old = kept_as(tmp_path / "old", dict.fromkeys(names, "1"))
+    new = kept_as(tmp_path / "new", dict.fromkeys(names[1:], "2"))
+    tracemalloc.start()
+    try:
+        number = sum(1 for _ in manifest.compare(old, new))
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert number == 20_000
+    assert peak < 1_000_000  # bytes; each manifest has 2.6 million
 
 
 def test_manifests_that_nobody_needs_are_removed(tree: Path, tmp_path: Path) -> None:
@@ -279,7 +327,7 @@ def test_a_damaged_manifest_is_an_error_and_no_surprise(tree: Path, tmp_path: Pa
     for damaged in (b"", b"nonsense", whole[: len(whole) // 2], whole[:20] + b"\0\0" + whole[22:]):
         path.write_bytes(damaged)
         try:
-            manifest.read(str(path))
+            list(manifest.read(str(path)))
         except OSError:
             continue
         assert damaged == b""  # an empty file is an empty manifest
