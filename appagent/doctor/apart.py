@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 from typing import NoReturn
 
 from appagent.doctor.finding import Doing, Finding, Known, Level, Said
-from appagent.run.kernel import die_with_parent
+from appagent.prctl import die_with_parent
 
 _HEAD = 4
 _CHUNK = 65536

@@ -1,13 +1,12 @@
 """The kernel's calls that a run needs, reached without the modules that would make it slow.
 
 Every run starts one small Python process. Of the 30 ms that it may cost, `signal` (which imports
-`enum`) and `ctypes` would take 6 each, so their C halves are used where they are there, and the
-modules themselves where they are not.
+`enum`) would take 6, so its C half is used where that is there, and the module where it is not.
 """
 
 from __future__ import annotations
 
-import os
+from appagent.prctl import adopt_orphans, die_with_parent, prctl
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -19,36 +18,6 @@ else:
         import signal
 
 __all__ = ["adopt_orphans", "die_with_parent", "prctl", "signal", "signal_name"]
-
-_PR_SET_PDEATHSIG = 1
-_PR_SET_CHILD_SUBREAPER = 36
-
-
-def prctl(option: int, value: int) -> bool:
-    """Set one thing with prctl; False if that is impossible here."""
-    try:
-        import _ctypes  # noqa: PLC0415 - only in the shim, and only once
-
-        call = _ctypes.dlsym(_ctypes.dlopen("", os.RTLD_NOW), "prctl")
-        answer: int = _ctypes.call_cdeclfunction(call, (option, value, 0, 0, 0))
-    except (ImportError, AttributeError, OSError, TypeError):
-        try:
-            import ctypes  # noqa: PLC0415 - the slow way, where the quick one is missing
-
-            answer = ctypes.CDLL(None).prctl(option, value, 0, 0, 0)
-        except (ImportError, AttributeError, OSError):
-            return False
-    return answer == 0
-
-
-def adopt_orphans() -> bool:
-    """Become the parent of whatever is orphaned below, setsid and double fork or not."""
-    return prctl(_PR_SET_CHILD_SUBREAPER, 1)
-
-
-def die_with_parent(number: int) -> bool:
-    """Get this signal when the parent ends. Lost by a change of user: call it after that."""
-    return prctl(_PR_SET_PDEATHSIG, number)
 
 
 def signal_name(number: int) -> str:

@@ -8,7 +8,8 @@ it is and since when. What they see comes through watchdog's queue to the outbox
 looks at one thing only the newest waits, so a daemon that does not listen costs no memory.
 
 It lives as long as its socket: at the end of it, or when a thread is gone, it leaves with
-os._exit, which waits for nobody.
+os._exit, which waits for nobody. Where the main thread cannot hear of that end (another one holds
+the interpreter's lock and does not give it back) the kernel kills it with the daemon.
 """
 
 from __future__ import annotations
@@ -17,12 +18,14 @@ import os
 import select
 import signal
 import socket
+import struct
 import sys
 import threading
 import time
 from collections.abc import Callable
 
 from appagent.model import Beat
+from appagent.prctl import die_with_parent
 from appagent.share import wire
 from appagent.share.disk import Disk
 from appagent.share.polling import ShareObserver, Worker
@@ -167,6 +170,18 @@ class Eye:
                 self._outbox.put("log", {"level": "warning", "text": text})
 
 
+def _end_with(sock: socket.socket) -> bool:
+    """Have the kernel end this process with the one that made the socket, which is its parent.
+
+    False when that has ended already. The kernel goes by the thread that has started this process:
+    in the daemon that is the loop's, its main one.
+    """
+    die_with_parent(signal.SIGKILL)
+    size = struct.calcsize("3i")
+    pid, _, _ = struct.unpack("3i", sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, size))
+    return bool(os.getppid() == pid)
+
+
 def main(make_disk: Callable[[], Disk] = Disk) -> None:
     """Be an eye. Another Disk is for tests."""
     for one in (signal.SIGINT, signal.SIGHUP):
@@ -174,7 +189,8 @@ def main(make_disk: Callable[[], Disk] = Disk) -> None:
     os.chdir("/")
     code = _FAULT
     try:
-        code = Eye(socket.socket(fileno=0), make_disk).run()
+        sock = socket.socket(fileno=0)
+        code = Eye(sock, make_disk).run() if _end_with(sock) else 0
     except BaseException:  # noqa: BLE001 - whatever it is, threads that hang are not waited for
         sys.excepthook(*sys.exc_info())
     finally:

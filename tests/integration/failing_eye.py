@@ -5,11 +5,11 @@ The script is a JSON file that a test replaces as a whole whenever it likes:
 
     {"mounts": [[id, path, fstype], …],      further lines of the mount table
      "faults": [{"call": …, "path": …, "errno": n} | {…, "hang": true} | {…, "empty": true}
-                | {…, "die": true}, …]}       with "chance": p, only now and then
+                | {…, "die": true} | {…, "spin": true}, …]}    with "chance": p, only now and then
 
 `call` is the name of an operation of `Disk` or `*`, `path` a glob. What hangs goes on as soon as
-the script does not say so any more. What was hit is noted beside it, in a file
-that ends in `.hits`, a line each.
+the script does not say so any more. What spins holds the interpreter's lock for ever, so no other
+thread goes on either. What was hit is noted beside it, in a file that ends in `.hits`, a line each.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import fnmatch
 import json
 import os
 import random
+import re
 import sys
 import time
 from collections.abc import Callable
@@ -90,6 +91,8 @@ class FailingDisk(Disk):
         while fault.get("hang"):
             time.sleep(0.01)
             fault = self.script.fault(call, path)
+        if fault.get("spin"):
+            re.match("(?:a|aa)*b", "a" * 200)
         if fault.get("die"):
             os._exit(3)
         if "errno" in fault:

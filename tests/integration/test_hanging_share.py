@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 from collections.abc import Iterator
@@ -115,6 +116,23 @@ def test_an_eye_that_is_stopped_or_dies_is_told_and_replaced(made: ShareNode) ->
     made.heals()
     made.wait_well()
     assert made.share_calls() == []
+
+
+@pytest.mark.parametrize("fault", ["spin", "hang"])
+def test_an_eye_ends_with_its_daemon_whatever_it_is_doing(made: ShareNode, fault: str) -> None:
+    """Also when no thread of it can be told that the daemon has been killed."""
+    small_apps(made, ("one",))
+    made.fails("names", str(made.root), **{fault: True})
+    made.wait_unknown("does not answer")
+    eyes = made.eyes()
+    assert len(eyes) == 2
+    made.kill()
+    try:
+        wait_until(lambda: not any(eye.is_running() for eye in eyes), "no eye is left")
+    finally:
+        for eye in eyes:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                eye.kill()
 
 
 def test_a_first_look_at_a_share_that_hangs_deploys_nothing_until_it_answers(

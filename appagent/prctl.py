@@ -1,0 +1,43 @@
+"""prctl(2), for the processes that must not outlive the one that started them.
+
+It imports nothing that would make the start of a run slower: `ctypes` would take 6 ms, so its C
+half is used where that is there.
+"""
+
+from __future__ import annotations
+
+import os
+
+_PR_SET_PDEATHSIG = 1
+_PR_SET_CHILD_SUBREAPER = 36
+
+
+def prctl(option: int, value: int) -> bool:
+    """Set one thing with prctl; False if that is impossible here."""
+    try:
+        import _ctypes  # noqa: PLC0415 - only in few processes, and only once
+
+        call = _ctypes.dlsym(_ctypes.dlopen("", os.RTLD_NOW), "prctl")
+        answer: int = _ctypes.call_cdeclfunction(call, (option, value, 0, 0, 0))
+    except (ImportError, AttributeError, OSError, TypeError):
+        try:
+            import ctypes  # noqa: PLC0415 - the slow way, where the quick one is missing
+
+            answer = ctypes.CDLL(None).prctl(option, value, 0, 0, 0)
+        except (ImportError, AttributeError, OSError):
+            return False
+    return answer == 0
+
+
+def adopt_orphans() -> bool:
+    """Become the parent of whatever is orphaned below, setsid and double fork or not."""
+    return prctl(_PR_SET_CHILD_SUBREAPER, 1)
+
+
+def die_with_parent(number: int) -> bool:
+    """Get this signal when the thread that has forked this process ends, as it does with its own.
+
+    A parent that has ended before is not noticed: compare os.getppid() after this. It is lost by
+    a change of user, so it comes after that.
+    """
+    return prctl(_PR_SET_PDEATHSIG, number)
