@@ -4,7 +4,7 @@
     <state_dir>/secret                    32 bytes; the key of the digests of env values
     <state_dir>/node.json                 roots ever seen mounted, the hold on the node
     <state_dir>/apps/<app>/record.json    Record
-    <state_dir>/apps/<app>/Makefile       copy of the last Makefile; the shim writes it
+    <state_dir>/apps/<app>/Makefile.kept  copy of the last Makefile: run/kept.py
 
 A file is replaced as a whole: temporary file, fsync, rename, fsync of the directory. So after a
 crash there is the old content or the new one. What cannot be read is moved aside (`.damaged`,

@@ -20,7 +20,7 @@ import os
 import stat
 
 from appagent.core import ids
-from appagent.run import cgroup, environment, targets, users
+from appagent.run import cgroup, environment, kept, targets, users
 from appagent.run.failpoint import hit
 from appagent.run.kernel import die_with_parent, signal
 from appagent.run.trust import Refused
@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     from appagent.run.spec import Spec
     from appagent.run.trust import Trust
 
-MAX_MAKEFILE = 1024 * 1024  # of which a copy is kept
 KEEPS_COPY = ("install", "start", "restart")
 
 _RESET = (
@@ -72,6 +71,7 @@ class Child:
         self.group = group
         self.make = ""
         self.is_bare = False
+        self.kept: kept.Kept | None = None  # for a stop
 
     def main(self, output: int) -> NoReturn:
         """Do it all; never returns, as it ends here or becomes make."""
@@ -123,14 +123,16 @@ class Child:
         hit("child.names")
         self.tell("phase share")
         hit("child.share")
+        if spec["target"] == "stop":
+            self.kept = self._kept()
         owner = self._owner()
         self.tell("phase names")
-        user = users.account(spec["run_as"], owner, spec["kept"])
+        user = users.account(spec["run_as"], owner, self.kept)
         trust = users.trust_of(user, spec["trusted"])
         self.tell(f"uid {user.uid}")
         self.tell("phase share")
         bases = self._bases(trust)
-        where = self._release(bases, owner)
+        where = self._release(bases, owner, user)
         read = environment.read_files(spec, bases)
         environment.verify(spec, read, owner.status.st_uid if owner is not None else -1)
         hit("child.read")
@@ -144,6 +146,12 @@ class Child:
         made = environment.build(spec, user, read.values, where.path)
         self._ask_and_go(made)
 
+    def _kept(self) -> kept.Kept | None:
+        try:
+            return kept.read(self.spec["kept"])
+        except OSError as error:
+            raise Refused(f"{self.spec['kept']}: {error.strerror}") from None
+
     def _owner(self) -> Directory | None:
         """Look who owns the app's directory, if it matters, before anybody is trusted."""
         spec = self.spec
@@ -152,8 +160,8 @@ class Child:
         bases = Bases(spec["root"], spec["release_dirs"], None)
         try:
             return bases.resolve(bases.root, [spec["app"]])
-        except Gone:
-            if spec["target"] == "stop":
+        except (Gone, Refused) as away:
+            if spec["target"] == "stop" and (self.kept is not None or isinstance(away, Gone)):
                 return None
             raise
 
@@ -169,10 +177,12 @@ class Child:
                 )
         return bases
 
-    def _release(self, bases: Bases, owner: Directory | None) -> Directory:
+    def _release(self, bases: Bases, owner: Directory | None, user: users.Account) -> Directory:
         """Walk to the release, and judge what will be used of it."""
         spec = self.spec
         try:
+            if spec["target"] == "stop" and owner is not None:
+                users.demand_same(owner, user)
             where = bases.straight(spec["release_dir"], ids.inode(spec["release"]))
             if spec["target"] != "stop":
                 self._still_seen(bases, where, owner)
@@ -181,7 +191,7 @@ class Child:
         except Gone as gone:
             if spec["target"] != "stop":
                 raise
-            return self._bare(bases, gone)
+            return self._bare(bases, gone, user)
         return where
 
     def _still_seen(self, bases: Bases, where: Directory, owner: Directory | None) -> None:
@@ -214,26 +224,28 @@ class Child:
         if first in {"", "appagent.yaml"}:
             raise Gone(f"there is no Makefile in {where.path}")
         if self.spec["target"] in KEEPS_COPY:
-            data = bases.read(where, first, MAX_MAKEFILE)
-            if len(data) <= MAX_MAKEFILE:
-                os.truncate(self.copy, 0)
+            data = bases.read(where, first, kept.MAX_BYTES)
+            os.truncate(self.copy, 0)
+            if len(data) <= kept.MAX_BYTES:
                 os.pwrite(self.copy, data, 0)
 
-    def _bare(self, bases: Bases, gone: Gone) -> Directory:
+    def _bare(self, bases: Bases, gone: Gone, user: users.Account) -> Directory:
         """Make ready to stop an app of which only the copy of its Makefile is left."""
         spec = self.spec
         look(bases.root, ".")  # gone is only what is gone from a root that can be read
-        try:
-            fd = os.open(f"{spec['kept']}/Makefile", os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
-        except FileNotFoundError:
-            raise Over("missing", 0, f"{gone}, and no copy of its Makefile was kept") from None
-        with open(fd, "rb") as file:
-            data = file.read(MAX_MAKEFILE)
+        if self.kept is None:
+            raise Over("missing", 0, f"{gone}, and no copy of its Makefile was kept")
+        if self.kept.uid != user.uid:
+            whose = users.name_of("user", self.kept.uid)
+            raise Refused(
+                f"{gone}, and the copy of its Makefile is {whose}'s, so it is never run as "
+                f"{user.name}: set run_as to {whose} until it is stopped"
+            )
         os.mkdir(spec["bare"], 0o755)
         fd = os.open(spec["bare"], os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
         with open(os.open("Makefile", flags, 0o644, dir_fd=fd), "wb") as file:
-            file.write(data)
+            file.write(self.kept.makefile)
         self.is_bare = True
         self.tell(f"warn {gone}: stopped with the copy of its Makefile")
         return Directory(fd, spec["bare"], None, os.fstat(fd))

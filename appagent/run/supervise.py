@@ -17,7 +17,7 @@ import os
 import select
 import time
 
-from appagent.run import ending, output
+from appagent.run import ending, kept, output
 from appagent.run.child import KEEPS_COPY, Child
 from appagent.run.kernel import signal, signal_name
 from appagent.run.reach import Reach
@@ -330,14 +330,9 @@ class Shim:
 
     def _keep_copy(self) -> None:
         """Keep what a stop will need once the app is gone. Local disk; a full one is no failure."""
-        folder = self.spec["kept"]
         try:
-            os.makedirs(folder, 0o755, exist_ok=True)
-            data = os.pread(self.copy, os.fstat(self.copy).st_size, 0)
-            if data:
-                _replace(f"{folder}/Makefile", data)
-            if self.spec["run_as"] == "owner":
-                _replace(f"{folder}/owner", str(self.uid).encode())
+            makefile = os.pread(self.copy, os.fstat(self.copy).st_size, 0)
+            kept.keep(self.spec["kept"], self.uid, makefile)
         except OSError as error:
             self.warnings.append(f"no copy of the Makefile was kept: {error.strerror}")
 
@@ -377,14 +372,6 @@ class Shim:
             "targets": self.targets,
             "left": left,
         }
-
-
-def _replace(path: str, data: bytes) -> None:
-    fresh = f"{path}.new"
-    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
-    with open(os.open(fresh, flags, 0o644), "wb") as file:
-        file.write(data)
-    os.rename(fresh, path)
 
 
 def _signal(number: int) -> str:

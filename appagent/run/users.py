@@ -12,10 +12,11 @@ import os
 import stat
 
 from appagent.run.trust import Refused, Trust
-from appagent.run.walk import has_acl
+from appagent.run.walk import Gone, has_acl
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from appagent.run.kept import Kept
     from appagent.run.walk import Directory
 
 try:
@@ -25,7 +26,6 @@ except ImportError as error:  # pragma: no cover - every Python on Linux has the
     raise SystemExit(f"appagent needs pwd and grp: {error}") from error
 
 
-OWNER = "owner"  # name of the file that keeps the uid
 _LOCAL_USERS = "/etc/passwd"
 _UID, _GID = 2, 3  # fields of a line there
 
@@ -47,11 +47,11 @@ class Account:
 _ROOT = Account(0, 0, "root", "/root", "/bin/sh")
 
 
-def account(run_as: str, owner: Directory | None, kept: str) -> Account:
+def account(run_as: str, owner: Directory | None, kept: Kept | None = None) -> Account:
     """Find the user of a run.
 
-    `owner` is the app's directory, where it is there; where it is gone, the owner that it had is
-    written in the directory `kept`.
+    `owner` is the app's directory, where it is there and matters. `kept` is what a stop may have
+    to run: it belongs to whom the app belonged to, whoever owns what is there now.
     """
     me = os.geteuid()
     if me != 0:
@@ -59,7 +59,13 @@ def account(run_as: str, owner: Directory | None, kept: str) -> Account:
     if run_as == "self":
         raise Refused("run_as must name a user: the agent is root, and root only runs by name")
     if run_as == "owner":
-        return _of_owner(owner) if owner is not None else _of_kept_owner(kept)
+        if kept is not None and kept.uid != 0:
+            return _of_uid(kept.uid, strict=True)
+        if owner is None:
+            raise Refused(
+                "run_as is owner, the app's directory is gone, and its owner is not known"
+            )
+        return _of_owner(owner)
     try:
         entry = pwd.getpwnam(run_as)
     except KeyError:
@@ -74,15 +80,10 @@ def account(run_as: str, owner: Directory | None, kept: str) -> Account:
     return _with_groups(entry)
 
 
-def _of_kept_owner(kept: str) -> Account:
-    try:
-        with open(f"{kept}/{OWNER}", encoding="ascii") as file:
-            uid = int(file.read(20))
-    except (OSError, ValueError):
-        uid = 0
-    if uid <= 0:
-        raise Refused("run_as is owner, the app's directory is gone, and its owner is not known")
-    return _of_uid(uid, strict=True)
+def demand_same(owner: Directory, user: Account) -> None:
+    """Raise Gone unless the app's directory is still the user's who is its owner."""
+    if os.geteuid() == 0 and owner.status.st_uid != user.uid:
+        raise Gone(f"{owner.path} belongs to somebody else now")
 
 
 def _of_owner(owner: Directory) -> Account:

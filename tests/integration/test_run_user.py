@@ -98,7 +98,7 @@ def test_the_stop_of_what_is_gone_runs_as_the_owner_that_it_had(world: World) ->
     app.rename(world.base / "away")
     assert world.run("stop", order).outcome is Outcome.OK
     assert world.log().endswith("\n33\n")
-    (world.state / "apps" / "web" / "owner").unlink()
+    (world.state / "apps" / "web" / "Makefile.kept").unlink()
     assert "its owner is not known" in world.run("stop", order).line
 
 

@@ -1,21 +1,33 @@
-"""The stop of what is gone: with the copy of its Makefile."""
+"""The stop of what is gone: with the copy of its Makefile, as the user whose it was."""
 
 from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
-from appagent.model import Outcome
+from appagent.model import Ended, Outcome
+from appagent.run import spawn
 from tests import running
-from tests.running import World
+from tests.running import Runs, World, becomes
 
 
 @pytest.fixture
 def world() -> Iterator[World]:
     with running.world() as made:
         yield made
+
+
+needs_root = pytest.mark.skipif(not running.ROOT, reason="needs root to give files away")
+
+
+def kept(world: World) -> list[Path]:
+    """What is kept of the app, which is one file at most."""
+    folder = world.state / "apps" / "web"
+    return list(folder.iterdir()) if folder.exists() else []
 
 
 PLAIN = "install start restart:\n\ttrue\nstop:\n\t@pwd; touch stopped; echo $$APP_DIR $$PWD\n"
@@ -47,7 +59,7 @@ def test_a_stop_of_what_is_gone_uses_the_copy_of_its_makefile(world: World, targ
 def test_nothing_is_kept_of_a_run_that_failed(world: World) -> None:
     app = world.app("install:\n\tfalse\nstop:\n\ttrue\n")
     world.run("install")
-    assert not (world.state / "apps" / "web" / "Makefile").exists()
+    assert kept(world) == []
     shutil.rmtree(app)
     ended = world.run("stop")
     assert ended.outcome is Outcome.MISSING
@@ -60,25 +72,141 @@ def test_the_newest_makefile_that_succeeded_is_kept(world: World) -> None:
     app = world.app("install:\n\ttrue\n# two\n")
     (app / "GNUmakefile").write_text("install:\n\ttrue\n# three\n")
     world.run("install")
-    kept = world.state / "apps" / "web"
-    assert (kept / "Makefile").read_text().endswith("# three\n")
-    assert [path.name for path in kept.iterdir()] == ["Makefile"]
+    (copy,) = kept(world)
+    assert copy.read_text().endswith("# three\n")
+    assert copy.stat().st_mode & 0o777 == 0o600
 
 
 def test_a_copy_never_follows_a_link(world: World) -> None:
     precious = world.base / "precious"
     precious.write_text("precious")
-    kept = world.state / "apps" / "web"
-    kept.mkdir(parents=True)
-    (kept / "Makefile").symlink_to(precious)
-    (kept / "Makefile.new").symlink_to(precious)
     world.app("install:\n\ttrue\n")
+    world.run("install")
+    (copy,) = kept(world)
+    copy.unlink()
+    copy.symlink_to(precious)
+    copy.with_name(f"{copy.name}.new").symlink_to(precious)
     ended = world.run("install")
     assert ended.outcome is Outcome.OK
     assert precious.read_text() == "precious"
 
 
-def test_a_huge_makefile_is_run_and_not_kept(world: World) -> None:
-    world.app("install:\n\ttrue\n" + "#" * 2_000_000 + "\n")
+def test_of_a_huge_makefile_no_copy_is_kept_and_no_older_one_either(world: World) -> None:
+    app = world.app(PLAIN)
     assert world.run("install").outcome is Outcome.OK
-    assert not (world.state / "apps" / "web" / "Makefile").exists()
+    assert len(kept(world)) == 1
+    world.app(PLAIN + "#" * 2_000_000 + "\n")
+    assert world.run("install").outcome is Outcome.OK
+    assert kept(world) == []
+    shutil.rmtree(app)
+    ended = world.run("stop")
+    assert (ended.outcome, "no copy of its Makefile" in ended.line) == (Outcome.MISSING, True)
+
+
+# --- whose it is ---------------------------------------------------------------------------------
+
+WHO = """install restart:
+	@true
+stop:
+	@echo stopped by $$(id -un)
+"""
+
+
+def give(path: Path, user: str) -> None:
+    for each in (path, *path.rglob("*")):
+        shutil.chown(each, user, user)
+
+
+@pytest.fixture
+def shared(world: World) -> World:
+    """A root where everybody may make names, and an app there that was installed as games."""
+    world.root.chmod(0o1777)
+    world.order = replace(world.order, run_as="owner")
+    give(world.app(WHO), "games")
+    assert world.run("install").outcome is Outcome.OK
+    return world
+
+
+@needs_root
+@pytest.mark.parametrize("now", ["a directory", "a link", "nothing", "a link to nowhere", "root's"])
+def test_what_is_kept_of_one_owner_never_runs_as_another(shared: World, now: str) -> None:
+    app = shared.root / "web"
+    (shared.root / "others").mkdir()
+    shutil.chown(shared.root / "others", "news", "news")
+    app.rename(shared.base / "away")
+    if now == "a directory":
+        (shared.root / "others").rename(app)
+    elif now == "a link":
+        app.symlink_to("others")
+    elif now == "a link to nowhere":
+        app.symlink_to("/etc")
+    elif now == "root's":
+        shared.app("stop:\n\t@id -un\n")
+    ended = shared.run("stop")
+    assert ended.outcome is Outcome.OK, ended
+    assert shared.log() == "stopped by games\n"
+
+
+@needs_root
+def test_who_takes_the_name_between_two_steps_of_a_stop_gets_nothing_of_it(
+    shared: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The shim's arguments are for all to see, so the moment can be chosen."""
+    app = shared.root / "web"
+    (shared.root / "others").mkdir()
+    shutil.chown(shared.root / "others", "news", "news")
+    app.rename(shared.base / "away")
+    shared.base.chmod(0o777)
+    monkeypatch.setenv(spawn.FAILPOINTS, f"child.names=pause:{shared.base}")
+
+    async def scene(agent: Runs) -> Ended:
+        run = shared.plan("stop")
+        await agent.begin(run)
+        agent.spawner.go(run.id)
+        await becomes((shared.base / "child.names.here").exists)
+        app.symlink_to("others")
+        (shared.base / "child.names.go").touch()
+        return await agent.ended()
+
+    assert shared.play(scene).outcome is Outcome.OK
+    assert shared.log() == "stopped by games\n"
+
+
+@needs_root
+def test_after_a_change_of_owner_the_stop_is_still_the_one_that_it_was(shared: World) -> None:
+    give(shared.app(WHO + "# of another\n"), "news")
+    assert shared.run("stop").outcome is Outcome.OK
+    assert shared.log() == "stopped by games\n"
+    assert shared.run("restart").outcome is Outcome.OK
+    assert shared.run("stop").outcome is Outcome.OK
+    assert shared.log() == "stopped by games\nstopped by news\n"
+
+
+@needs_root
+def test_after_a_change_of_run_as_what_is_kept_does_not_run(world: World) -> None:
+    app = world.app(WHO)
+    assert world.run("install", replace(world.order, run_as="games")).outcome is Outcome.OK
+    other = replace(world.order, run_as="news")
+    app.rename(world.base / "away")
+    ended = world.run("stop", other)
+    assert ended.outcome is Outcome.REFUSED
+    assert "is games's, so it is never run as news: set run_as to games" in ended.line
+    assert world.log() == ""
+    (world.base / "away").rename(app)  # and while it is there, it is run as the files' trust has it
+    assert world.run("stop", other).outcome is Outcome.OK
+    assert world.log() == "stopped by news\n"
+
+
+@needs_root
+def test_a_makefile_that_says_whose_it_is_is_not_believed(world: World) -> None:
+    world.app(WHO)
+    assert world.run("install", replace(world.order, run_as="root")).outcome is Outcome.OK
+    (copy,) = kept(world)
+    says_root = copy.read_text()
+    app = world.app(says_root)
+    assert world.run("install", replace(world.order, run_as="games")).outcome is Outcome.OK
+    shutil.rmtree(app)
+    assert world.run("stop", replace(world.order, run_as="root")).outcome is Outcome.REFUSED
+    copy.write_text("# nobody says whose\n" + WHO)
+    assert world.run("stop", replace(world.order, run_as="root")).outcome is Outcome.MISSING
+    assert world.log() == ""

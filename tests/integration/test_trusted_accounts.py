@@ -110,7 +110,7 @@ def with_accounts(line: str, program: str, where: Path) -> str:
 
 TRUSTED = """
 from appagent.run import users
-print(sorted(users.trust_of(users.account("www-data", None, ""), []).gids))
+print(sorted(users.trust_of(users.account("www-data", None), []).gids))
 """
 
 
@@ -133,7 +133,7 @@ TOOR = """
 from appagent.run import users
 from appagent.run.trust import Refused
 try:
-    print("runs as", users.account("toor", None, "").uid)
+    print("runs as", users.account("toor", None).uid)
 except Refused as words:
     print(words)
 """
