@@ -173,6 +173,34 @@ class Account:
         return min(_SAVED, self._saved + (now - self._at) * _SHARE)
 
 
+class Burst:
+    """Polls that inotify asks for: a few at once, `gap` apart, then one for each interval.
+
+    One change is several events (`ln -s … next && mv -T next current`; a commit is a dozen), and
+    the last one is what counts. In the long run there is no more than one poll an interval.
+    """
+
+    def __init__(self, most: int, gap: float) -> None:
+        self._most = most
+        self._gap = gap
+        self._left = float(most)
+        self._at = 0.0  # of the newest poll
+
+    def due(self, now: float, interval: float) -> Span:
+        """When to poll because of an event that comes now."""
+        left = self._refilled(now, interval)
+        due = self._at + self._gap if left >= 1 else now + (1 - left) * interval
+        return Span(due, due)
+
+    def spend(self, now: float, interval: float) -> None:
+        """A poll begins."""
+        self._left = max(0.0, self._refilled(now, interval) - 1)
+        self._at = now
+
+    def _refilled(self, now: float, interval: float) -> float:
+        return min(self._most, self._left + (now - self._at) / interval)
+
+
 class Jitter:
     """Numbers that are other ones in each process."""
 

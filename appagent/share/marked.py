@@ -91,7 +91,8 @@ class Marked:
 
         Raises Away where its root has to be looked at first.
         """
-        began = app.began = time.monotonic()
+        began = time.monotonic()
+        app.begin(began)
         how = app.take_how("poll")
         try:
             return self._look(app, began, how, emit)

@@ -134,7 +134,7 @@ class Quick:
         app.how = app.how or "asked"
         self._due(app, 0.0)
 
-    def _due(self, app: AppState, due: float) -> None:
+    def _due(self, app: AppState, due: float | Span) -> None:
         if app.owner == TREES:
             self._trees.put(app, due)
         else:
@@ -142,13 +142,11 @@ class Quick:
 
     def _ring_root(self, root: RootState) -> None:
         root.how = "inotify"
-        self.agenda.sooner(root, root.began + root.spec.interval)
+        self.agenda.sooner(root, root.burst.due(time.monotonic(), root.spec.interval))
 
     def _ring_app(self, app: AppState) -> None:
         app.how = app.how or "inotify"
-        spec = app.root.spec
-        gap = spec.scan_interval if app.owner == TREES else spec.interval
-        self._due(app, app.began + gap)
+        self._due(app, app.rung_at(time.monotonic()))
 
     # --- what is to be watched -----------------------------------------------------------------
 
@@ -215,6 +213,7 @@ class Quick:
         if self._roots.get(root.path) is not root:
             return
         began = root.began = time.monotonic()
+        root.burst.spend(began, root.spec.interval)
         try:
             self._list(root, began, emit)
         except Exception:  # noqa: BLE001 - of ours: it ends this look alone

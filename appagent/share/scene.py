@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from appagent.core.names import MAKEFILES
 from appagent.model import RootLook
-from appagent.share.agenda import Span
+from appagent.share.agenda import Burst, Span
 from appagent.share.children import Children
 from appagent.share.disk import Disk
 from appagent.share.fault import Told
@@ -27,6 +27,8 @@ from appagent.share.watchlist import AppSpec, RootSpec, Watchlist
 QUICK, TREES = "quick", "scan"
 
 _MAKEFILES = frozenset(MAKEFILES)
+_POLLS = 16, 0.008  # that events may cause at once, and s between them: as long as a commit takes
+_SCANS = 4, 0.06
 
 
 class Plain(NamedTuple):
@@ -73,6 +75,7 @@ class RootState:
         self.bad_since: float | None = None
         self.on_share = False
         self.inotify = False  # watched by it now
+        self.burst = Burst(*_POLLS)
         self.inode = 0  # of what is watched; only on local disks
         self.no_inotify = ""  # why it cannot be
         self.told = Told()
@@ -110,6 +113,7 @@ class AppState:
         self._dropped = False
         self.how = ""  # what rang
         self.began = 0.0  # of the newest look
+        self._polls, self._scans = Burst(*_POLLS), Burst(*_SCANS)
         self.marks: tuple[Mark, ...] = ()
         self.whole = Span(0.0, 0.0)  # when marks that stand are not enough any more
         self.scan: Scan | None = None
@@ -130,6 +134,24 @@ class AppState:
     def dropped(self) -> bool:
         """Whether it is watched no more."""
         return self._dropped
+
+    def begin(self, now: float) -> None:
+        """A whole look begins."""
+        self.began = now
+        self._burst.spend(now, self._pace)
+
+    def rung_at(self, now: float) -> Span:
+        """When to look because of an event that comes now."""
+        return self._burst.due(now, self._pace)
+
+    @property
+    def _burst(self) -> Burst:
+        return self._scans if self.owner == TREES else self._polls
+
+    @property
+    def _pace(self) -> float:
+        spec = self.root.spec
+        return spec.scan_interval if self.owner == TREES else spec.interval
 
     def take_how(self, otherwise: str) -> str:
         """What made this look happen; what rings from now on makes another one."""

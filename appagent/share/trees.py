@@ -42,7 +42,7 @@ class Trees:
         self._jitter = Jitter()
         self._said = ""  # what went wrong with the last manifest
 
-    def put(self, app: AppState, due: float) -> None:
+    def put(self, app: AppState, due: float | Span) -> None:
         """Look at an app of ours then."""
         self.agenda.sooner(app, due)
 
@@ -59,7 +59,7 @@ class Trees:
         urgent = _is_urgent(app)
         began, worked = time.monotonic(), time.thread_time()
         hung = self.disk.pulse.hung
-        app.began = began
+        app.begin(began)
         how = app.take_how("scan")
         due: Span | None
         try:

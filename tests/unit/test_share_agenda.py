@@ -5,7 +5,9 @@ from __future__ import annotations
 import threading
 import time
 
-from appagent.share.agenda import Account, Agenda, Jitter, Span
+import pytest
+
+from appagent.share.agenda import Account, Agenda, Burst, Jitter, Span
 from tests.waiting import until
 
 
@@ -93,6 +95,28 @@ def test_after_a_quiet_time_a_few_scans_go_at_once() -> None:
         assert account.free_at(now) == now
         now += 0.1
         account.pay(now, 0.1)
+
+
+def test_a_few_polls_go_at_once_and_then_one_for_each_interval() -> None:
+    burst = Burst(4, 0.01)
+    now = began = 1000.0
+    polls = []
+    while now < began + 100.0:  # events all the time
+        due = burst.due(now, 0.25)
+        now = max(now, due.last)
+        burst.spend(now, 0.25)
+        polls.append(now - began)
+    assert polls[:4] == pytest.approx([0.0, 0.01, 0.02, 0.03])
+    assert polls[4] >= 0.25
+    assert len(polls) <= 100.0 / 0.25 + 5
+
+
+def test_after_a_quiet_time_a_few_polls_are_free_again() -> None:
+    burst = Burst(4, 0.01)
+    for _ in range(10):
+        burst.spend(1000.0, 0.25)
+    assert burst.due(1000.0, 0.25).first == 1000.25
+    assert burst.due(2000.0, 0.25).first <= 2000.0
 
 
 def test_who_is_awake_takes_all_that_may_be_taken() -> None:
