@@ -17,9 +17,10 @@ import os
 import signal
 from asyncio.trsock import TransportSocket
 from collections import deque
+from dataclasses import replace
 from pathlib import Path
 
-from appagent import config, machine
+from appagent import config, hangup, machine
 from appagent.control import Control
 from appagent.core import step as core
 from appagent.core.state import App
@@ -58,12 +59,14 @@ from appagent.report.history import History
 from appagent.report.log import Log
 from appagent.report.outputs import JournalOutput
 from appagent.report.service import Service
+from appagent.report.text import one_line, plain
 from appagent.run.failpoint import hit
 from appagent.run.order import Places
 from appagent.running import Running
 from appagent.shutdown import stop_apps
 from appagent.started import Started
-from appagent.store import StateError, Store
+from appagent.state_dir import StateError
+from appagent.store import Store
 from appagent.unrecorded import Unrecorded
 from appagent.verbs import Verbs
 
@@ -245,9 +248,9 @@ class Agent:
         return self.own_cache[key]
 
     def ended(self, event: Ended) -> None:
-        """A run is over."""
+        """A run is over. What it printed is kept and shown, so it is made safe here."""
         self.hit("ended", event.app)
-        self.feed(event)
+        self.feed(replace(event, line=one_line(event.line), tail=plain(event.tail)))
 
     def began(self, event: Began) -> None:
         """A shim waits for its go."""
@@ -279,7 +282,6 @@ class Agent:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self.over.set)
-        loop.add_signal_handler(signal.SIGHUP, self.reload)
         loop.set_exception_handler(self.on_exception)
         self.tell_all(self.first_facts)
         try:
@@ -293,6 +295,9 @@ class Agent:
         self.running.keep_limits()
         self.say("agent.ready", f"{len(self.settings.roots)} roots; {os.getpid()} is the agent")
         self.service.ready()
+        loop.add_signal_handler(signal.SIGHUP, self.reload)
+        if hangup.came():
+            self.reload()
         chores = (self.beat(), self.keep_house(), self.count())
         tasks = [loop.create_task(chore) for chore in chores]
         await self.over.wait()

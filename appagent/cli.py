@@ -15,7 +15,7 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
-from appagent import __version__
+from appagent import __version__, hangup
 
 USAGE, SOFTWARE = 64, 70
 ENDED_BY_INT, ENDED_BY_PIPE = 130, 141
@@ -122,6 +122,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         if args.command is None:
             parser().print_help(sys.stderr)
             return USAGE
+        if args.command == "run":
+            hangup.keep()
         from appagent import commands  # noqa: PLC0415 - `--help` should not wait for the rest
 
         code = commands.COMMANDS[args.command](args)

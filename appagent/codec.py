@@ -9,6 +9,9 @@ is not. Three rules keep files readable over versions:
   raises FORMAT instead.
 - Data whose "format" is above FORMAT is `Newer`; nothing in it is looked at.
 
+What is written can be read again. A NUL, which no name of a file can hold and which is refused when
+read, is written as U+FFFD: whatever text comes from outside, it costs a character and no record.
+
 Text may hold the lone surrogates that stand for the odd bytes of a file name (PEP 383); they are
 written as ASCII escapes and come back as they were.
 """
@@ -50,7 +53,9 @@ def encode(value: object) -> Json:
     """Make plain JSON values of a value of the model."""
     if isinstance(value, StrEnum):
         return value.value
-    if value is None or isinstance(value, (bool, int, str)):
+    if isinstance(value, str):
+        return value.replace("\0", "\ufffd")
+    if value is None or isinstance(value, (bool, int)):
         return value
     if isinstance(value, float):
         if not math.isfinite(value):
@@ -64,7 +69,7 @@ def encode(value: object) -> Json:
     if isinstance(value, AbstractSet):
         return [encode(each) for each in sorted(value)]
     if isinstance(value, Mapping):
-        return {str(key): encode(each) for key, each in value.items()}
+        return {str(encode(str(key))): encode(each) for key, each in value.items()}
     msg = f"{type(value).__name__} cannot be written"
     raise ValueError(msg)
 

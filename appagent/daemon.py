@@ -19,7 +19,8 @@ from appagent.config import Loaded
 from appagent.model import Level
 from appagent.report.log import Log, set_up
 from appagent.run import failpoint
-from appagent.store import StateError, Store
+from appagent.state_dir import StateError
+from appagent.store import Store
 
 OK, SOFTWARE, LATER = 0, 70, 75
 

@@ -5,6 +5,7 @@
     <state_dir>/node.json                 roots ever seen mounted, the hold on the node
     <state_dir>/apps/<app>/record.json    Record
     <state_dir>/apps/<app>/Makefile.kept  copy of the last Makefile: run/kept.py
+    <state_dir>/apps/.gone-<app>          what is being removed of an app that was dropped
 
 A file is replaced as a whole: temporary file, fsync, rename, fsync of the directory. So after a
 crash there is the old content or the new one. What cannot be read is moved aside (`.damaged`,
@@ -22,7 +23,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import os
 import secrets
 import shutil
@@ -35,16 +35,15 @@ from typing import TypeVar
 
 from appagent.codec import MAX_BYTES, Damaged, Newer, dump, parse
 from appagent.model import Fact, Hold, Level, Now, Record
+from appagent.state_dir import make_directory, take_lock
 
 SECRET_BYTES = 32
+GONE = ".gone-"  # what an app's directory begins with while it is being removed
 
 T = TypeVar("T")
 
 Write = Callable[[Path, bytes], None]
-
-
-class StateError(Exception):
-    """The state directory cannot be used; the text is one line for a person."""
+Remove = Callable[[Path], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,17 +107,23 @@ class Store:
     """
 
     def __init__(
-        self, state_dir: str, *, write: Write = replace_file, clock: Callable[[], Now] = _now
+        self,
+        state_dir: str,
+        *,
+        write: Write = replace_file,
+        remove: Remove = shutil.rmtree,
+        clock: Callable[[], Now] = _now,
     ) -> None:
         """Create, check and lock the directory, or raise StateError."""
         self.path = Path(state_dir)
         self._write = write
+        self._remove = remove
         self._clock = clock
         self._unwritten: dict[Path, bytes | None] = {}  # None: the directory it lies in is to go
         self._said: set[int | None] = set()
         self._node = NodeState()
-        _make_directory(self.path)
-        self._lock = _lock(self.path)
+        make_directory(self.path)
+        self._lock = take_lock(self.path)
 
     def close(self) -> None:
         """Try once more to write what could not be written, and let go of the lock."""
@@ -227,10 +232,7 @@ class Store:
 
     def _carry_out(self, path: Path, content: bytes | None) -> None:
         if content is None:
-            path.unlink(missing_ok=True)  # first: a half removed directory must hold no record
-            if path.parent.exists():
-                shutil.rmtree(path.parent)
-                sync_directory(path.parent.parent)
+            self._remove_app(path.parent)
             return
         if len(content) > MAX_BYTES:
             raise OSError(errno.EFBIG, f"{len(content)} bytes are too many")
@@ -239,6 +241,16 @@ class Store:
                 directory.mkdir(mode=0o700)
                 sync_directory(directory.parent)
         self._write(path, content)
+
+    def _remove_app(self, directory: Path) -> None:
+        """Take the directory of an app away at once, and then remove what was in it."""
+        gone = directory.with_name(GONE + directory.name)
+        if gone.exists():  # an earlier try failed
+            self._remove(gone)
+        if directory.exists():
+            directory.rename(gone)
+            sync_directory(directory.parent)
+            self._remove(gone)
 
     def _app_dirs(self, facts: list[Fact]) -> list[Path]:
         """Where apps are kept, after what a crash left half-written is removed."""
@@ -250,6 +262,10 @@ class Store:
         except OSError as error:
             facts.append(self._unreadable(apps, error))
             found = []
+        for path in found:
+            if path.name.startswith(GONE):
+                with contextlib.suppress(OSError):
+                    self._remove(path)
         found = [path for path in found if not path.name.startswith(".")]
         stray = [path / "record.json.tmp" for path in found]
         for each in (*stray, self.path / "node.json.tmp", self.path / "secret.tmp"):
@@ -328,66 +344,3 @@ def _content(path: Path) -> bytes:
         raise Damaged(msg)
     with path.open("rb") as file:
         return file.read(MAX_BYTES + 1)
-
-
-def _make_directory(path: Path) -> None:
-    """Create the state directory where it is not there; refuse one that is not ours alone."""
-    if not path.is_absolute():
-        msg = f"state_dir {path} is not an absolute path"
-        raise StateError(msg)
-    try:
-        path.mkdir(mode=0o700, parents=True, exist_ok=True)
-        found = path.stat()
-    except OSError as error:
-        why = "not a directory" if isinstance(error, FileExistsError) else error.strerror
-        msg = f"cannot use state_dir {path}: {why}"
-        raise StateError(msg) from error
-    if found.st_uid != os.geteuid():
-        msg = f"state_dir {path} belongs to uid {found.st_uid}, not to uid {os.geteuid()}"
-        raise StateError(msg)
-    foreign = 0o002 if found.st_gid == os.getegid() else 0o022
-    if found.st_mode & foreign:
-        msg = f"state_dir {path} can be written by others: chmod go-w {path}"
-        raise StateError(msg)
-
-
-def _lock(directory: Path) -> int:
-    """Take the lock that no two agents hold, and leave our pid in it for a person to read."""
-    path = directory / "lock"
-    while True:
-        try:
-            handle = _open_lock(path)
-        except OSError as error:
-            msg = f"cannot use state_dir {directory}: {path.name}: {error.strerror}"
-            raise StateError(msg) from error
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            holder = os.pread(handle, 20, 0).decode("ascii", "replace").strip()
-            os.close(handle)
-            who = f"another agent (pid {holder})" if holder.isdigit() else "another agent"
-            busy = error.errno in (errno.EWOULDBLOCK, errno.EACCES)
-            why = f"used by {who}" if busy else f"not lockable: {error.strerror}"
-            msg = f"state_dir {directory} is {why}"
-            raise StateError(msg) from error
-        try:
-            same = os.path.samestat(os.fstat(handle), path.stat())
-        except FileNotFoundError:
-            same = False
-        if same:
-            break
-        os.close(handle)  # somebody removed the file that we opened; lock the one that is there
-    with contextlib.suppress(OSError):  # a full disk: the lock holds without a pid in it
-        os.ftruncate(handle, 0)
-        os.pwrite(handle, f"{os.getpid()}\n".encode("ascii"), 0)
-    return handle
-
-
-def _open_lock(path: Path) -> int:
-    flags = os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
-    try:
-        return os.open(path, os.O_RDWR | os.O_CREAT | flags, 0o600)
-    except OSError as error:
-        if error.errno != errno.EROFS:
-            raise
-        return os.open(path, os.O_RDONLY | flags)

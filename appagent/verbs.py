@@ -268,8 +268,8 @@ class Verbs:
 
     async def hold(self, request: Request, peer: Peer) -> Lines:
         """Deploy nothing new."""
-        name, why = text_of(request, "app"), text_of(request, "why", 500)
-        if not why.strip():
+        name, why = text_of(request, "app"), one_line(text_of(request, "why", 500), 500)
+        if not why:
             raise Refused(USAGE, "say why: hold --why WORDS")
         span = seconds_of(request, "for")
         if name:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -127,6 +128,17 @@ def test_a_bad_configuration_is_refused_and_the_old_one_goes_on(shown: Shown) ->
     node.reload()
     wait_until(lambda: not node.status()["config"]["refused"], "the good one is taken")
     shown.nothing("steady")
+
+
+def test_a_reload_that_is_asked_for_while_the_agent_starts_is_done(tmp_path: Path) -> None:
+    with node(tmp_path, **QUICK) as one:
+        one.launch()
+        assert one.process is not None
+        maps = Path(f"/proc/{one.process.pid}/maps")
+        wait_until(lambda: "/_yaml." in maps.read_text(), "it has come to its configuration")
+        one.reload()
+        wait_until(one.answers, "the agent answers")
+        wait_until(lambda: one.facts("config.loaded"), "the configuration is taken")
 
 
 def test_settings_that_make_no_deploy_apply_without_a_run(shown: Shown) -> None:

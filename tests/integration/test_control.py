@@ -161,6 +161,18 @@ def test_garbage_is_refused_in_a_line(made: Node) -> None:
     goes_on(made)
 
 
+def test_whatever_a_hold_says_it_is_still_held_after_a_restart(made: Node) -> None:
+    for where in (APP, ""):
+        made.ask("hold", app=where, why="a\0b \x1b[31mred\nand more")
+    made.restart()
+    assert made.facts("store.damaged") == []
+    assert made.app(APP)["hold"]["why"] == "ab red and more"
+    assert made.status()["hold"]["why"] == "ab red and more"
+    for where in (APP, ""):
+        made.ask("resume", app=where)
+    goes_on(made)
+
+
 def test_half_a_message_holds_nothing(made: Node) -> None:
     for half in (b"", b"{", b'{"do": "status"}', b'{"do": "hold", "app": "web", "why": "x"}'):
         with client(made) as one:

@@ -163,6 +163,22 @@ def test_any_text_and_time_comes_back_equal(release: str, why: str, until: float
     assert parse("record", Record, dump("record", record)) == record
 
 
+any_text = st.text(st.characters(exclude_categories=()), max_size=20)
+
+
+@given(any_text, any_text, any_text)
+def test_whatever_text_comes_from_outside_the_record_can_be_read_again(
+    release: str, why: str, line: str
+) -> None:
+    failure = Failure(Version(release, ""), Target.START, Outcome.FAILED, line, 1.0)
+    record = replace(FULL, hold=Hold(why, None, why), failures=(failure,), ignore=(line,))
+    read = parse("record", Record, dump("record", record))
+    assert read.hold is not None
+    assert read.hold.why == why.replace("\0", "\ufffd")
+    assert read.failures[0].line == line.replace("\0", "\ufffd")
+    assert parse("record", Record, dump("record", read)) == read
+
+
 def test_what_cannot_be_read_back_is_not_written() -> None:
     with pytest.raises(ValueError, match="inf"):
         encode(Hold("w", float("inf")))

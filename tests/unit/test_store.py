@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import shutil
 import stat
 import subprocess
 from dataclasses import replace
@@ -114,6 +115,45 @@ def test_a_dropped_app_is_gone_with_all_that_was_kept(state: Path) -> None:
         loaded = store.load()
     assert loaded.records == {"api": API}
     assert loaded.lost == frozenset()
+
+
+def test_an_app_dropped_in_the_moment_of_a_crash_is_gone_or_there_and_never_lost(
+    state: Path,
+) -> None:
+    """The agent ends while what was kept is being removed: nothing of it is removed yet."""
+    fill(state)
+    removed: list[Path] = []
+    store = Store(str(state), remove=removed.append)
+    store.load()
+    store.makefile("web").write_text("stop:\n")
+    assert store.drop("web") == []
+    store.close()
+    assert [path.is_dir() for path in removed] == [True]
+    with opened(state) as store:
+        loaded = store.load()
+        assert loaded.records == {"api": API}
+        assert loaded.lost == frozenset()
+        store.save(WEB)  # another app of that name
+    assert not removed[0].exists()
+    with opened(state) as store:
+        assert store.load().records == {"web": WEB, "api": API}
+
+
+def test_what_could_not_be_removed_of_an_app_is_removed_later(state: Path) -> None:
+    fill(state)
+    trouble = [OSError(errno.EIO, "Input/output error")]
+
+    def remove(path: Path) -> None:
+        if trouble:
+            raise trouble.pop()
+        shutil.rmtree(path)
+
+    store = Store(str(state), remove=remove)
+    store.load()
+    assert kinds(store.drop("web")) == ["store.failed"]
+    assert kinds(store.flush()) == ["store.works"]
+    store.close()
+    assert [path.name for path in (state / "apps").iterdir()] == ["api"]
 
 
 def test_nobody_else_can_read_it(state: Path) -> None:

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from appagent.store import StateError, Store
+from appagent.state_dir import StateError
+from appagent.store import Store
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
