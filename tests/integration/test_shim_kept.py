@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import pwd
 import shutil
 from collections.abc import Iterator
 from dataclasses import replace
@@ -9,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from appagent.model import Ended, Outcome
+from appagent.model import Ended, Layout, Outcome, Run
 from appagent.run import spawn
 from tests import running
 from tests.running import Runs, World, becomes
@@ -117,69 +119,91 @@ def give(path: Path, user: str) -> None:
         shutil.chown(each, user, user)
 
 
+class Shared:
+    """A root where everybody may make names, and an app there: a link of games to games' files."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.release = world.root / ".games" / "1"
+        self.release.mkdir(parents=True)
+        (self.release / "Makefile").write_text(WHO)
+        give(world.root / ".games", "games")
+        self.app = world.root / "web"
+        self.link(".games/1", "games")
+        self.others = world.root / "others"
+        self.others.mkdir()
+        give(self.others, "news")
+        world.root.chmod(0o1777)
+        self.order = replace(world.order, run_as="owner")
+
+    def link(self, text: str, user: str) -> None:
+        self.app.unlink(missing_ok=True)
+        self.app.symlink_to(text)
+        entry = pwd.getpwnam(user)
+        os.chown(self.app, entry.pw_uid, entry.pw_gid, follow_symlinks=False)
+
+    def plan(self, target: str) -> Run:
+        return self.world.plan(target, layout=Layout.SYMLINK, release_dir=str(self.release))
+
+    def run(self, target: str) -> Ended:
+        run = self.plan(target)
+        return self.world.play(lambda agent: agent.whole(run, self.order))
+
+
 @pytest.fixture
-def shared(world: World) -> World:
-    """A root where everybody may make names, and an app there that was installed as games."""
-    world.root.chmod(0o1777)
-    world.order = replace(world.order, run_as="owner")
-    give(world.app(WHO), "games")
-    assert world.run("install").outcome is Outcome.OK
-    return world
+def shared(world: World) -> Shared:
+    made = Shared(world)
+    assert made.run("install").outcome is Outcome.OK
+    return made
 
 
 @needs_root
-@pytest.mark.parametrize("now", ["a directory", "a link", "nothing", "a link to nowhere", "root's"])
-def test_what_is_kept_of_one_owner_never_runs_as_another(shared: World, now: str) -> None:
-    app = shared.root / "web"
-    (shared.root / "others").mkdir()
-    shutil.chown(shared.root / "others", "news", "news")
-    app.rename(shared.base / "away")
-    if now == "a directory":
-        (shared.root / "others").rename(app)
-    elif now == "a link":
-        app.symlink_to("others")
-    elif now == "a link to nowhere":
-        app.symlink_to("/etc")
-    elif now == "root's":
-        shared.app("stop:\n\t@id -un\n")
+@pytest.mark.parametrize("now", ["another's", "out of the root", "root's", "nothing"])
+def test_what_is_kept_of_one_owner_never_runs_as_another(shared: Shared, now: str) -> None:
+    shutil.rmtree(shared.release.parent)
+    shared.app.unlink()
+    if now == "root's":
+        shared.world.app("stop:\n\t@id -un\n")
+    elif now != "nothing":
+        shared.link("others" if now == "another's" else "/etc", "games")
     ended = shared.run("stop")
     assert ended.outcome is Outcome.OK, ended
-    assert shared.log() == "stopped by games\n"
+    assert shared.world.log() == "stopped by games\n"
 
 
 @needs_root
-def test_who_takes_the_name_between_two_steps_of_a_stop_gets_nothing_of_it(
-    shared: World, monkeypatch: pytest.MonkeyPatch
+def test_who_takes_the_name_in_the_midst_of_a_stop_gets_nothing_of_it(
+    shared: Shared, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The shim's arguments are for all to see, so the moment can be chosen."""
-    app = shared.root / "web"
-    (shared.root / "others").mkdir()
-    shutil.chown(shared.root / "others", "news", "news")
-    app.rename(shared.base / "away")
-    shared.base.chmod(0o777)
-    monkeypatch.setenv(spawn.FAILPOINTS, f"child.names=pause:{shared.base}")
+    base = shared.world.base
+    shutil.rmtree(shared.release.parent)
+    shared.app.unlink()
+    base.chmod(0o777)
+    monkeypatch.setenv(spawn.FAILPOINTS, f"child.names=pause:{base}")
 
     async def scene(agent: Runs) -> Ended:
         run = shared.plan("stop")
-        await agent.begin(run)
+        await agent.begin(run, shared.order)
         agent.spawner.go(run.id)
-        await becomes((shared.base / "child.names.here").exists)
-        app.symlink_to("others")
-        (shared.base / "child.names.go").touch()
+        await becomes((base / "child.names.here").exists)
+        shared.link("others", "games")
+        (base / "child.names.go").touch()
         return await agent.ended()
 
-    assert shared.play(scene).outcome is Outcome.OK
-    assert shared.log() == "stopped by games\n"
+    assert shared.world.play(scene).outcome is Outcome.OK
+    assert shared.world.log() == "stopped by games\n"
 
 
 @needs_root
-def test_after_a_change_of_owner_the_stop_is_still_the_one_that_it_was(shared: World) -> None:
-    give(shared.app(WHO + "# of another\n"), "news")
+def test_after_a_change_of_owner_the_stop_is_still_the_one_that_it_was(shared: Shared) -> None:
+    (shared.release / "Makefile").write_text(WHO.replace("stopped", "all stopped"))
+    give(shared.world.root / ".games", "news")
+    shared.link(".games/1", "news")
     assert shared.run("stop").outcome is Outcome.OK
-    assert shared.log() == "stopped by games\n"
     assert shared.run("restart").outcome is Outcome.OK
     assert shared.run("stop").outcome is Outcome.OK
-    assert shared.log() == "stopped by games\nstopped by news\n"
+    assert shared.world.log() == "stopped by games\nall stopped by news\n"
 
 
 @needs_root
