@@ -45,6 +45,7 @@ _NOT_FROM_FILES = frozenset(
     }
 )
 _NOT_FROM_FILES_EITHER = ("WATCHDOG_", "LISTEN_")
+_NAMED = 5  # of the names that a file sets in vain, in its warning
 
 
 class Read:
@@ -58,15 +59,21 @@ class Read:
 
     def add(self, items: list[tuple[str, str]], path: str) -> None:
         """Take the assignments of one file; a later file wins."""
+        left_out: dict[str, None] = {}
         for name, value in items:
             if (
                 name in AGENTS_OWN
                 or name in _NOT_FROM_FILES
                 or name.startswith(_NOT_FROM_FILES_EITHER)
             ):
-                self.warnings.append(f"{path} sets {name}, which is left out")
+                left_out[name] = None
             else:
                 self.values[name] = value
+        if left_out:
+            names = ", ".join(list(left_out)[:_NAMED])
+            more = f" and {len(left_out) - _NAMED} more" if len(left_out) > _NAMED else ""
+            which = "which is" if len(left_out) == 1 else "which are"
+            self.warnings.append(f"{path} sets {names}{more}, {which} left out")
 
 
 def read_files(spec: Spec, bases: Bases) -> Read:

@@ -32,6 +32,7 @@ _PREPARING = ("names", "share")  # phases in which nothing of the app has run ye
 _KILLED_SOON = 1.0  # seconds for a killed child to be gone, before it is said to hang
 _CHECK_EVERY = 1.0
 _RECENT = 4096
+_MOST_WARNINGS = 20  # of one run
 
 
 class Shim:
@@ -217,7 +218,7 @@ class Shim:
         elif word == "targets":
             self.targets = rest
         elif word == "warn":
-            if rest not in self.warnings:
+            if rest not in self.warnings and len(self.warnings) < _MOST_WARNINGS:
                 self.warnings.append(rest)
         elif word == "end":
             outcome, status, text = rest.split(" ", 2)

@@ -288,13 +288,26 @@ def test_a_stop_goes_on_without_its_env_files(world: World) -> None:
 
 def test_what_an_env_file_must_not_set_is_left_out_with_a_warning(world: World) -> None:
     app = world.app("install:\n\t@env >seen\n")
-    names = ("APP_NAME", "MAKEFLAGS", "NOTIFY_SOCKET", "LISTEN_FDS", "APP_KEY", "HOME")
+    names = ("APP_NAME", "MAKEFLAGS", "NOTIFY_SOCKET", "LISTEN_FDS", "APP_KEY", "HOME", "APP_NAME")
     path = env(world, "one", "".join(f"{name}=n\n" for name in names))
     ended = world.run("install", replace(world.order, env_files=(path,)))
     assert ended.outcome is Outcome.OK
-    assert [warning.split()[2].rstrip(",") for warning in ended.warnings] == list(names[:4])
+    assert ended.warnings == (f"{path} sets {', '.join(names[:4])}, which are left out",)
     seen = (app / "seen").read_text().splitlines()
     assert {"APP_NAME=web", "APP_KEY=n", "HOME=n"} <= set(seen)
+
+
+def test_the_warnings_of_a_run_are_few_whatever_its_env_files_hold(world: World) -> None:
+    world.app("install:\n\ttrue\n")
+    many = "".join(f"LISTEN_{number}=\n" for number in range(50_000))
+    files = [env(world, str(number), f"APP_NODE=n\n{many}") for number in range(2)]
+    few = [env(world, f"few-{number}", "LISTEN_FDS=1\n") for number in range(30)]
+    ended = world.run("install", replace(world.order, env_files=(*files, *few)))
+    assert ended.outcome is Outcome.OK
+    assert len(ended.warnings) == 20
+    names = "APP_NODE, LISTEN_0, LISTEN_1, LISTEN_2, LISTEN_3"
+    assert ended.warnings[0] == f"{files[0]} sets {names} and 49996 more, which are left out"
+    assert ended.warnings[2] == f"{few[0]} sets LISTEN_FDS, which is left out"
 
 
 def of_process(pid: int, what: str) -> bytes:
