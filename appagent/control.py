@@ -41,7 +41,7 @@ GONE_AFTER = 1.0  # s at most until it is seen that a client which only reads ha
 
 TOO_MANY = "the agent has too many clients; try again"
 
-OK, USAGE, NO_AGENT, SOFTWARE, LATER, NOT_ALLOWED = 0, 64, 69, 70, 75, 77
+OK, FAILED, USAGE, NO_AGENT, SOFTWARE, LATER, NOT_ALLOWED = 0, 1, 64, 69, 70, 75, 77
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
+from appagent.core.fresh import Place
 from appagent.core.settings import settings_for
 from appagent.core.state import App, Node
 from appagent.core.want import env_paths, trouble
@@ -204,6 +205,24 @@ class Eyes:
         eye = self.eyes.get(self.place.get(root, ""))
         if eye is not None:
             eye.look(root, app)
+
+    def recheck(self, places: Collection[Place]) -> None:
+        """Look at these places now; one that no eye looks at (yet) is left out."""
+        lists: dict[str, tuple[list[str], list[tuple[str, str]], list[str]]] = {}
+        for place in places:
+            share = self.place.get(place.root or place.env)
+            if share is None:
+                continue
+            roots, apps, envs = lists.setdefault(share, ([], [], []))
+            if place.env:
+                envs.append(place.env)
+            elif place.app:
+                apps.append((place.root, place.app))
+            else:
+                roots.append(place.root)
+        for share, asked in lists.items():
+            if share in self.eyes:
+                self.eyes[share].recheck(*asked)
 
     # --- for people ------------------------------------------------------------------------------
 

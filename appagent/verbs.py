@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import math
 import os
 import time
 from collections.abc import AsyncIterator, Mapping
@@ -11,9 +10,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from appagent import __version__
-from appagent.control import LATER, OK, USAGE, Peer, Refused, Request, Verb
-from appagent.core.view import View, view
-from appagent.core.want import Kind, trouble
+from appagent.control import FAILED, OK, USAGE, Peer, Refused, Request, Verb
 from appagent.model import (
     Cancel,
     Event,
@@ -25,14 +22,15 @@ from appagent.model import (
     Trigger,
 )
 from appagent.report import status as show
-from appagent.report.text import duration, one_line
+from appagent.report.text import one_line
+from appagent.waiting import Waiting
 
 if TYPE_CHECKING:
     from appagent.agent import Agent
 
 Lines = AsyncIterator[Mapping[str, object]]
-FAILED = 1
 HISTORY_MOST = 1000
+NAMES_MOST = 1000  # of a wait
 SECONDS_MOST = 1e9  # 30 years
 
 
@@ -80,6 +78,7 @@ class Verbs:
     def __init__(self, agent: Agent) -> None:
         """Speak for an agent."""
         self.agent = agent
+        self.waiting = Waiting(agent)
 
     def table(self) -> dict[str, Verb]:
         """Every verb by its name."""
@@ -176,52 +175,11 @@ class Verbs:
         if not isinstance(asked, list) or not all(isinstance(name, str) for name in asked):
             raise Refused(USAGE, "apps must be a list of names")
         names = [str(name) for name in asked]
-        timeout = seconds_of(request, "timeout")
-        async for line in self.waiting(names, timeout):
+        if len(names) > NAMES_MOST:
+            raise Refused(USAGE, f"{NAMES_MOST} apps at most; without names: all of them")
+        since, timeout = self.agent.now().mono, seconds_of(request, "timeout")
+        async for line in self.waiting.until_there(names, since, timeout):
             yield line
-
-    async def waiting(self, names: list[str], most: float | None) -> Lines:
-        """Yield a line whenever what is waited for changes; Refused if it cannot be reached."""
-        until = time.monotonic() + most if most is not None else math.inf
-        told = ""
-        while True:
-            open_ones, hopeless = self.unreached(names)
-            if hopeless:
-                lines = "; ".join(f"{each.app}: {each.word}: {each.why}" for each in hopeless)
-                raise Refused(FAILED, lines)
-            if not open_ones:
-                return
-            news = ", ".join(open_ones)
-            if news != told:
-                told = news
-                yield {"line": f"waiting for {news}"}
-            left = until - time.monotonic()
-            if left <= 0:
-                raise Refused(LATER, f"after {duration(most or 0)} still waiting for {news}")
-            await self.agent.change(min(left, 1.0))
-
-    def unreached(self, names: list[str]) -> tuple[list[str], list[View]]:
-        """What is not there yet, in words, and the apps that cannot get there by themselves."""
-        node, now = self.agent.node, self.agent.now()
-        open_ones, hopeless = [], []
-        for root in node.settings.roots:
-            state = node.roots.get(root.path)
-            if not names and (state is None or not state.known or state.stuck):
-                open_ones.append(f"{root.path} (unknown)")
-        for name in names or sorted(node.apps):
-            app = node.apps.get(name)
-            if app is None:
-                open_ones.append(f"{name} (not seen yet)")
-                continue
-            away = trouble(node, app)
-            if not names and away is not None and away.word == "unmanaged":
-                continue
-            seen = view(node, app, now)
-            if seen.reached is False:
-                hopeless.append(seen)
-            elif seen.reached is None or seen.want.kind is Kind.GONE:
-                open_ones.append(f"{name} ({seen.word})")
-        return open_ones, hopeless
 
     # --- changing --------------------------------------------------------------------------------
 
@@ -242,23 +200,12 @@ class Verbs:
             shown = one_line(word, 80)
             raise Refused(USAGE, f"{shown} is no target; they are {names}") from None
         self.known(name)
-        look = self.agent.node.apps[name].look
+        since, timeout = self.agent.now().mono, seconds_of(request, "timeout")
         text = self.feed(Trigger(name, target, who(peer)))
         yield {"line": text}
         if request.get("wait") is True:
-            if target is None:
-                await self.looked_again(name, look.looked if look else 0.0)
-            async for line in self.waiting([name], seconds_of(request, "timeout")):
+            async for line in self.waiting.until_there([name], since, timeout):
                 yield line
-
-    async def looked_again(self, name: str, before: float) -> None:
-        """Wait a moment for the look that was asked for, so that `wait` speaks of it."""
-        until = time.monotonic() + 5.0
-        while time.monotonic() < until:
-            app = self.agent.node.apps.get(name)
-            if app is None or (app.look is not None and app.look.looked > before):
-                return
-            await self.agent.change(0.2)
 
     async def cancel(self, request: Request, peer: Peer) -> Lines:
         """End a running build or install, or a backoff."""

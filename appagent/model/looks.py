@@ -53,6 +53,7 @@ class EnvLook:
     digest: str = ""
     why: str = ""  # for broken: "file:line: what is wrong"; for unknown: the error
     looked: float = 0.0
+    mounted: bool = False  # it lies on a share
 
 
 @dataclass(frozen=True, slots=True)

@@ -105,6 +105,11 @@ class Eye:
         if len(self._outbox) < _MOST_UNSENT:
             self._send(wire.line("look", {"root": root, "app": app}))
 
+    def recheck(self, roots: list[str], apps: list[tuple[str, str]], env: list[str]) -> None:
+        """Look at just these and tell what is seen; may be lost, like the eye itself."""
+        if len(self._outbox) < _MOST_UNSENT:
+            self._send(wire.line("recheck", {"roots": roots, "apps": apps, "env": env}))
+
     async def ask(self, verb: str, timeout: float, **arguments: object) -> wire.Body:  # noqa: ASYNC109 - the bound is part of the question
         """Ask for something to be done there. Raises TimeoutError, or OSError without an eye."""
         if self._sock is None or len(self._outbox) >= _MOST_UNSENT:

@@ -58,12 +58,15 @@ class EnvState:
             self._read = read
             return None, again
         state, key, why = read
-        return self._take(EnvLook(self.path, state, key, why, now)), 0.0
+        look = EnvLook(self.path, state, key, why, now, before.is_share)
+        return self._take(look), 0.0
 
     def unknown(self, why: str, now: float) -> EnvLook | None:
         """Take a look that went wrong: what there is to push."""
         self._read, self._status = None, b""
-        return self._take(EnvLook(self.path, "unknown", why=why, looked=now))
+        return self._take(
+            EnvLook(self.path, "unknown", why=why, looked=now, mounted=self.was_mounted)
+        )
 
     def stands(self, disk: Disk, kind: str | None, *, local: bool) -> bool:
         """Whether it is as it was told, by the kind that a listing gives it (None: not listed)."""

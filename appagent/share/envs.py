@@ -6,7 +6,7 @@ They are asked for by directory, every `scan_interval`; how one is looked at sta
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from appagent.share import wire
 from appagent.share.agenda import Jitter, Span
@@ -63,11 +63,13 @@ class Envs:
         for env in self._files.values():
             self._sooner(env, 0.0)
 
-    def ask(self) -> None:
-        """Look at all of them now, and tell what is seen also where it is no news."""
-        for env in self._files.values():
-            env.asked = True
-        self.ring()
+    def ask(self, paths: Iterable[str] | None = None) -> None:
+        """Look at these now, or at all, and tell what is seen also where it is no news."""
+        for path in self._files if paths is None else paths:
+            env = self._files.get(path)
+            if env is not None:
+                env.asked = True
+                self._sooner(env, 0.0)
 
     def look(self, env: EnvState, emit: Emit) -> None:
         """Look at one file."""

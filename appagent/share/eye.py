@@ -162,6 +162,8 @@ class Eye:
                 quick.post(lambda _: quick.set_watch(watch))
             case "look":
                 quick.post(lambda _: quick.look(body["root"], body["app"]))
+            case "recheck":
+                quick.post(lambda _: quick.recheck(body["roots"], body["apps"], body["env"]))
             case "ask":
                 error = f"an eye knows no verb {body['verb']!r}"
                 self._outbox.put("answer", {"id": body["id"], "error": error})

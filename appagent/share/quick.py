@@ -32,6 +32,7 @@ from appagent.share.watchlist import RootSpec, Watchlist
 
 _MOST = 32  # apps whose marks are looked at in one pass
 _ROOT_LOCAL = 5.0  # s between listings of a root that inotify watches
+_PAUSE = 5  # a root is listed for those who wait no more often than a fifth of the time allows
 _MOUNTS = 1.0  # s between questions whether something was mounted, and counts of what is polled
 
 
@@ -123,14 +124,29 @@ class Quick:
             root.asked = True
             self.agenda.sooner(root, 0.0)
 
+    def recheck(self, roots: list[str], apps: list[list[str]], env: list[str]) -> None:
+        """Look anew at just these, for somebody who waits; what is seen is told in any case."""
+        for path in roots:
+            root = self._roots.get(path)
+            if root is not None:
+                root.asked = True
+                self.agenda.sooner(root, root.began + root.took * _PAUSE)
+        for path, name in apps:
+            root = self._roots.get(path)
+            app = root.apps.get(name) if root is not None else None
+            if app is not None:
+                self._ask(app, urgent=False)
+        self._envs.ask(env)
+
     def _ask_root(self, root: RootState) -> None:
         root.asked = True
         self.agenda.sooner(root, 0.0)
         for app in root.apps.values():
             self._ask(app)
 
-    def _ask(self, app: AppState) -> None:
-        app.sight.asked = True
+    def _ask(self, app: AppState, *, urgent: bool = True) -> None:
+        app.sight.urgent |= urgent
+        app.sight.asked = time.monotonic()
         app.how = app.how or "asked"
         self._due(app, 0.0)
 
@@ -250,6 +266,7 @@ class Quick:
             fstype=mount.fstype,
             looked=began,
         )
+        root.took = time.monotonic() - began
         self._push_root(root, look, emit)
         if back:
             for app in root.apps.values():
@@ -284,15 +301,22 @@ class Quick:
         self._push_root(root, look, emit)
 
     def _update(self, root: RootState, found: Children, how: str) -> None:
-        """Have a state for each child that this node runs, and none for others."""
+        """Have a state for each child that this node runs, and none for others.
+
+        What was no app so far is looked at again for whoever asked: it may have become one.
+        """
         for name in root.apps.keys() - found.mine:
             self._drop(root.apps[name])
             root.odd.pop(name, None)
+        known = root.apps.keys() & found.mine
         self._held = []  # what is seen of new apps is told after the listing that names them
         for name in sorted(found.mine - root.apps.keys()):
             app = root.apps[name] = AppState(root, name, root.spec.spec(name))
             app.how = how
             self._app(app, self._hold)
+        if root.asked:
+            for name in sorted(found.mine & known - root.were_apps):
+                self._app(root.apps[name], self._hold)
 
     def _hold(self, kind: str, body: wire.Body) -> None:
         if self._held is not None:

@@ -72,6 +72,7 @@ class RootState:
         self.asked = False
         self.how = ""  # what rang
         self.began = 0.0
+        self.took = 0.0  # s of the newest listing and the looks that it led to
         self.bad_since: float | None = None
         self.on_share = False
         self.inotify = False  # watched by it now

@@ -39,7 +39,10 @@ class Sight:
         self.settle = settle
         self.last: AppLook | None = None  # what stands
         self.pushed: AppLook | None = None
-        self.asked = False  # somebody wants to hear of the next look, whatever it shows
+        # Somebody wants to hear of a look that begins from then on (mono), whatever it shows; 0:
+        # nobody. A look that had begun before is told too, and does not answer.
+        self.asked = 0.0
+        self.urgent = False  # … and it is not to wait until scanning may go on
         self._stands: tuple[Found, str, str] | None = None  # of which all is told
         self._bad_since: float | None = None
         self._turned: tuple[Layout, float] | None = None  # another layout, and since when
@@ -138,14 +141,15 @@ class Sight:
         self.last = look
         pushed = self.pushed
         news = (
-            self.asked
+            self.asked > 0.0
             or pushed is None
             or _TOLD(pushed) != _TOLD(look)
             or (look.known and _stood(look, self.settle) and not _stood(pushed, self.settle))
         )
         if not news:
             return None
-        self.asked = False
+        if look.looked >= self.asked:
+            self.asked, self.urgent = 0.0, False
         self.pushed = look
         return look
 

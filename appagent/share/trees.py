@@ -1,7 +1,8 @@
 """The scanning thread: whole scans of the apps that are trees.
 
 Scans are paid from an account that gets a tenth of the time (agenda.py). What does not wait for
-it is the first look at an app, and a look that somebody asked for.
+it is the first look at an app, and a look that somebody triggered. Looks for those who only wait
+come first as soon as the account has something.
 """
 
 from __future__ import annotations
@@ -200,4 +201,4 @@ class Trees:
 
 def _is_urgent(app: AppState) -> bool:
     """Whether a scan does not wait for the account, nor is paid from it."""
-    return app.scan is None or app.sight.asked
+    return app.scan is None or app.sight.urgent

@@ -185,7 +185,9 @@ class Node:
     def ask(self, do: str, **request: object) -> Any:  # noqa: ANN401 - JSON is any
         """Ask over the socket, as a command does but without a process of its own; the data."""
         found: Any = None
-        for line in control.ask(f"{self.runtime}/control.sock", {"do": do, **request}):
+        patience = 2 * PATIENCE if "timeout" in request else 10.0
+        socket = f"{self.runtime}/control.sock"
+        for line in control.ask(socket, {"do": do, **request}, patience):
             found = line.get("data", found)
             end = line.get("end")
             if isinstance(end, dict) and end["code"] != 0:

@@ -81,9 +81,20 @@ def test_other_settings_are_pushed_and_stand_as_long_as_the_release() -> None:
 def test_who_asks_hears_of_the_next_look_once() -> None:
     it = sight()
     it.saw(found(), "a", 0.0, "poll")
-    it.asked = True
+    it.asked = 0.5
     assert it.saw(found(), "a", 0.5, "asked") is not None
     assert it.saw(found(), "a", 0.6, "poll") is None
+
+
+def test_a_look_that_had_begun_before_somebody_asked_does_not_answer() -> None:
+    it = sight()
+    it.saw(found(), "a", 0.0, "poll")
+    it.asked = 0.5
+    it.saw(found(), "a", 0.4, "scan")  # it took long; what it saw may be of before
+    look = it.saw(found(), "a", 0.9, "asked")
+    assert look is not None
+    assert look.looked == 0.9
+    assert it.saw(found(), "a", 1.0, "poll") is None
 
 
 @pytest.mark.parametrize(
