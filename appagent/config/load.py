@@ -133,7 +133,7 @@ class _Whole:
             roots=roots,
             defaults=defaults,
             apps=apps,
-            parallel_apps=values.get("parallel_apps") or machine.cores,
+            parallel_apps=values.get("parallel_apps") or max(4, 2 * machine.cores),
             log_level=log.get("level", "info"),
             log_format=log.get("format", "auto"),
             metrics_listen=metrics.get("listen"),

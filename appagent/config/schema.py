@@ -218,7 +218,7 @@ NODE = Table(
         "parallel_apps",
         values.COUNT_OR_AUTO,
         "auto",
-        "apps of this node deploying at once; auto: the number of cores",
+        "apps of this node deploying at once; auto: twice the number of cores, 4 at least",
     ),
     Key("state_dir", values.DIRECTORY, "/var/lib/appagent", "what the agent remembers; local"),
     Key(

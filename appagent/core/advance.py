@@ -188,7 +188,8 @@ def may_begin(turn: Turn, app: App, wanted: Want, step: Target) -> bool:
     if wanted.kind is Kind.RUN and not churn_allows(turn, app, wanted):
         return False
     app = turn.node.apps[app.name]
-    if turn.node.busy() >= turn.node.settings.parallel_apps and not turn.node.shutdown:
+    full = len(turn.node.busy()) >= turn.node.settings.parallel_apps
+    if full and step is not Target.CHECK and not turn.node.shutdown:
         since = min(app.queued_since, turn.now.mono)
         # A permit is not kept while others run: it would let this one in before those whose
         # deploys are under way.

@@ -133,9 +133,13 @@ class Node:
         """The settings of a root, or None where the configuration has it no more."""
         return next((r for r in self.settings.roots if r.path == path), None)
 
-    def busy(self) -> int:
-        """How many apps have a run under way."""
-        return sum(1 for app in self.apps.values() if app.run is not None)
+    def busy(self) -> tuple[str, ...]:
+        """The apps that hold a place (`parallel_apps`): those with a run under way but a check.
+
+        A check mostly sleeps between its tries, and may do so for minutes.
+        """
+        runs = ((name, app.run) for name, app in self.apps.items())
+        return tuple(name for name, run in runs if run and run.target is not Target.CHECK)
 
     def with_app(self, app: App) -> Node:
         """The node with this app put in or replaced."""

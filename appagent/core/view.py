@@ -14,6 +14,7 @@ from appagent.core.state import App, Node
 from appagent.core.want import Kind, Want, hold_of, version_of, want
 from appagent.model import Layout, Now, Outcome, Target
 
+SHOWN = 8  # names in a line
 HOPELESS = 3  # so many tries of a step that failed: a person should look
 # What is said of one release, and says nothing of the next one.
 OF_A_RELEASE = frozenset(("failed", "back", "retrying", "refused", "exited"))
@@ -68,8 +69,7 @@ def judge(
         word = "refused" if back.word == Outcome.REFUSED else "retrying"
         return word, why, False if bad and back.attempts >= HOPELESS else None
     if app.queued:
-        most = node.settings.parallel_apps
-        return "queued", f"{most} other apps are deploying (parallel_apps)", None
+        return "queued", f"{others_deploying(node)} (parallel_apps)", None
     if app.asking is not None:
         return "waiting", f"for the permit to {app.asking[0]}", None
     if wanted.kind is Kind.RUN and wanted.layout is Layout.TREE and app.churn.said:
@@ -99,6 +99,14 @@ def at_rest(node: Node, app: App, wanted: Want, now: Now) -> tuple[str, str, boo
     if unsettled(app):
         return "settling", coming(app), None
     return "good", "", True
+
+
+def others_deploying(node: Node) -> str:
+    """Who holds the places that an app waits for."""
+    names = sorted(node.busy())
+    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+    apps = "app is" if len(names) == 1 else "apps are"
+    return f"{len(names)} other {apps} deploying: {', '.join(names[:SHOWN])}{more}"
 
 
 def unsettled(app: App) -> bool:

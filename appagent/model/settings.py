@@ -88,7 +88,7 @@ class Settings:
     # Per app only what `apps.<name>` says, as AppSettings fields by name (rollout whole, timeout
     # as a partial mapping); config.settings_for merges.
     apps: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
-    parallel_apps: int = 2
+    parallel_apps: int = 4
     state_dir: str = "/var/lib/appagent"
     runtime_dir: str = "/run/appagent"
     log_level: str = "info"  # debug | info | warning | error

@@ -216,7 +216,7 @@ NODE_KEYS: list[tuple[str, Mapping[str, object]]] = [
     ("node: 0755", {"node": "0755"}),
     ("node: 1.10", {"node": "1.10"}),
     ("node: app1.example.com", {"node": "app1.example.com"}),
-    ("parallel_apps: auto", {"parallel_apps": 2}),
+    ("parallel_apps: auto", {"parallel_apps": 4}),
     ("parallel_apps: 8", {"parallel_apps": 8}),
     ("state_dir: /srv//state/", {"state_dir": "/srv/state"}),
     ("runtime_dir: /run/./other", {"runtime_dir": "/run/other"}),

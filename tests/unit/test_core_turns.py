@@ -33,7 +33,7 @@ def test_no_more_apps_than_allowed_deploy_at_once_and_all_do_in_the_end(places: 
     most = 0
     while play.next_time() < float("inf"):
         play.happen()
-        most = max(most, play.node.busy())
+        most = max(most, len(play.node.busy()))
     assert most == places
     assert all(play.word(f"app{n}") == "good" for n in range(8))
 
@@ -75,13 +75,37 @@ def test_an_app_that_is_always_failing_does_not_keep_others_out() -> None:
     assert {"check b r1"} <= set(play.after(10.0))
 
 
-def test_who_waits_for_a_place_is_told_so() -> None:
-    play = Play(parallel_apps=1)
-    play.will("a", "install", seconds=100.0)
-    play.push("a", "r1")
+def test_who_waits_for_a_place_is_told_who_holds_them() -> None:
+    play = Play(parallel_apps=2)
+    for app in ("a", "c"):
+        play.will(app, "install", seconds=100.0)
+        play.push(app, "r1")
     play.push("b", "r1")
     play.after(10.0)
     assert play.word("b") == "queued"
+    assert play.view("b").why == "2 other apps are deploying: a, c (parallel_apps)"
+
+
+def test_checks_that_hang_keep_nobody_out() -> None:
+    play = Play(parallel_apps=2)
+    for app in ("a", "b", "c"):
+        play.will(app, "check", seconds=1000.0)
+        play.push(app, "r1")
+    play.after(10.0)
+    assert [play.view(app).plan for app in ("a", "b", "c")] == [(Target.CHECK,)] * 3
+    play.push("d", "r1")
+    assert play.after(10.0)[-3:] == steps("r1", "install", "start", "check", app="d")
+
+
+def test_a_check_begins_while_all_places_are_taken() -> None:
+    play = Play(parallel_apps=1)
+    play.push("a", "r1")
+    play.rest()
+    play.will("b", "install", seconds=1000.0)
+    play.push("b", "r1")
+    play.after(10.0)
+    play.trigger("a", "check")
+    assert play.after(10.0) == ["check a r1"]
 
 
 def test_more_places_are_used_at_once() -> None:
