@@ -25,6 +25,7 @@ from appagent.control import Control
 from appagent.core import step as core
 from appagent.core.state import App
 from appagent.eyes import Eyes
+from appagent.gone_apps import GoneApps
 from appagent.model import (
     Answer,
     AppLook,
@@ -55,6 +56,7 @@ from appagent.model import (
     Tell,
     Ticked,
 )
+from appagent.own_settings import OwnSettings
 from appagent.report.history import History
 from appagent.report.log import Log
 from appagent.report.outputs import JournalOutput
@@ -116,7 +118,8 @@ class Agent:
         self.changed = asyncio.Event()
         self.over = asyncio.Event()
         self.code = 0
-        self.own_cache: dict[tuple[str, str], tuple[dict[str, object], str]] = {}
+        self.own = OwnSettings()
+        self.gone = GoneApps(self.eyes.manifests, places.logs)
 
     # --- the one way in --------------------------------------------------------------------------
 
@@ -185,6 +188,8 @@ class Agent:
                 self.tell_all(self.store.drop(app))
                 self.started.drop(app)
                 self.unrecorded.drop(app)
+                self.gone.drop(app)
+                self.own.drop(app)
             case SaveRoots(mounted):
                 self.tell_all(self.store.save_roots(mounted))
             case SaveNodeHold(hold):
@@ -230,22 +235,10 @@ class Agent:
 
     def looked(self, look: AppLook) -> None:
         """The eye saw an app; its own settings are read here, where YAML is at hand."""
-        own, error = self.own_settings(look)
+        own, error = self.own.of(look)
         self.feed(Looked(look, own, error))
-
-    def own_settings(self, look: AppLook) -> tuple[dict[str, object], str]:
-        """What the app's own appagent.yaml says, or what is wrong with it."""
-        if look.settings is None:
-            return {}, ""
-        key = (look.app, look.settings)
-        if key not in self.own_cache:
-            self.own_cache = {k: v for k, v in self.own_cache.items() if k[0] != look.app}
-            file = f"{look.release_dir}/appagent.yaml"
-            try:
-                self.own_cache[key] = (dict(config.parse_own(look.settings, file)), "")
-            except config.ConfigErrors as wrong:
-                self.own_cache[key] = ({}, "; ".join(wrong.errors[:3]))
-        return self.own_cache[key]
+        if look.app not in self.node.apps:
+            self.own.drop(look.app)
 
     def ended(self, event: Ended) -> None:
         """A run is over. What it printed is kept and shown, so it is made safe here."""
@@ -363,8 +356,9 @@ class Agent:
             self.running.count()
 
     async def keep_house(self) -> None:
-        """What is to be done now and then: output files, results, what could not be written."""
+        """What is to be done now and then: output files, scans, what could not be written."""
         while True:
+            await asyncio.to_thread(self.gone.sweep, tuple(self.node.apps), self.now().wall)
             await asyncio.sleep(HOUSEKEEPING)
             self.tell_all(self.store.flush())
             await asyncio.to_thread(self.running.trim, tuple(self.node.apps))

@@ -1,0 +1,64 @@
+"""What apps that are gone have left is removed: with them, or swept when it is old."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from appagent.gone_apps import OUTPUT_STAYS, SCANS_STAY, GoneApps
+from appagent.model import AppLook
+from appagent.own_settings import OwnSettings
+
+NOW = 1_700_000_000.0
+
+
+def put(path: Path, age: float) -> Path:
+    """Make a file, and its directory, of some age (s)."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.touch()
+    for each in (path, path.parent):
+        os.utime(each, (NOW - age, NOW - age))
+    return path
+
+
+def left(directory: Path) -> set[str]:
+    return {path.name for path in directory.iterdir()}
+
+
+def test_the_scans_of_an_app_go_with_it_and_its_output_stays_for_a_while(tmp_path: Path) -> None:
+    scans, logs = tmp_path / "manifests", tmp_path / "log"
+    put(scans / "web" / "a.gz", 0)
+    put(scans / "web2" / "a.gz", 0)
+    put(logs / "web.log", 0)
+    gone = GoneApps(str(scans), str(logs))
+    gone.drop("web")
+    gone.drop("nobody")
+    assert left(scans) == {"web2"}
+    assert left(logs) == {"web.log"}
+
+
+def test_what_is_of_no_app_and_old_is_swept(tmp_path: Path) -> None:
+    scans, logs = tmp_path / "manifests", tmp_path / "log"
+    for name, age in (("web", SCANS_STAY), ("was", SCANS_STAY), ("late", 0)):
+        put(scans / name / "a.gz", age + 1)
+    for name in ("web.log", "web.log.1", "was.log", "was.log.1", "was.log.1.new", "README"):
+        put(logs / name, OUTPUT_STAYS + 1)
+    put(logs / "just.log", OUTPUT_STAYS - 60)
+    GoneApps(str(scans), str(logs)).sweep({"web"}, NOW)
+    assert left(scans) == {"web", "late"}
+    assert left(logs) == {"web.log", "web.log.1", "README", "just.log"}
+    GoneApps("/nowhere", "/nowhere").sweep({"web"}, NOW)
+
+
+def test_own_settings_are_read_once_and_forgotten_with_the_app() -> None:
+    own = OwnSettings()
+    first, wrong = (
+        AppLook("/files", "web", known=True, release_dir="/files/web", settings=text)
+        for text in ("settle: 3s\n", "run_as: root\n")
+    )
+    assert own.of(first) == ({"settle": 3.0}, "")
+    assert own.of(first) is own.of(first)
+    assert "/files/web/appagent.yaml:1: run_as" in own.of(wrong)[1]
+    assert len(own) == 1
+    own.drop("web")
+    assert len(own) == 0
