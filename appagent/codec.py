@@ -2,11 +2,12 @@
 
 What is read may be damaged, truncated or from another version, so reading is strict and driven by
 the types of the model: every value must be of the type its field has, or `Damaged` says where it
-is not. Three rules keep files readable over versions:
+is not. Four rules keep files readable over versions:
 
 - A field that the data lacks takes its default; without a default the data is damaged.
 - A field that the model lacks is passed over. What must not be passed over by an older agent
   raises FORMAT instead.
+- A type whose older data had other fields says with `upgraded` what they are called now.
 - Data whose "format" is above FORMAT is `Newer`; nothing in it is looked at.
 
 What is written can be read again. A NUL, which no name of a file can hold and which is refused when
@@ -195,6 +196,12 @@ def _mapping(kinds: tuple[Any, ...], data: object, where: str) -> object:
 
 def _fields(kind: Any, data: object, where: str) -> object:  # noqa: ANN401 - a dataclass
     given = _object(data, where)
+    if (upgraded := getattr(kind, "upgraded", None)) is not None:
+        try:
+            given = upgraded(given)
+        except (AttributeError, TypeError) as error:  # what it looked into is not what it was
+            msg = f"{where}: {error}"
+            raise Damaged(msg) from error
     hints = _hints(kind)
     values: dict[str, object] = {}
     for each in dataclasses.fields(kind):

@@ -93,7 +93,7 @@ def app_spec(settings: AppSettings, app: App | None) -> AppSpec:
 def older_id(app: App, settings: AppSettings) -> Also | None:
     """The scheme and ignore lines of the id that is installed, where they are not today's."""
     record = app.record
-    if record.layout is not Layout.TREE or not record.applied.installed.startswith("tree."):
+    if not record.applied.installed.startswith("tree."):
         return None
     scheme = record.applied.installed.partition(":")[0]
     if scheme == SCHEME and record.ignore == settings.ignore:

@@ -21,7 +21,7 @@ from appagent.core.settings import settings_for
 from appagent.core.settle import half_there, ignore_lines, is_settled
 from appagent.core.state import App
 from appagent.core.turn import Turn
-from appagent.core.want import Kind, Want, hold_of, seen_version, version_of, want
+from appagent.core.want import Kind, Want, hold_of, location_of, seen_version, version_of, want
 from appagent.model import AskPermit, Begin, Layout, Level, Run, Target
 
 # A start of an app that is down, and a stop, can hurt nobody: they need no permit.
@@ -51,9 +51,8 @@ def advance(turn: Turn, name: str) -> None:
     app = know_missing(turn, app, wanted)
     steps = plan(app.record, wanted, turn.node.boot, app.missing)
     while steps and steps[0] in app.missing:
-        where = (wanted.release_dir or app.record.release_dir, wanted.layout)
-        version = version_of(app, wanted)
-        app = accomplish(turn, app, steps[0], version, where, boot=turn.node.boot)
+        version, at = version_of(app, wanted), location_of(app, wanted)
+        app = accomplish(turn, app, steps[0], version, at, boot=turn.node.boot)
         steps = plan(app.record, wanted, turn.node.boot, app.missing)
     if not steps:
         finish(turn, app, wanted)
@@ -254,7 +253,7 @@ def churn_allows(turn: Turn, app: App, wanted: Want) -> bool:
 def begin(turn: Turn, app: App, wanted: Want, step: Target) -> None:
     """Start the shim of the step; it waits until it is recorded."""
     settings = settings_for(turn.node.settings, app.name, app.own)
-    version, deploy = version_of(app, wanted), app.deploy
+    version, at, deploy = version_of(app, wanted), location_of(app, wanted), app.deploy
     reason = reason_for(turn, app, wanted)
     if app.backoff is not None:
         reason = f"{reason}, try {app.backoff.attempts + 1}"
@@ -282,8 +281,8 @@ def begin(turn: Turn, app: App, wanted: Want, step: Target) -> None:
         target=step,
         version=version,
         previous=deploy.previous if deploy else version.release,
-        layout=wanted.layout if wanted.release_dir else app.record.layout or wanted.layout,
-        release_dir=wanted.release_dir or app.record.release_dir,
+        layout=at.layout,
+        release_dir=at.directory,
         reason=reason,
         deploy=deploy.id if deploy and wanted.kind in (Kind.RUN, Kind.KEEP) else "",
         timeout=settings.timeout[step],

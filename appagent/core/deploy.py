@@ -13,7 +13,7 @@ from appagent.core.release import short
 from appagent.core.state import App
 from appagent.core.turn import Turn
 from appagent.core.want import Kind, Want
-from appagent.model import Deploy, Drop, Layout, Level, Rewatch
+from appagent.model import Deploy, Drop, Layout, Level, Location, Rewatch
 
 
 def reason_for(turn: Turn, app: App, wanted: Want) -> str:
@@ -116,16 +116,17 @@ def conclude(turn: Turn, app: App) -> App:
         )
     asked = app.asked if app.again is not None else ""  # what was asked for meanwhile comes next
     app = replace(app, deploy=None, flowing=False, overtaken=0, insist="", forced="", asked=asked)
-    return remember(turn, app, app.record.release_dir)
+    return remember(turn, app, app.record.ran)
 
 
-def remember(turn: Turn, app: App, where: str) -> App:
-    """Where the last good release lies, for the way back."""
+def remember(turn: Turn, app: App, at: Location | None) -> App:
+    """What is good now, and where it lies, for the way back and for its stop."""
     good = app.record.applied.good
     if good is None:
         return turn.save(app, app.record)
-    record = replace(app.record, last_good=good, last_good_dir=where, release_dir=where)
-    return turn.save(app, record)
+    if at is None or at.release != good.release:
+        return turn.save(app, replace(app.record, last_good=good, last_good_at=None))
+    return turn.save(app, replace(app.record, last_good=good, last_good_at=at, ran=at))
 
 
 def finish(turn: Turn, app: App, wanted: Want) -> None:
@@ -162,7 +163,7 @@ def finish(turn: Turn, app: App, wanted: Want) -> None:
         app = replace(app, overtaken=0, insist="", forced="")
     turn.put(app)
     if wanted.kind is Kind.RUN and app.record.applied.good == wanted.version and not wanted.back:
-        remember(turn, app, wanted.release_dir)
+        remember(turn, app, wanted.at)
 
 
 def at_rest(app: App) -> bool:

@@ -17,6 +17,7 @@ from appagent.model import (
     EyeBack,
     EyeStuck,
     Level,
+    Location,
     Looked,
     LookNow,
     Rewatch,
@@ -118,6 +119,9 @@ def rerecord(turn: Turn, app: App) -> App:
             return replace(version, release=look.release)
         return version
 
+    def moved(at: Location | None) -> Location | None:
+        return replace(at, release=look.release) if at is not None and at.release == old else at
+
     applied = replace(
         record.applied,
         installed=look.release,
@@ -131,6 +135,8 @@ def rerecord(turn: Turn, app: App) -> App:
         ignore=ignore,
         built=tuple(look.release if release == old else release for release in record.built),
         last_good=renamed(record.last_good),
+        ran=moved(record.ran),
+        last_good_at=moved(record.last_good_at),
         failed_for=renamed(record.failed_for),
         failures=tuple(
             replace(failure, version=renamed(failure.version) or failure.version)

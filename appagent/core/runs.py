@@ -26,6 +26,7 @@ from appagent.model import (
     Go,
     Layout,
     Level,
+    Location,
     LookNow,
     Outcome,
     Permitted,
@@ -78,13 +79,13 @@ def began(turn: Turn, event: Began) -> None:
 def begun(record: Record, run: Run) -> Record:
     """Make the record of an app tell of a run that begins, with what its step clears."""
     boot = run.identity.boot if run.identity is not None else ""
+    starts = run.target in (Target.START, Target.RESTART)
     return replace(
         record,
         root=record.root or run.root,
         run=run,
         applied=begin(record.applied, run.target, boot),
-        release_dir=record.release_dir or run.release_dir,
-        layout=record.layout or run.layout,
+        ran=run.location if starts else record.ran,
     )
 
 
@@ -113,7 +114,7 @@ def boot_of(turn: Turn, run: Run) -> str:
 
 
 def accomplish(  # noqa: PLR0913 - each says one thing of the step
-    turn: Turn, app: App, target: Target, version: Version, where: tuple[str, Layout], *, boot: str
+    turn: Turn, app: App, target: Target, version: Version, at: Location, *, boot: str
 ) -> App:
     """A step succeeded in a boot, or the Makefile has no such target: its field is set."""
     record = app.record
@@ -122,11 +123,12 @@ def accomplish(  # noqa: PLR0913 - each says one thing of the step
         # Which processes it has from here on is counted anew.
         record = replace(record, populated=False)
         app = replace(app, exited=False)
-    release_dir, layout = where
+    if target in (Target.START, Target.RESTART):
+        record = replace(record, ran=at)
     if target is Target.BUILD:
         # Only a release directory of its own keeps what its build made; elsewhere the next
         # release overwrites it.
-        kept = record.built if layout is Layout.SYMLINK else ()
+        kept = record.built if at.layout is Layout.SYMLINK else ()
         record = replace(record, built=(*kept, version.release)[-BUILT_KEPT:])
     if target is Target.INSTALL:
         ignore = settings_for(turn.node.settings, app.name, app.own).ignore
@@ -134,7 +136,7 @@ def accomplish(  # noqa: PLR0913 - each says one thing of the step
             ignore = record.ignore  # the lines have changed since the install began
         if ignore != record.ignore:
             turn.do(Rewatch())  # the id under the older lines need not be made any more
-        record = replace(record, ignore=ignore, layout=layout, release_dir=release_dir)
+        record = replace(record, ignore=ignore)
     app = turn.save(replace(app, backoff=None, flowing=True), record)
     done = app.deploy is not None and record.applied.good == app.deploy.version
     return conclude(turn, app) if done else app
@@ -161,14 +163,13 @@ def ended(turn: Turn, event: Ended) -> None:
     # this time, and has to be run the next time too.
     empty = outcome is Outcome.MISSING and run.target is Target.STOP
     if outcome is Outcome.OK or empty:
-        where = (run.release_dir, run.layout)
         if run.target is Target.INSTALL and app.settled != run.version.release != app.insist:
             app = turn.put(replace(app, overtaken=app.overtaken + 1))
         # One that has processes of its own has them from the moment in which it was started.
         starts = run.target is Target.START
         starts = starts or (run.target is Target.RESTART and app.record.populated)
         app, boot = replace(app, last=None), boot_of(turn, run)
-        app = accomplish(turn, app, run.target, run.version, where, boot=boot)
+        app = accomplish(turn, app, run.target, run.version, run.location, boot=boot)
         if starts and event.leaves:
             turn.save(app, replace(app.record, populated=True))
     else:
@@ -266,7 +267,7 @@ def blame_way_back(turn: Turn, app: App, run: Run, event: Ended) -> bool:
     if seen is None or not app.record.failures or run.version != backwards(turn, app, seen):
         return False
     failure = Failure(run.version, run.target, event.outcome, event.line, turn.now.wall)
-    record = replace(app.record, failures=(*app.record.failures, failure)[-10:], last_good_dir="")
+    record = replace(app.record, failures=(*app.record.failures, failure)[-10:], last_good_at=None)
     turn.save(replace(app, deploy=None), record)
     turn.tell(
         "app.no_way_back",

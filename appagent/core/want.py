@@ -10,7 +10,7 @@ none is ended for it.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from appagent.core.ids import conf_id
@@ -18,7 +18,7 @@ from appagent.core.names import managed
 from appagent.core.settings import settings_for
 from appagent.core.settle import half_there
 from appagent.core.state import App, Node
-from appagent.model import AppLook, Hold, Layout, Now, RootSettings, Version
+from appagent.model import AppLook, Hold, Layout, Location, Now, Record, RootSettings, Version
 
 
 class Kind(StrEnum):
@@ -31,17 +31,37 @@ class Kind(StrEnum):
     WAIT = "wait"  # nothing can be decided now
 
 
+NOWHERE = Location("", "", Layout.TREE)
+
+
 @dataclass(frozen=True, slots=True)
 class Want:
-    """What is wanted of one app, and why if it is to wait."""
+    """What is wanted of one app, and why if it is to wait.
+
+    `at` is the release that is wanted and where it lies: no run is of one and in another.
+    """
 
     kind: Kind
     why: str = ""
     word: str = ""  # for WAIT: unknown | settling | blocked | unmanaged | looking | held | failed
-    version: Version = Version("", "")
-    release_dir: str = ""
-    layout: Layout = Layout.TREE
+    at: Location = NOWHERE
+    conf: str = ""
     back: bool = False  # the last good version, because the one that is seen failed
+
+    @property
+    def version(self) -> Version:
+        """The version that is wanted."""
+        return Version(self.at.release, self.conf)
+
+    @property
+    def release_dir(self) -> str:
+        """Where it lies."""
+        return self.at.directory
+
+    @property
+    def layout(self) -> Layout:
+        """How it lies there."""
+        return self.at.layout
 
 
 def wait(word: str, why: str) -> Want:
@@ -143,22 +163,15 @@ def failed(app: App, versions: Iterable[Version]) -> bool:
 
 def way_back(node: Node, app: App, seen: Version) -> Want | None:
     """The last good version, if the one that is seen failed and there is a way back to it."""
-    record, look = app.record, app.look
-    good = record.last_good
+    good, look = app.record.last_good_at, app.look
     if good is None or look is None or look.layout is not Layout.SYMLINK:
         return None
-    back = Version(good.release, seen.conf)
     if settings_for(node.settings, app.name, app.own).on_failure != "previous":
         return None
-    if good.release == seen.release or failed(app, [back]) or not record.last_good_dir:
+    if good.layout is not Layout.SYMLINK or good.release == seen.release:
         return None
-    return Want(
-        Kind.RUN,
-        version=back,
-        release_dir=record.last_good_dir,
-        layout=Layout.SYMLINK,
-        back=True,
-    )
+    back = Want(Kind.RUN, at=good, conf=seen.conf, back=True)
+    return back if not failed(app, [back.version]) else None
 
 
 def seen_version(node: Node, app: App) -> Version | None:
@@ -204,6 +217,9 @@ def forward(node: Node, app: App, look: AppLook, conf: str) -> Want:
     if not release:
         return wait("settling", half_there(look) or "waiting until it is complete")
     seen = Version(release, conf)
+    at = location(app.record, look, release)
+    if at is None:
+        return wait("settling", half_there(look) or "waiting until it is complete")
     if failed(app, [seen]):
         back = way_back(node, app, seen)
         if back is not None:
@@ -211,40 +227,49 @@ def forward(node: Node, app: App, look: AppLook, conf: str) -> Want:
         if app.record.applied.up == node.boot:
             last = app.record.failures[-1]
             return wait("failed", f"{last.target} failed: {last.line or last.outcome}")
-    return Want(
-        Kind.RUN,
-        version=seen,
-        release_dir=look.release_dir,
-        layout=look.layout or Layout.TREE,
-    )
+    return Want(Kind.RUN, at=at, conf=conf)
+
+
+def in_place(layout: Layout | None, release: str) -> bool:
+    """Whether this is a release of a layout in which each takes the place of the one before."""
+    return layout in (Layout.GIT, Layout.TREE) and release.startswith(f"{layout}.")
+
+
+def location(record: Record, look: AppLook, release: str) -> Location | None:
+    """Where a release lies, or None if nobody knows.
+
+    What is seen may be another one already, which is not complete: then its directory is not this
+    one's, unless all releases of the app lie in one.
+    """
+    if look.layout is not None and (release == look.release or in_place(look.layout, release)):
+        return Location(release, look.release_dir, look.layout)
+    known = (record.ran, record.last_good_at)
+    return next((at for at in known if at is not None and at.release == release), None)
 
 
 def version_of(app: App, wanted: Want) -> Version:
     """The version that a run is about: the wanted one, or for a stop what was applied."""
-    if wanted.kind in (Kind.GONE, Kind.STOPPED):
-        return Version(kept_release(app), "")
-    return wanted.version
+    return Version(location_of(app, wanted).release, wanted.conf)
 
 
-def kept_release(app: App) -> str:
-    """The release that this node would go on with: what is installed, else the last good one.
+def location_of(app: App, wanted: Want) -> Location:
+    """Where a run is to be: at what is wanted, or for a stop at what has run.
 
-    An install that began and did not succeed leaves nothing installed.
+    A lost record does not know that. Then it is looked for in the app's own directory.
     """
-    good = app.record.last_good
-    return app.record.applied.installed or (good.release if good is not None else "")
+    if wanted.kind not in (Kind.GONE, Kind.STOPPED):
+        return wanted.at
+    own = f"{app.record.root.rstrip('/')}/{app.name}"
+    return app.record.ran or Location("", own, Layout.TREE)
 
 
 def keep(app: App, hold: Hold, conf: str) -> Want:
-    """What is applied, under the environment as it is now: a start would get no other."""
-    record = app.record
-    where = record.release_dir
-    if not record.applied.installed and record.layout is Layout.SYMLINK and record.last_good_dir:
-        where = record.last_good_dir
-    return Want(
-        Kind.KEEP,
-        why=hold.why,
-        version=Version(kept_release(app), conf),
-        release_dir=where,
-        layout=record.layout or Layout.TREE,
-    )
+    """What has run here, under the environment as it is now: a start would get no other.
+
+    What was installed since did not run, and is as new as what was not. But where each release
+    takes the place of the one before, it is all there is.
+    """
+    at, installed = app.record.ran, app.record.applied.installed
+    if at is not None and in_place(at.layout, installed):
+        at = replace(at, release=installed)
+    return Want(Kind.KEEP, why=hold.why, at=at or NOWHERE, conf=conf)

@@ -54,7 +54,7 @@ from appagent.model.settings import (
     RootSettings,
     Settings,
 )
-from appagent.model.words import Layout, Now, Outcome, Target, Version
+from appagent.model.words import Layout, Location, Now, Outcome, Target, Version
 
 __all__ = [
     "DEFAULT_TIMEOUT",
@@ -88,6 +88,7 @@ __all__ = [
     "Identity",
     "Layout",
     "Level",
+    "Location",
     "LookNow",
     "Looked",
     "NotifySettings",

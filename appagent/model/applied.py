@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from appagent.model.facts import Deploy
-from appagent.model.words import Layout, Now, Outcome, Target, Version
+from appagent.model.words import Layout, Location, Now, Outcome, Target, Version
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +60,11 @@ class Run:
     identity: Identity | None = None
     cancelled: str = ""  # why the agent asked it to end
 
+    @property
+    def location(self) -> Location:
+        """Where the release lies that it is about."""
+        return Location(self.version.release, self.release_dir, self.layout)
+
 
 @dataclass(frozen=True, slots=True)
 class Failure:
@@ -86,12 +93,11 @@ class Record:
     app: str
     root: str
     applied: Applied = Applied()
-    layout: Layout | None = None
-    release_dir: str = ""  # of the installed release
+    ran: Location | None = None  # of which a start or restart began last: what a stop is for
     built: tuple[str, ...] = ()  # releases whose build was done by this node, newest last
     ignore: tuple[str, ...] = ()  # the lines that went into the installed id
     last_good: Version | None = None
-    last_good_dir: str = ""
+    last_good_at: Location | None = None  # None: there is no way back to it
     failures: tuple[Failure, ...] = ()
     failed_for: Version | None = None  # the failures count while just this is seen
     stopped: bool = False  # by a person, until start or resume
@@ -101,3 +107,18 @@ class Record:
     run: Run | None = None  # the one that is under way
     ended: str = ""  # id of the newest run that is over
     deploy: Deploy | None = None  # the one that has begun: the next agent goes on with it
+
+    @staticmethod
+    def upgraded(data: Mapping[str, Any]) -> Mapping[str, Any]:
+        """A record of an older agent, which kept directories apart from their releases."""
+        if "release_dir" not in data or "ran" in data:
+            return data
+        good = (data.get("last_good") or {}).get("release", "")
+        release = data.get("applied", {}).get("installed", "") or good
+        layout = data.get("layout")
+        places = {"ran": (release, "release_dir"), "last_good_at": (good, "last_good_dir")}
+        return dict(data) | {
+            field: {"release": of, "directory": data[old], "layout": layout}
+            for field, (of, old) in places.items()
+            if of and layout and data.get(old)
+        }

@@ -47,6 +47,15 @@ class Now(NamedTuple):
     wall: float
 
 
+@dataclass(frozen=True, slots=True)
+class Location:
+    """Where a release lies. The three are kept and handed on together and never apart."""
+
+    release: str
+    directory: str  # absolute, resolved
+    layout: Layout
+
+
 @dataclass(frozen=True, slots=True, order=True)
 class Version:
     """What makes a deploy: the release, and the id of the environment its targets get."""

@@ -62,7 +62,7 @@ def app_data(node: Node, app: App, now: Now) -> Data:
         "state": seen.word,
         "why": seen.why,
         "reached": seen.reached,
-        "layout": str(look.layout or "") if look else str(record.layout or ""),
+        "layout": str(look.layout or "") if look else str(record.ran.layout) if record.ran else "",
         "seen": {
             "known": bool(look and look.known and app.listed),
             "release": look.release if look else "",

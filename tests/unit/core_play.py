@@ -296,8 +296,9 @@ class Play:
         own_error: str = "",
         incomplete: str = "",
         changing: tuple[str, ...] = (),
+        anew: bool = False,
     ) -> None:
-        """Somebody deploys a release, or changes a file of a tree."""
+        """Somebody deploys a release (its directory made anew), or changes a file of a tree."""
         old = next(
             (f for f in self.share.files.values() if f.name == app and root in ("", f.root)), None
         )
@@ -306,6 +307,7 @@ class Play:
         own = own if own is not None else old.own if old else {}
         new = Files(root, app, layout, release, own, own_error, incomplete, changing)
         known = (root, app) in self.share.files
+        self.share.inodes[self.share.place(new)] += anew
         self.share.files[root, app] = new
         if not known and not self.share.empty:
             self.share.push_root(root)
@@ -420,6 +422,7 @@ class Play:
     def forget(self, app: str) -> int:
         """`appagent forget APP`."""
         self.rules.start_asked.add(app)
+        self.rules.forgotten.add(app)
         return self.ask(Forget(app, "ann")).code
 
     def configure(self, **changes: Any) -> None:  # noqa: ANN401 - as for Play()

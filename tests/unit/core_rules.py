@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING
 
 from appagent.core import step as core
 from appagent.core.names import managed
-from appagent.core.state import Node
-from appagent.core.want import env_paths
+from appagent.core.plan import plan
+from appagent.core.release import short
+from appagent.core.state import App, Node
+from appagent.core.want import Kind, Want, env_paths, hold_of
 from appagent.model import (
     Begin,
     Command,
@@ -21,12 +23,14 @@ from appagent.model import (
     Event,
     Fact,
     Go,
+    Layout,
     Now,
     Record,
     Run,
     Target,
     Tell,
 )
+from tests.unit.core_world import SOON
 
 if TYPE_CHECKING:
     from tests.unit.core_play import Play
@@ -45,11 +49,15 @@ class Rules:
         # By a person, of what may run already, until it is done; what was forgotten while it ran is
         # new when it comes back.
         self.start_asked: set[str] = set()
+        self.forgotten: set[str] = set()  # by a person, until it is started or stopped
+        self.bare: set[str] = set()  # up without a process: there is no target that starts one
+        self.away: set[str] = set()  # could not be seen since its last run
         self.steps = 0
 
     def stepped(self, before: Node, event: Event, now: Now, commands: list[Command]) -> None:
         """The same input gives the same output, and is left as it was."""
         self.steps += 1
+        self.note_away()
         if self.steps % 4:
             return  # one in four: it doubles the time
         again, same = core.step(before, event, now)
@@ -61,6 +69,36 @@ class Rules:
             kept = self.play.disk.get(name, Record(app=name, root=app.record.root))
             lost = app.record == Record(app=name, root="", applied=app.record.applied)
             assert kept == app.record or lost, f"{name}: the disk has another record"
+            if app.run is None:
+                self.what_runs(app)
+
+    def note_away(self) -> None:
+        """Which apps cannot be seen now. What changes during a run is another matter."""
+        share = self.play.share
+        for name, app in self.play.node.apps.items():
+            files = share.files.get((app.record.root, name))
+            hidden = share.empty or share.blind(app.record.root) or files is None or files.why
+            if hidden and app.run is None:
+                self.away.add(name)
+
+    def what_runs(self, app: App) -> None:
+        """What the record says of an app that nothing is done to is how it is.
+
+        What may have processes would be stopped; and what is up has some, unless its Makefile
+        starts none or they ended by themselves.
+        """
+        name, record, boot = app.name, app.record, self.play.node.boot
+        runs = self.play.shims.running.get(name)
+        if runs is not None:
+            self.bare.discard(name)
+            stopped = plan(record, Want(Kind.STOPPED), boot, frozenset())
+            known = stopped == (Target.STOP,) or name in self.forgotten
+            assert known, f"{name}: runs {runs}, and a stop would stop nothing"
+        elif record.applied.up == boot and not app.exited:
+            if {Target.START, Target.RESTART} & app.missing:
+                self.bare.add(name)
+            known = name in self.bare or name in self.play.shims.emptied
+            assert known, f"{name}: counts as up, and nothing runs"
 
     def judge(self, command: Command) -> None:
         """Judge a command just before it is carried out."""
@@ -99,6 +137,9 @@ class Rules:
         second = (app, play.boots, int(play.mono))
         self.begun[second] += 1
         assert self.begun[second] <= MOST_A_SECOND, f"{app}: again and again without a pause"
+        self.in_its_place(run)
+        if run.target in (Target.START, Target.RESTART, Target.STOP):
+            self.forgotten.discard(app)
         root = next((r for r in play.settings.roots if r.path == run.root), None)
         assert root is not None, f"{app}: its root is not of the configuration"
         assert managed(app, root.include, root.exclude), f"{app}: touched, though unmanaged"
@@ -107,9 +148,10 @@ class Rules:
             assert self.may_stop(run, by_person=by_person), f"{app}: stopped for no reason"
         if not (run.target is Target.STOP and by_person):
             assert not play.share.blind(run.root), f"{app}: {run.target} while its root is unknown"
-        if self.present(app):
+        if self.present(app) and not (run.target is Target.STOP and by_person):
             assert not play.share.files[run.root, app].why, f"{app}: begun while it is unknown"
         if run.target is not Target.STOP:
+            self.complete_again(run)
             self.environment_known(run)
             assert self.present(app), f"{app}: {run.target} of what is not there"
         if run.target is Target.CHECK:
@@ -117,6 +159,33 @@ class Rules:
         if run.target is Target.START and app not in self.start_asked:
             runs = play.shims.running.get(app, "?")
             assert runs == "?", f"{app}: started beside itself"
+
+    def in_its_place(self, run: Run) -> None:
+        """A run is of one release, and in the directory of that one."""
+        release = run.version.release
+        if release:
+            assert release.startswith(f"{run.layout}."), f"{run.app}: {release} as {run.layout}"
+            name = short(release)
+            there = run.layout is not Layout.SYMLINK or run.release_dir.endswith(f"/{name}")
+            assert there, f"{run.app}: {run.target} of {name} in {run.release_dir}"
+
+    def complete_again(self, run: Run) -> None:
+        """After a time in which it could not be seen, files that change in place are whole."""
+        play, app = self.play, run.app
+        files = play.share.files.get((run.root, app))
+        away = app in self.away
+        self.away.discard(app)
+        kept = play.node.apps[app]
+        settings = play.settings_of(app, kept.own)
+        held = hold_of(play.node, kept, play.now()) is not None
+        if not away or files is None or run.layout is Layout.SYMLINK or held:
+            return
+        if run.target is Target.CHECK or settings.unsettled == "deploy":
+            return
+        _, since = play.share.seen.get((run.root, app), ("", play.mono))
+        same = short(play.share.ids(files)[0]) == short(run.version.release)
+        stood = since + settings.settle <= play.mono + SOON and not files.incomplete
+        assert same or stood, f"{app}: {run.target} of what is half there"
 
     def left_out(self, app: str) -> bool:
         """Whether the configuration leaves the app out: what runs of it is not ours to stop."""

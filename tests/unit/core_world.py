@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from math import inf
 from typing import TYPE_CHECKING
 
+from appagent.core.ids import inode
 from appagent.core.ignore import ignore_id
 from appagent.core.release import short
 from appagent.model import (
@@ -65,6 +66,7 @@ class FakeShare:
         self.envs: dict[str, tuple[str, str]] = {}  # path → (state, value or why)
         self.hangs = False
         self.seen: dict[tuple[str, str], tuple[str, float]] = {}  # what the eye saw, since when
+        self.inodes: dict[str, int] = defaultdict(lambda: 7)  # of the directories of releases
 
     def names(self, root: str) -> tuple[str, ...]:
         """The apps that a listing of the root shows."""
@@ -137,9 +139,6 @@ class FakeShare:
         signature = f"{release} {files.incomplete}"
         if self.seen.get(key, ("", 0.0))[0] != signature:
             self.seen[key] = (signature, mono)
-        place = f"{files.root}/{files.name}"
-        if files.layout is Layout.SYMLINK:
-            place += f"/releases/{files.release}"
         return AppLook(
             files.root,
             files.name,
@@ -147,7 +146,7 @@ class FakeShare:
             layout=files.layout,
             release=release,
             also=also,
-            release_dir=place,
+            release_dir=self.place(files),
             owner=1000,
             since=self.seen[key][1],
             looked=mono,
@@ -156,10 +155,21 @@ class FakeShare:
             how="poll",
         )
 
+    def place(self, files: Files) -> str:
+        """The directory that the release lies in."""
+        own = f"{files.root}/{files.name}"
+        return f"{own}/releases/{files.release}" if files.layout is Layout.SYMLINK else own
+
+    def is_in(self, release: str, place: str) -> bool:
+        """Whether this is the directory that a release was seen in; its id tells where it can."""
+        number = inode(release)
+        return number is None or number == self.inodes[place]
+
     def ids(self, files: Files) -> tuple[str, str]:
         """The release's id, and the one under the ignore lines of what is installed."""
         if files.layout is Layout.SYMLINK:
-            return f"symlink.1:releases/{files.release}:7", ""
+            number = self.inodes[self.place(files)]
+            return f"symlink.1:releases/{files.release}:{number}", ""
         if files.layout is Layout.GIT:
             return f"git.1:{files.release}", ""
         app = self.play.node.apps.get(files.name)
@@ -217,6 +227,7 @@ class FakeShims:
         self.next: dict[tuple[str, Target], deque[Doing]] = defaultdict(deque)
         self.usual: dict[tuple[str, Target], Doing] = {}
         self.running: dict[str, str] = {}  # app → release it runs; "?": who knows
+        self.emptied: set[str] = set()  # whose stop has ended all that ran, however it ended
         self.log: list[str] = []  # "target app release" of each run that ran something
         self.gone: list[tuple[float, str]] = []  # when which "target app" was let go
         self.slow = SOON  # s until a shim is there
@@ -246,7 +257,10 @@ class FakeShims:
         self.gone.append((self.play.mono, f"{run.target} {run.app}"))
         script = self.next[run.app, run.target]
         doing = script.popleft() if script else self.usual.get((run.app, run.target), Doing())
-        if run.target not in self.targets_of(run.version.release):
+        if not self.play.share.is_in(run.version.release, run.release_dir):
+            # Of what is gone, the copy of its Makefile is left for a stop.
+            doing = doing if run.target is Target.STOP else Doing(Outcome.MOVED, seconds=SOON)
+        elif run.target not in self.targets_of(run.version.release):
             doing = Doing(Outcome.MISSING, seconds=SOON)
         ran = doing.outcome not in (Outcome.MISSING, Outcome.MOVED, Outcome.REFUSED, Outcome.BUSY)
         if ran:
@@ -255,6 +269,7 @@ class FakeShims:
                 self.log[-1] = f"{run.target} {run.app} {run.release_dir.rpartition('/')[2]}"
             if run.target in (Target.START, Target.RESTART, Target.STOP):
                 self.running[run.app] = "?"
+                self.emptied.discard(run.app)
         if doing.after and doing.then is not None:
             self.play.at(self.play.mono + doing.after, doing.then)
         outcome = doing.outcome if doing.seconds <= run.timeout else Outcome.TIMEOUT
@@ -271,6 +286,7 @@ class FakeShims:
         ends = outcome in (Outcome.OK, Outcome.MISSING, Outcome.TIMEOUT)
         if ends and run.target is Target.STOP:
             self.running.pop(run.app, None)
+            self.emptied.add(run.app)
         elif outcome is Outcome.OK and run.target in (Target.START, Target.RESTART):
             self.running[run.app] = run.version.release
         line = doing.line if doing is not None else ""

@@ -18,6 +18,7 @@ from appagent.model import (
     Hold,
     Identity,
     Layout,
+    Location,
     Now,
     Outcome,
     Record,
@@ -30,8 +31,7 @@ FULL = Record(
     app="web",
     root="/files/production",
     applied=Applied("symlink.1:a", Version("symlink.1:a", "env.1:1"), None, "boot-1"),
-    layout=Layout.SYMLINK,
-    release_dir="/files/production/web/releases/caf\udce9",
+    ran=Location("symlink.1:a", "/files/production/web/releases/caf\udce9", Layout.SYMLINK),
     ignore=("*.log", "tmp/"),
     last_good=Version("symlink.1:0", "env.1:0"),
     failures=(Failure(Version("r", "c"), Target.CHECK, Outcome.TIMEOUT, "too slow", 1.5),),
@@ -85,6 +85,26 @@ def test_a_field_of_the_future_in_the_same_format_is_passed_over() -> None:
     assert decode(Hold, {"why": "w", "colour": "red"}) == Hold("w")
 
 
+def test_a_record_of_an_older_agent_says_which_release_lies_where() -> None:
+    version = {"release": "symlink.1:releases/1:7", "conf": "c"}
+    old = {
+        "app": "web",
+        "root": "/files",
+        "applied": {"installed": "symlink.1:releases/2:8", "up": "boot-1"},
+        "layout": "symlink",
+        "release_dir": "/files/web/releases/2",
+        "last_good": version,
+        "last_good_dir": "/files/web/releases/1",
+    }
+    record = decode(Record, old)
+    at = Location("symlink.1:releases/2:8", "/files/web/releases/2", Layout.SYMLINK)
+    assert record.ran == at
+    good = Location("symlink.1:releases/1:7", "/files/web/releases/1", Layout.SYMLINK)
+    assert record.last_good_at == good
+    assert record.applied.may_run == "boot-1"
+    assert decode(Record, encode(record)) == record
+
+
 def test_a_field_without_default_must_be_there() -> None:
     with pytest.raises(Damaged, match="without why"):
         decode(Hold, {})
@@ -111,8 +131,10 @@ def test_a_higher_format_is_newer_whatever_else_is_in_it() -> None:
         b'{"format": "1", "record": {}}',
         b'{"format": 1, "record": {"app": 1, "root": "/"}}',
         b'{"format": 1, "record": {"app": "a\\u0000", "root": "/"}}',
-        b'{"format": 1, "record": {"app": "a", "root": "/", "layout": "heap"}}',
-        b'{"format": 1, "record": {"app": "a", "root": "/", "layout": []}}',
+        b'{"format": 1, "record": {"app": "a", "root": "/", "run": {"layout": "heap"}}}',
+        b'{"format": 1, "record": {"app": "a", "root": "/", "ran": []}}',
+        b'{"format": 1, "record": {"app": "a", "root": "/", "release_dir": "/", "last_good": [1]}}',
+        b'{"format": 1, "record": {"app": "a", "root": "/", "release_dir": "/", "applied": []}}',
         b'{"format": 1, "record": {"app": "a", "root": "/", "ignore": "x"}}',
         b'{"format": 1, "record": {"app": "a", "root": "/", "failures": [[]]}}',
         b'{"format": 1, "record": {"app": "a", "root": "/", "stopped": 0}}',

@@ -16,6 +16,7 @@ from appagent.model import (
     Applied,
     Layout,
     Level,
+    Location,
     Now,
     Record,
     Run,
@@ -263,8 +264,8 @@ def test_what_is_taken_over_is_as_if_it_had_been_recorded() -> None:
     assert app.record.applied == Applied("r1", None, None, BOOT)
     node = first(settings, BOOT, {}, unrecorded={"web": run_of(7, Target.START)})
     app = node.apps["web"]
-    assert (app.record.root, app.record.layout) == ("/files", Layout.SYMLINK)
-    assert app.record.release_dir == "/files/web/releases/2"
+    assert app.record.root == "/files"
+    assert app.record.ran == Location(VERSION.release, "/files/web/releases/2", Layout.SYMLINK)
     assert app.record.applied == Applied()
     node = first(settings, BOOT, {}, lost=["web"], unrecorded={"web": run_of()})
     assert node.apps["web"].record.applied.up == BOOT  # it ran before: never start it beside itself

@@ -376,7 +376,7 @@ def test_a_record_too_large_to_be_read_again_is_not_written(state: Path) -> None
     with opened(state) as store:
         store.load()
         store.save(WEB)
-        huge = replace(WEB, release_dir="x" * 5_000_000)
+        huge = replace(WEB, ended="x" * 5_000_000)
         assert kinds(store.save(huge)) == ["store.failed"]
         assert kinds(store.save(WEB)) == ["store.works"]
 

@@ -44,7 +44,7 @@ store.load()
 n = 0
 while True:
     n += 1
-    store.save(Record("web", "/files", release_dir=f"{n}" * (n % 300 + 1)))
+    store.save(Record("web", "/files", ended=f"{n}" * (n % 300 + 1)))
     print(n, flush=True)
 """
 
@@ -63,7 +63,7 @@ def test_killed_at_any_moment_it_has_a_whole_record(state: Path) -> None:
         with opened(state) as store:
             loaded = store.load()
             assert loaded.facts == ()
-            kept = loaded.records["web"].release_dir
+            kept = loaded.records["web"].ended
             assert kept in {f"{n}" * (n % 300 + 1) for n in (last, last + 1)}
             assert not list(state.rglob("*.tmp"))
 
