@@ -45,6 +45,9 @@ def trigger(turn: Turn, event: Trigger) -> None:
     if app is None:
         return
     target, record = event.target, app.record
+    if turn.node.shutdown and target is not Target.STOP:
+        turn.do(Answer(LATER, f"{app.name}: the machine goes down; ask again once it is up"))
+        return
     hold = hold_of(turn.node, app, turn.now)
     if hold is not None and target not in (Target.STOP, Target.START):
         name = app.name if record.hold is not None else ""
@@ -66,10 +69,13 @@ def trigger(turn: Turn, event: Trigger) -> None:
     record = replace(record, failures=(), failed_for=None, stopped=target is Target.STOP)
     if target is not None:
         record = replace(record, applied=take_back(record.applied, target))
-        app = replace(app, again=target if app.run is not None else None)
+        if record.run is not None:
+            record = replace(record, run=replace(record.run, requested=target))
+        if app.starting is not None:
+            app = replace(app, starting=replace(app.starting, requested=target))
     if target is Target.BUILD:
         record = replace(record, built=())
-    app = turn.save(app, replace(record, run=app.record.run))
+    app = turn.save(app, record)
     if app.run is not None and app.run.target in (Target.BUILD, Target.INSTALL):
         end_run(turn, app, f"triggered by {event.by}")
     turn.do(LookNow(record.root, app.name))
@@ -162,7 +168,6 @@ def forget(turn: Turn, event: Forget) -> None:
         take_in(turn)
         turn.do(Answer(OK, f"{app.name}: forgotten; what runs of it goes on"))
         return
-    record = replace(app.record, stopped=False, doubted=False)
-    turn.save(replace(app, forgotten=True), record)
+    turn.save(app, replace(app.record, stopped=False, doubted=False, forgotten=True))
     turn.touch(app.name)
     turn.do(Answer(OK, f"{app.name} counts as gone: it is stopped as soon as its root can be read"))

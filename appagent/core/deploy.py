@@ -114,8 +114,7 @@ def conclude(turn: Turn, app: App) -> App:
             good_ms=round((turn.now.mono - begun) * 1000),
             duration_ms=round((turn.now.mono - seen) * 1000),
         )
-    asked = app.asked if app.again is not None else ""  # what was asked for meanwhile comes next
-    app = replace(app, deploy=None, flowing=False, overtaken=0, insist="", forced="", asked=asked)
+    app = replace(app, deploy=None, flowing=False, overtaken=0, insist="", forced="", asked="")
     return remember(turn, app, app.record.ran)
 
 
@@ -132,6 +131,8 @@ def remember(turn: Turn, app: App, at: Location | None) -> App:
 def finish(turn: Turn, app: App, wanted: Want) -> None:
     """Nothing is left to do: the deploy is over, or the app is gone for good."""
     if wanted.kind is Kind.WAIT:
+        # What changes meanwhile does not belong to the deploy that was under way.
+        turn.put(replace(app, flowing=False))
         return
     if wanted.kind is Kind.GONE:
         turn.tell("app.gone", f"{app.name} has left {app.record.root}", app)

@@ -60,15 +60,30 @@ def exited(turn: Turn, app: App) -> None:
         release=app.record.applied.running.release if app.record.applied.running else "",
     )
     app = turn.put(replace(app, exited=True, exits=exits, exited_at=turn.now.mono))
-    if not again:
-        return
+    if again:
+        start_again(turn, app)
+
+
+def reconfigured(turn: Turn) -> None:
+    """Start what has ended by itself, where that is the configuration's wish only now."""
+    for app in list(turn.node.apps.values()):
+        settings = settings_for(turn.node.settings, app.name, app.own)
+        down = app.exited and app.record.applied.up == turn.node.boot
+        if down and settings.on_exit == "start" and not turn.node.shutdown:
+            start_again(turn, app)
+
+
+def start_again(turn: Turn, app: App) -> None:
+    """An app that has exited counts as down, and is started when its wait is over."""
+    settings = settings_for(turn.node.settings, app.name, app.own)
+    until = app.exited_at + delay(settings.retry_first, settings.retry_max, app.exits)
     record = replace(app.record, populated=False, applied=replace(app.record.applied, up=""))
     app = turn.save(app, record)
     wanted = want(turn.node, app, turn.now)
     if wanted.kind in (Kind.RUN, Kind.KEEP):
         version = version_of(app, wanted)
         line = "its processes have ended by themselves"
-        back = Backoff(version, Target.START, exits, turn.now.mono + wait, line, "exited")
+        back = Backoff(version, Target.START, app.exits, until, line, "exited")
         turn.put(replace(app, backoff=back))
     turn.touch(app.name)
 

@@ -50,6 +50,11 @@ def note_names(turn: Turn, look: RootLook) -> None:
     names = set(look.names)
     for name in apps_of(turn, look.root):
         app = turn.node.apps[name]
+        if app.listed is False and name in names:
+            # What was seen of it before it was away may not be there any more.
+            seen = app.look if app.look is not None and app.look.looked >= look.looked else None
+            app = replace(app, look=seen)
+            turn.do(LookNow(look.root, name))
         turn.put(replace(app, listed=name in names))
         turn.touch(name)
     note_absence(turn, look.root)
@@ -66,20 +71,17 @@ def note_absence(turn: Turn, root: str) -> None:
         if app.listed is not False:
             # Where nothing can be seen, nothing is back either.
             back = app.listed is True and good
-            kept = app if not back else doubt(turn, replace(app, forgotten=False), doubted=False)
+            believed = replace(app.record, doubted=False, forgotten=False)
+            kept = turn.save(app, believed) if back else app
             turn.put(replace(kept, absent_since=None))
             continue
         fresh = not absent_for_long(turn, app)
-        doubted = app.record.doubted or (many and fresh and not app.forgotten)
+        doubted = app.record.doubted or (many and fresh and not app.record.forgotten)
         since = app.absent_since if app.absent_since is not None else turn.now.mono
         counts = good and not doubted
-        kept = doubt(turn, app, doubted=doubted)
+        # The next agent could not tell what went together.
+        kept = turn.save(app, replace(app.record, doubted=doubted))
         turn.put(replace(kept, absent_since=since if counts else None))
-
-
-def doubt(turn: Turn, app: App, *, doubted: bool) -> App:
-    """Note whether its absence is doubted: the next agent could not tell what went together."""
-    return turn.save(app, replace(app.record, doubted=doubted))
 
 
 def absent_for_long(turn: Turn, app: App) -> bool:
@@ -90,7 +92,7 @@ def absent_for_long(turn: Turn, app: App) -> bool:
 
 def vanished(turn: Turn, apps: list[App]) -> bool:
     """More than half of a root's apps, and at least two, are gone at once: not to be believed."""
-    known = [app for app in apps if not app.forgotten and not absent_for_long(turn, app)]
+    known = [app for app in apps if not app.record.forgotten and not absent_for_long(turn, app)]
     absent = [app for app in known if app.listed is False]
     return len(absent) >= 2 and 2 * len(absent) > len(known)  # noqa: PLR2004 - the design's rule
 
@@ -164,7 +166,7 @@ def move(turn: Turn, app: App, root: str) -> None:
     """The app is in another root from now on; what is applied here stays its own."""
     if app.record.root:  # a record that was lost does not know where its app was
         turn.tell("app.moved", f"{app.name} is now in {root}, not in {app.record.root}", app)
-    app = turn.save(app, replace(app.record, root=root, doubted=False))
+    app = turn.save(app, replace(app.record, root=root, doubted=False, forgotten=False))
     turn.put(App(app.record, listed=True, starting=app.starting))
     path = place(root, app.name)
     others = {other: why for other, why in turn.node.refused.items() if other != path}

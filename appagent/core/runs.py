@@ -148,7 +148,7 @@ def ended(turn: Turn, event: Ended) -> None:
     run = app.run if app is not None else None
     if app is None or run is None or run.id != event.run_id:
         return
-    outcome = event.outcome
+    outcome, asked = event.outcome, app.asked
     if run.cancelled and outcome not in (Outcome.OK, Outcome.LOST):
         outcome = Outcome.CANCELLED
     tell_end(turn, app, run, replace(event, outcome=outcome))
@@ -179,9 +179,9 @@ def ended(turn: Turn, event: Ended) -> None:
         else:
             fell_short(turn, app, run, replace(event, outcome=outcome))
     app = turn.node.apps[run.app]
-    if app.again is not None:
-        applied = take_back(app.record.applied, app.again)
-        turn.save(replace(app, again=None), replace(app.record, applied=applied))
+    if run.requested is not None:
+        applied = take_back(app.record.applied, run.requested)
+        turn.save(replace(app, asked=asked), replace(app.record, applied=applied))
     if turn.node.apps[run.app].flowing:
         turn.touch(run.app)  # who has begun comes to its end first, then who waits longest
     queued = [other for other in turn.node.apps.values() if other.queued]
@@ -269,12 +269,8 @@ def blame_way_back(turn: Turn, app: App, run: Run, event: Ended) -> bool:
     failure = Failure(run.version, run.target, event.outcome, event.line, turn.now.wall)
     record = replace(app.record, failures=(*app.record.failures, failure)[-10:], last_good_at=None)
     turn.save(replace(app, deploy=None), record)
-    turn.tell(
-        "app.no_way_back",
-        f"{app.name}: the last good release {short(run.version.release)} is gone: {event.line}",
-        app,
-        Level.ERROR,
-    )
+    text = f"{app.name}: the last good release {short(run.version.release)} is gone: {event.line}"
+    turn.tell("app.no_way_back", text, app, Level.ERROR)
     return True
 
 

@@ -58,7 +58,6 @@ class App:
     own_error: str = ""
     listed: bool | None = None  # in the newest good listing of its root; None: none yet
     absent_since: float | None = None  # mono of the first good look without it
-    forgotten: bool = False  # a person said that it is really gone
     settled: str = ""  # the newest release that was seen complete
     unsettled_since: Now | None = None
     waited: bool = False  # that it is not complete was told
@@ -75,7 +74,6 @@ class App:
     overtaken: int = 0  # deploys of a tree in a row that a newer one kept from their end
     forced: str = ""  # the release that is deployed though it never rested
     insist: str = ""  # the release of a tree that comes to its end before a newer one counts
-    again: Target | None = None  # asked for while a run was under way: taken back when it is over
     asked: str = ""  # who asked for what the plan does now
     last: Ended | None = None  # the last run that did not succeed, until a deploy is done
     changed: tuple[str, ...] = ()  # the paths that the newest difference named

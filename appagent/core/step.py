@@ -37,6 +37,7 @@ from appagent.model import (
     Hold,
     HoldAsked,
     Looked,
+    LookNow,
     Now,
     Permitted,
     Record,
@@ -151,13 +152,18 @@ def configured(turn: Turn, settings: Settings) -> None:
     """A configuration is in force; whatever it changed shows in the comparison."""
     paths = {root.path for root in settings.roots}
     roots = {path: root for path, root in turn.node.roots.items() if path in paths}
-    for path in paths:
-        roots.setdefault(path, Root(since=turn.now.mono))
+    fresh = sorted(paths - roots.keys())
+    for path in fresh:
+        roots[path] = Root(since=turn.now.mono)
     left_out = [app.name for app in turn.node.apps.values() if unmanaged(turn, app)]
     turn.node = replace(turn.node, settings=settings, roots=roots)
     turn.do(Rewatch())
+    for path in fresh:
+        # If it was left out for a moment only, its eye has never heard of that, and has no news.
+        turn.do(LookNow(path, ""))
     take_in_again(turn, left_out)
     take_in(turn)
+    life.reconfigured(turn)
     turn.touch(*turn.node.apps)
 
 

@@ -124,7 +124,7 @@ def see(node: Node, app: App, now: Now) -> Want | None:
     if away is not None:
         return away
     if app.listed is False:
-        if app.forgotten:
+        if app.record.forgotten:
             return Want(Kind.GONE)
         state = node.roots[app.record.root]
         if state.look is not None and state.look.empty:
@@ -195,7 +195,7 @@ def want(node: Node, app: App, now: Now) -> Want:
         return wait("shutdown", "the machine goes down")
     hold = hold_of(node, app, now)
     if verdict is not None:
-        if verdict.kind is Kind.GONE and hold is not None and not app.forgotten:
+        if verdict.kind is Kind.GONE and hold is not None and not app.record.forgotten:
             return wait("held", f"{hold.why}; not on the share any more")
         return verdict
     root, look = node.root_settings(app.record.root), app.look

@@ -59,6 +59,7 @@ class Run:
     began: Now
     identity: Identity | None = None
     cancelled: str = ""  # why the agent asked it to end
+    requested: Target | None = None  # by a person meanwhile: taken back when this run is over
 
     @property
     def location(self) -> Location:
@@ -102,6 +103,7 @@ class Record:
     failed_for: Version | None = None  # the failures count while just this is seen
     stopped: bool = False  # by a person, until start or resume
     doubted: bool = False  # it went together with too many others: not believed
+    forgotten: bool = False  # a person said that it is really gone
     populated: bool = False  # it has had processes of its own since it was started
     hold: Hold | None = None
     run: Run | None = None  # the one that is under way

@@ -207,7 +207,7 @@ class Rules:
             known = self.play.node.apps[run.app].missing
             there = self.play.shims.targets_of(run.version.release)
             return Target.RESTART in known or Target.RESTART not in there
-        forgotten = self.play.node.apps[run.app].forgotten
+        forgotten = self.play.node.apps[run.app].record.forgotten
         return forgotten or not self.play.share.empty
 
     def environment_known(self, run: Run) -> None:

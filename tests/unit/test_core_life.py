@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from appagent.model import Alive, ShuttingDown
+import pytest
+
+from appagent.model import Alive, ShuttingDown, Target, Trigger
 from tests.unit.core_play import Play, deployed
 
 
@@ -155,3 +157,41 @@ def test_after_the_boot_it_is_started() -> None:
     play.rest()
     play.reboot()
     assert play.rest()[-2:] == ["start web r1", "check web r1"]
+
+
+def test_what_has_exited_is_started_as_soon_as_the_configuration_says_so() -> None:
+    play = living(on_exit="report", retry_first=2.0)
+    ends(play)
+    assert play.after(60.0) == []
+    play.configure(on_exit="start")
+    assert play.after(2.0) == ["start web r1", "check web r1"]
+    assert play.word() == "good"
+
+
+def test_a_configuration_does_not_shorten_the_wait_of_what_exits_again_and_again() -> None:
+    play = living(on_exit="start", retry_first=10.0)
+    ends(play)
+    play.configure(on_exit="start")
+    assert play.after(9.0) == []
+    assert play.after(2.0) == ["start web r1", "check web r1"]
+
+
+@pytest.mark.parametrize("target", ["", "install", "restart", "start"])
+def test_a_trigger_while_the_machine_goes_down_is_refused(target: str) -> None:
+    play = deployed()
+    play.feed(ShuttingDown())
+    answer = play.ask(Trigger("web", Target(target) if target else None, "ann"))
+    assert answer.code == 75
+    assert "the machine goes down" in answer.text
+    play.reboot()
+    assert play.rest() == ["start web r1", "check web r1"]
+
+
+def test_a_stop_while_the_machine_goes_down_is_done_and_lasts() -> None:
+    play = deployed()
+    play.feed(ShuttingDown())
+    assert play.trigger("web", "stop") == 0
+    assert play.after(5.0) == ["stop web r1"]
+    play.reboot()
+    assert play.rest() == []
+    assert play.word() == "stopped"

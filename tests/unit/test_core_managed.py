@@ -254,3 +254,14 @@ def test_the_end_of_a_run_of_another_time_changes_nothing() -> None:
     play.feed(replace(play.last_ended(), outcome=Outcome.FAILED))
     assert play.app().run is not None
     assert play.rest() == steps("r2", "check")
+
+
+def test_a_root_that_was_left_out_for_a_moment_is_looked_at_again() -> None:
+    play = deployed()
+    roots = play.settings.roots
+    play.configure(roots=())
+    play.configure(roots=roots)
+    assert play.rest() == []
+    assert play.word() == "good"
+    play.push("web", "r2")
+    assert play.rest() == ["install web r2", "restart web r2", "check web r2"]

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
 from appagent.model import Layout, Outcome, RootSettings
-from tests.unit.core_play import ROOT, SECOND, deployed
+from tests.unit.core_play import ROOT, SECOND, Play, deployed
 from tests.unit.core_trouble import (
     TROUBLES,
     fleet,
@@ -61,6 +63,25 @@ def test_trouble_between_two_steps_stops_a_deploy_there(trouble: object) -> None
     assert play.app().record.applied.installed.endswith("r2:7")
     trouble(play, False)  # type: ignore[operator]
     assert play.rest() == steps("r2", "restart", "check")
+
+
+@pytest.mark.parametrize("trouble", TROUBLES)
+@pytest.mark.parametrize("layout", [Layout.GIT, Layout.TREE])
+def test_what_is_half_there_after_trouble_between_two_steps_is_waited_for(
+    layout: Layout, trouble: Callable[[Play, bool], None]
+) -> None:
+    play = deployed("r1", layout)
+    play.push("web", "r2")
+    play.will("web", "install", seconds=5.0, then=lambda: trouble(play, True))
+    assert play.after(60.0) == ["install web r2"]
+    files = next(iter(play.share.files.values()))
+    files.release = "half"
+    trouble(play, False)
+    for n in range(5):
+        assert play.after(1.0) == []
+        play.push("web", f"half{n}")
+    play.push("web", "r3")
+    assert play.rest() == ["install web r3", "restart web r3", "check web r3"]
 
 
 @pytest.mark.parametrize("layout", list(Layout))
@@ -274,3 +295,34 @@ def test_an_app_that_is_there_cannot_be_forgotten() -> None:
     play = deployed()
     assert play.forget("web") == 1
     assert play.rest() == []
+
+
+def test_what_was_forgotten_is_so_for_the_next_agent_too() -> None:
+    play = fleet("a", "b", "c")
+    for app in ("a", "b"):
+        play.always(app, "stop", Outcome.FAILED)
+    play.remove("a", "b")
+    play.after(300.0)
+    for app in ("a", "b"):
+        assert play.word(app) == "unknown"
+        assert play.forget(app) == 0
+    play.after(30.0)
+    play.restart()
+    for app in ("a", "b"):
+        play.always(app, "stop", Outcome.OK)
+    play.rest()
+    assert play.node.apps.keys() == {"c"}
+    assert play.shims.running.keys() == {"c"}
+
+
+def test_what_was_forgotten_and_is_back_is_believed_again() -> None:
+    play = fleet("a", "b", "c")
+    play.always("a", "stop", Outcome.FAILED)
+    play.remove("a", "b")
+    play.after(300.0)
+    play.forget("a")
+    play.after(1.0)
+    play.push("a", "r1")
+    play.rest()
+    assert not play.app("a").record.forgotten
+    assert play.word("a") == "good"

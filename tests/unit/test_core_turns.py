@@ -290,3 +290,17 @@ def test_nothing_is_told_while_nothing_happens() -> None:
 def test_an_empty_configuration_does_nothing() -> None:
     node = core.first(Settings(), "boot", {})
     assert core.next_wake(node, Play().now()) == float("inf")
+
+
+@pytest.mark.parametrize("moment", [0.0, 2.0])
+def test_a_trigger_during_a_run_is_done_after_it_even_if_the_agent_dies_over_it(
+    moment: float,
+) -> None:
+    play = deployed()
+    play.will("web", "restart", seconds=10.0)
+    play.push("web", "r2")
+    assert play.after(2.0) == ["install web r2", "restart web r2"]
+    assert play.trigger("web", "restart") == 0
+    play.after(moment)
+    play.restart()
+    assert play.rest() == ["restart web r2", "check web r2"]
