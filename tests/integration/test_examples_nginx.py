@@ -42,14 +42,39 @@ def test_a_release_is_loaded_and_says_which_it_is(app: Path) -> None:
     assert '/-/release "/-/2";' in loaded(app)
 
 
-@pytest.mark.parametrize("line", ["/a /b", "/a;", "server { }", "/a /b; } include /etc/passwd;"])
-def test_a_table_that_nginx_would_not_read_fails_before_anything_is_touched(
+@pytest.mark.parametrize(
+    "line",
+    [
+        "/a /b",
+        "/a;",
+        "server { }",
+        "/a /b; } include /etc/passwd;",
+        "include /etc/shadow;",
+        "default https://elsewhere.example.org/;",
+        "hostnames /b;",
+        "volatile;",
+        "~^/(.*) /b;",
+        "*.example.org /b;",
+        "/a $arg_to;",
+        "/a https://$host/;",
+        "/a include;",
+        "/a /b\\;",
+        '"/a" /b;',
+    ],
+)
+def test_a_table_of_more_than_paths_and_where_they_lead_fails_before_anything_is_touched(
     app: Path, line: str
 ) -> None:
     with (app / "redirects.map").open("a") as table:
         table.write(line + "\n")
     assert make(app, "install") != 0
     assert list((app.parent / "var").iterdir()) == []
+
+
+def test_paths_may_be_written_as_they_are_asked_for(app: Path) -> None:
+    table = "# comment\n\n/\u00e4/it's~(1) \t /b?c=d&e=%20#f ; \n"
+    (app / "redirects.map").write_text(table.replace(" ;", ";"))
+    assert make(app, "install") == 0
 
 
 def test_where_the_reload_fails_the_table_of_before_stays(app: Path) -> None:
