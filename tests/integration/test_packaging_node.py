@@ -40,7 +40,9 @@ class Node:
     root: Path
     release: Path
 
-    def make(self, target: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    def make(
+        self, target: str, umask: int = -1, **environment: str
+    ) -> subprocess.CompletedProcess[str]:
         kept = {k: v for k, v in os.environ.items() if not k.startswith(("MAKE", "MFL", "APP_"))}
         given = {
             "DESTDIR": str(self.root),
@@ -54,10 +56,11 @@ class Node:
             text=True,
             check=False,
             timeout=120,
+            umask=umask,
         )
 
     def must(self, target: str, **environment: str) -> None:
-        done = self.make(target, **environment)
+        done = self.make(target, -1, **environment)
         assert done.returncode == 0, done.stdout + done.stderr
 
     def versions(self) -> set[str]:
@@ -103,6 +106,19 @@ def test_the_first_version_is_current_at_once_and_nothing_is_started(node: Node)
     node.must("install")
     assert node.versions() == {node.current()}
     assert node.calls() == []
+
+
+@pytest.mark.parametrize("umask", [0, 0o077])
+def test_the_umask_of_who_installs_it_is_not_what_it_gets(node: Node, umask: int) -> None:
+    before = set(node.root.rglob("*"))
+    done = node.make("install", umask=umask)
+    assert done.returncode == 0, done.stderr
+    made = {it for it in node.root.rglob("*") if not it.is_symlink()} - before
+    made = {it for it in made if it.name != "systemctl.calls"}
+    assert {it.parts[len(node.root.parts)] for it in made} == {"etc", "opt", "usr"}
+    for path in made:
+        mode = path.stat().st_mode & 0o777
+        assert (mode & 0o022, mode & 0o444) == (0, 0o444), f"{path}: {mode:o}"
 
 
 def test_install_builds_beside_and_restart_switches(node: Node) -> None:
