@@ -1,7 +1,8 @@
 """The settings of one app, from the three that may speak of it.
 
 Later ones win: the node's defaults, the app's own appagent.yaml, the node's `apps.<name>`. An app
-may shorten its timeouts and not lengthen them, and speaks of nothing but the fields in OWN.
+may shorten its timeouts and its grace and not lengthen them: a run holds a place that others wait
+for. It speaks of nothing but the fields in OWN.
 """
 
 from __future__ import annotations
@@ -23,6 +24,8 @@ def settings_for(settings: Settings, name: str, own: Mapping[str, object]) -> Ap
         wished = cast("Mapping[Target, float]", said["timeout"])
         most = settings.defaults.timeout
         said["timeout"] = {target: min(wished[target], most[target]) for target in wished}
+    if "grace" in said:
+        said["grace"] = min(cast("float", said["grace"]), settings.defaults.grace)
     return laid_over(laid_over(settings.defaults, said), settings.apps.get(name, {}))
 
 

@@ -137,7 +137,7 @@ def test_defaults_then_the_apps_own_then_what_the_node_says_of_it(tmp_path: Path
     """Each key by itself."""
     settings = of(
         tmp_path,
-        "defaults: {settle: 1s, grace: 1s, ignore: [a], install: parallel, gone_after: 5s}\n"
+        "defaults: {settle: 1s, grace: 9s, ignore: [a], install: parallel, gone_after: 5s}\n"
         "apps: {web: {grace: 3s}}\n",
     )
     own = parse_own("{settle: 2s, grace: 2s, ignore: [b]}", "web/appagent.yaml")
@@ -160,6 +160,14 @@ def test_an_app_may_shorten_its_timeouts_and_not_lengthen_them(tmp_path: Path) -
         Target.START: 5.0,
         Target.RESTART: 600.0,
     }
+
+
+def test_an_app_may_shorten_its_grace_and_not_lengthen_it(tmp_path: Path) -> None:
+    settings = of(tmp_path, "defaults: {grace: 4s}\napps: {web: {grace: 1m}}\n")
+    for own, wanted in [("10m", 4.0), ("1s", 1.0)]:
+        said = parse_own(f"grace: {own}", "api/appagent.yaml")
+        assert settings_for(settings, "api", said).grace == wanted
+        assert settings_for(settings, "web", said).grace == 60.0
 
 
 def test_limits_of_an_app_merge_with_those_of_all(tmp_path: Path) -> None:
