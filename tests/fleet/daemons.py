@@ -45,6 +45,12 @@ def wait_beat(host: Host, app: str, after: int = 0) -> Beat:
     return beats(host, app)[-1]
 
 
+def counted(host: Host, app: str) -> bool:
+    """Whether the agent has seen that an app has processes of its own."""
+    record = host.read(f"/var/lib/appagent/apps/{app}/record.json")
+    return bool(json.loads(record)["record"]["populated"])
+
+
 def goes_on(host: Host, app: str, pid: int) -> None:
     """Show that this very daemon of an app lives, is the only one, and lacks nothing."""
     said = wait_beat(host, app, len(beats(host, app)))

@@ -307,16 +307,16 @@ class Host:
 
     # Journal
 
-    def journal(self, *matches: str, boot: str = "") -> list[dict[str, str]]:
+    def journal(self, *matches: str, boot: str = "", since: float = 0) -> list[dict[str, str]]:
         """Return the journal's entries that match ("APP=web", "_SYSTEMD_UNIT=…"), oldest first.
 
         Read from the disk, so it works of a host that is off or hangs. `boot` narrows it to one
-        boot ("0" is the last).
+        boot ("0" is the last), `since` to what was told then or later.
         """
         if self.running:
             self.run("journalctl --sync", check=False)
         directory = self.root / "var/log/journal"
-        narrow = [f"--boot={boot}"] if boot else []
+        narrow = [f"--since=@{since:.6f}", *([f"--boot={boot}"] if boot else [])]
         read = ["journalctl", f"--directory={directory}", "--output=json", "--all", "--quiet"]
         lines = machine.sh(*read, *narrow, *matches, check=False).splitlines()
         return [readable(json.loads(line)) for line in lines]

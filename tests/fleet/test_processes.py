@@ -5,7 +5,6 @@ The daemon of these apps tells how it is (daemon.sh). The wild app does all it c
 
 import contextlib
 import json
-import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
@@ -17,7 +16,17 @@ import pytest
 from . import agent
 from .agent import SERVICE
 from .configured import EXTRA, configured, reload
-from .daemons import MAKEFILE, beats, clear, daemon_files, goes_on, in_slice, last_word, wait_beat
+from .daemons import (
+    MAKEFILE,
+    beats,
+    clear,
+    counted,
+    daemon_files,
+    goes_on,
+    in_slice,
+    last_word,
+    wait_beat,
+)
 from .developer import noted
 from .fleet import Fleet
 from .host import NOTES, Host
@@ -51,12 +60,6 @@ def status(host: Host, app: str) -> dict[str, Any]:
     apps = json.loads(host.out(["appagent", "status", app, "--json"]))["apps"]
     found: dict[str, Any] = next(one for one in apps if one["app"] == app)
     return found
-
-
-def counted(host: Host, app: str) -> bool:
-    """Whether the agent has seen that an app has processes of its own."""
-    record = host.read(f"/var/lib/appagent/apps/{app}/record.json")
-    return bool(json.loads(record)["record"]["populated"])
 
 
 def deploy(fleet: Fleet, host: Host, app: str) -> int:
@@ -247,26 +250,3 @@ def last_run(host: Host, app: str) -> dict[str, Any]:
     deploys = json.loads(host.out(["appagent", "history", app, "--json"]))["deploys"]
     found: dict[str, Any] = deploys[0]["runs"][-1]
     return found
-
-
-def test_an_app_without_processes_of_its_own_is_never_said_to_have_lost_them(fleet: Fleet) -> None:
-    """However often it is deployed: what is there beside a run is not the app.
-
-    BARE_DEPLOYS says how often (20; for evidence 1000).
-    """
-    count = int(os.environ.get("BARE_DEPLOYS", "20"))
-    host, app = fleet.apps[0], "bare"
-    note = f'echo "$$(date +%s.%N) $@ $$(cat VERSION) 0 $$APP_RELEASE" >> /{NOTES}/$$APP_NAME'
-    makefile = f".PHONY: install start restart check\ninstall start restart check:\n\t@{note}\n"
-    since = time.time()
-    for version in ("even", "odd"):
-        files = {"Makefile": makefile, "VERSION": f"{version}\n"}
-        fleet.developer.swap(app, version, files)
-        wait_at([host], app, version)
-    for number in range(count):
-        before = len(noted(host, app))
-        fleet.developer.point(app, "odd" if number % 2 else "even")
-        wait_until(lambda: len(noted(host, app)) == before + 3, 60, f"deploy {number}")  # noqa: B023
-    assert not [fact for fact in told(host, "app.exited", since=since) if fact.app == app]
-    assert status(host, app)["state"] == "good"
-    clear(fleet, [app])

@@ -24,7 +24,7 @@ class Told:
 def told(host: Host, *kinds: str, since: float = 0.0) -> list[Told]:
     """Return the facts of these kinds (or all) since a time, in order."""
     found = []
-    for entry in host.journal(SERVICE):
+    for entry in host.journal(SERVICE, since=since):
         at = int(entry.get("_SOURCE_REALTIME_TIMESTAMP", entry["__REALTIME_TIMESTAMP"])) / 1e6
         kind = entry.get("KIND", "")
         if at >= since and (kind in kinds or not kinds):
@@ -36,8 +36,7 @@ def told(host: Host, *kinds: str, since: float = 0.0) -> list[Told]:
 
 def said_by_systemd(host: Host, since: float = 0.0) -> list[str]:
     """Return what systemd says of the service since a time."""
-    entries = host.journal(MANAGER)
-    return [e["MESSAGE"] for e in entries if int(e["__REALTIME_TIMESTAMP"]) / 1e6 >= since]
+    return [entry["MESSAGE"] for entry in host.journal(MANAGER, since=since)]
 
 
 def wait_lost(host: Host, since: float) -> float:
