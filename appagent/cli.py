@@ -47,13 +47,18 @@ def parser() -> Parser:
         epilog="Every command takes --config F; else $APPAGENT_CONFIG, else "
         "/etc/appagent/appagent.yaml. Exit codes: 0; 1 a deploy or check failed; 64 usage; 69 no "
         "agent answers; 70 a fault of appagent; 75 try again; 77 not allowed; 78 configuration.",
+        allow_abbrev=False,
     )
+    top.add_argument("--config", metavar="F", help="the configuration file")
     top.add_argument("--version", action="version", version=f"appagent {__version__}")
     commands = top.add_subparsers(dest="command", metavar="COMMAND", parser_class=Parser)
 
     def add(name: str, text: str, *, app: str = "", json: bool = False) -> Parser:
         sub: Parser = commands.add_parser(name, help=text, description=text, allow_abbrev=False)
-        sub.add_argument("--config", metavar="F", help="the configuration file")
+        # Without a default of its own, which would undo what stood before the command.
+        sub.add_argument(
+            "--config", metavar="F", help="the configuration file", default=argparse.SUPPRESS
+        )
         if app:
             count = {"one": None, "maybe": "?", "any": "*"}[app]
             sub.add_argument("app", metavar="APP", nargs=count)

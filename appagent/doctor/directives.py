@@ -30,7 +30,6 @@ SHOWN = (
     "RestartPreventExitStatus",
     "OOMPolicy",
     "WorkingDirectory",
-    "WatchdogUSec",
     "RuntimeDirectoryPreserve",
     "LimitNOFILE",
     "LimitNOFILESoft",
@@ -194,7 +193,13 @@ def judge(cat: str, show: Mapping[str, str], roots: Sequence[str] = ()) -> list[
         text = f"appagent.service cannot be loaded ({state})"
         return [problem(SERVICE, text, "systemctl status appagent; systemctl unmask appagent")]
     found = directives(cat)
-    wrong = [*_inherited(found), *_bound(found), *_effective(show, roots), *_running(show)]
+    wrong = [
+        *_inherited(found),
+        *_bound(found),
+        *_effective(show, roots),
+        *_watched(found),
+        *_running(show),
+    ]
     if not any(one.level in (Level.PROBLEM, Level.WARNING) for one in wrong):
         wrong.append(ok(SERVICE, "no directive of appagent.service gets in the way of an app"))
     return wrong
@@ -271,9 +276,6 @@ def _effective(show: Mapping[str, str], roots: Sequence[str]) -> Iterator[Findin
     if show.get("OOMPolicy", "continue") != "continue":
         text = f"OOMPolicy={show['OOMPolicy']}: one process killed for its memory ends the agent"
         yield warning(SERVICE, text, "OOMPolicy=continue")
-    if show.get("WatchdogUSec") in ("0", "infinity"):
-        text = "no WatchdogSec: an agent that hangs is not started again"
-        yield note(SERVICE, text, "WatchdogSec=30")
     if show.get("RuntimeDirectoryPreserve", "yes") == "no":
         text = "the runtime directory goes with the agent, while runs and apps outlive it"
         yield warning(SERVICE, text, "RuntimeDirectoryPreserve=yes")
@@ -281,6 +283,14 @@ def _effective(show: Mapping[str, str], roots: Sequence[str]) -> Iterator[Findin
     if any(where == root or where.startswith(root.rstrip("/") + "/") for root in roots):
         text = f"WorkingDirectory={where} is on a root: the agent hangs with it"
         yield problem(SERVICE, text, "WorkingDirectory=/")
+
+
+def _watched(found: list[Directive]) -> Iterator[Finding]:
+    """Whether an agent that hangs is noticed. Until its first start, `show` has no WatchdogUSec."""
+    one = last(found, "Service", "WatchdogSec")
+    if one is None or one.value in ("0", "infinity"):
+        text = "no WatchdogSec: an agent that hangs is not started again"
+        yield note(SERVICE, text, "WatchdogSec=30")
 
 
 def _heard(kind: str, access: str) -> Iterator[Finding]:

@@ -43,21 +43,29 @@ class Known:
 Said = Finding | Doing | Known
 
 
+def without(about: str, text: str) -> str:
+    """Take what the finding is about off the begin of its text: nothing is said twice in a line."""
+    for twice in (about, about.rpartition(" ")[2]):
+        if text.startswith((f"{twice} ", f"{twice}: ")):
+            return text[len(twice) :].removeprefix(":").lstrip()
+    return text
+
+
 def ok(about: str, text: str) -> Finding:
     """All is well here."""
-    return Finding(Level.OK, about, text)
+    return Finding(Level.OK, about, without(about, text))
 
 
 def note(about: str, text: str, do: str = "") -> Finding:
     """Good to know."""
-    return Finding(Level.NOTE, about, text, do)
+    return Finding(Level.NOTE, about, without(about, text), do)
 
 
 def warning(about: str, text: str, do: str = "") -> Finding:
     """Will hurt one day."""
-    return Finding(Level.WARNING, about, text, do)
+    return Finding(Level.WARNING, about, without(about, text), do)
 
 
 def problem(about: str, text: str, do: str) -> Finding:
     """Stops a deploy, or breaks an app."""
-    return Finding(Level.PROBLEM, about, text, do)
+    return Finding(Level.PROBLEM, about, without(about, text), do)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from appagent.core.names import is_hidden, managed, why_no_app
 from appagent.doctor import apps
-from appagent.doctor.finding import Doing, Known, Said, note, ok, problem, warning
+from appagent.doctor.finding import Doing, Finding, Known, Level, Said, note, ok, problem, warning
 from appagent.doctor.mounting import Line, not_mounted
 from appagent.model import RootSettings, Settings
 from appagent.report.text import count
@@ -40,7 +40,7 @@ class Place:
         return watch == "inotify" or (watch == "auto" and not self.mount.is_share)
 
 
-def mounted(place: Place) -> Iterator[Said]:
+def mounted(place: Place) -> Iterator[Finding]:
     """Judge what the mount table says."""
     about, mount, root = place.about, place.mount, place.root
     if mount.fstype == "autofs":
@@ -63,7 +63,9 @@ def mounted(place: Place) -> Iterator[Said]:
 def look(settings: Settings, place: Place) -> Iterator[Said]:
     """Look at a root and all of its apps; anything here can hang."""
     root, about = place.root, place.about
-    yield from mounted(place)
+    judged = list(mounted(place))
+    fine = [one for one in judged if one.level is Level.OK]  # if it can be listed
+    yield from (one for one in judged if one not in fine)
     yield Doing(f"listing {root.path}")
     disk = Disk()
     try:
@@ -72,6 +74,7 @@ def look(settings: Settings, place: Place) -> Iterator[Said]:
         why = f"{root.path} cannot be listed: {error.strerror}"
         yield from apps.not_seen(about, why, f"ls {root.path}; mount the share again if it is gone")
         return
+    yield from fine
     if not entries:
         text = "is empty: nothing is deployed, and nothing that runs is stopped for that"
         yield warning(about, text, "is the share mounted, and is it the right one?")

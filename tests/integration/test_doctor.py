@@ -193,7 +193,11 @@ def test_one_name_in_two_roots_is_a_problem(home: Home) -> None:
 
 def test_a_root_that_is_not_there_is_a_problem(home: Home) -> None:
     home.root.rmdir()
-    home.refuses(f"root {home.root}", "No such file")
+    about = f"root {home.root}"
+    home.refuses(about, "No such file")
+    said = home.found()
+    assert said.of(about, "ok") == []
+    assert str(home.root) not in said.of(about, "problem")[0]["text"]
 
 
 def test_a_root_that_must_be_mounted_and_is_not_is_a_problem(home: Home) -> None:

@@ -44,6 +44,9 @@ USAGE = [
     ("xyz", "unknown command xyz; known are: run, status"),
     ("statsu", "did you mean status?"),
     ("check-confg", "did you mean check-config?"),
+    ("--config F statsu", "did you mean status?"),
+    ("--config", "expected one argument"),
+    ("--conf=F status", "unrecognized arguments: --conf=F"),
     ("run now", "unrecognized arguments: now"),
     ("run --deamonize", "unrecognized arguments: --deamonize"),
     ("run --pidfile", "expected one argument"),
@@ -100,6 +103,19 @@ def test_a_wrong_command_line_is_64_and_one_line(
     assert one_line(err), err
     assert what in err
     assert len(err) < 1000
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["--config C check-config", "--config=C check-config", "check-config --config C",
+     "--config /else check-config --config C"],
+)  # fmt: skip
+def test_the_configuration_is_named_before_the_command_or_after_it(
+    line: str, config: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    argv = line.replace("C", str(config)).split()
+    code, out, err = said(capsys, *argv)
+    assert (code, out, err) == (0, f"fine: {config}\n", "")
 
 
 def test_no_command_at_all_shows_the_help(capsys: pytest.CaptureFixture[str]) -> None:

@@ -49,6 +49,18 @@ def test_the_unit_that_is_shipped_is_fine() -> None:
     assert [one.level for one in judged()] == [Level.OK]
 
 
+def test_a_watchdog_counts_before_the_first_start_too() -> None:
+    """Until then systemd itself says that there is none."""
+    shown = properties(SHOWN) | {"WatchdogUSec": "0", "ActiveState": "activating"}
+    assert [one.level for one in judge(cat(), shown)] == [Level.OK]
+
+
+@pytest.mark.parametrize("line", ["WatchdogSec=0", "WatchdogSec=infinity", "WatchdogSec="])
+def test_a_unit_without_a_watchdog_is_a_note(line: str) -> None:
+    notes = [one for one in judged(f"[Service]\n{line}") if one.level is Level.NOTE]
+    assert [one.do for one in notes] == ["WatchdogSec=30"]
+
+
 def test_a_unit_that_is_not_there_is_a_note() -> None:
     found = judge("", {"LoadState": "not-found"})
     assert [one.level for one in found] == [Level.NOTE]

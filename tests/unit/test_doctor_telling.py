@@ -2,6 +2,8 @@
 
 import json
 
+import pytest
+
 from appagent.doctor.finding import note, ok, problem, warning
 from appagent.doctor.telling import as_json, as_text, sorted_out, summary
 
@@ -28,6 +30,21 @@ def test_a_person_reads_a_line_for_each_and_what_to_do() -> None:
         "ok       a: fine",
         "1 problem, 1 warning, 1 note, 1 fine",
     ]
+
+
+@pytest.mark.parametrize(
+    ("about", "text", "shown"),
+    [
+        ("env file /e", "env file /e is not there", "env file /e: is not there"),
+        ("env file /e", "/e:3: is no assignment", "env file /e: /e:3: is no assignment"),
+        ("root /x", "/x cannot be listed", "root /x: cannot be listed"),
+        ("root /x", "/x: cannot be listed", "root /x: cannot be listed"),
+        ("root /x", "/xy is not /x", "root /x: /xy is not /x"),
+        ("app web", "web is broken", "app web: is broken"),
+    ],
+)
+def test_nothing_is_said_twice_in_a_line(about: str, text: str, shown: str) -> None:
+    assert as_text([problem(about, text, "mend it")]).splitlines()[0] == f"problem  {shown}"
 
 
 def test_a_program_reads_a_list() -> None:
