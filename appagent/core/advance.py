@@ -37,7 +37,7 @@ def advance(turn: Turn, name: str) -> None:
         return
     app = turn.put(replace(app, wake=inf, queued=False))
     app = expire_hold(turn, app)
-    app = drop_old_failures(turn, app)
+    app = drop_old_verdicts(turn, app)
     app = outwait(turn, app)
     wanted = want(turn.node, app, turn.now)
     if wanted.kind is Kind.GONE and heir(turn, app):
@@ -85,14 +85,22 @@ def expire_hold(turn: Turn, app: App) -> App:
     return turn.save(app, replace(app.record, hold=None))
 
 
-def drop_old_failures(turn: Turn, app: App) -> App:
-    """Failures count while the same version is seen; a newer one, or its return, begins afresh."""
-    if not app.record.failures or app.look is None or not app.look.known:
+def drop_old_verdicts(turn: Turn, app: App) -> App:
+    """What failed or was cancelled counts while the same version is seen.
+
+    A newer one, or its return, begins afresh.
+    """
+    record = app.record
+    if app.look is None or not app.look.known or not (record.failures or record.cancelled):
         return app
     seen = seen_version(turn.node, app)
-    if seen is None or seen == app.record.failed_for:
+    if seen is None:
         return app
-    return turn.save(app, replace(app.record, failures=(), failed_for=None))
+    if record.failures and seen != record.failed_for:
+        record = replace(record, failures=(), failed_for=None)
+    if record.cancelled is not None and seen != record.cancelled.version:
+        record = replace(record, cancelled=None)
+    return turn.save(app, record)
 
 
 def outwait(turn: Turn, app: App) -> App:

@@ -13,10 +13,11 @@ from appagent.core.plan import take_back
 from appagent.core.runs import end_run
 from appagent.core.state import App, Churn
 from appagent.core.turn import Turn
-from appagent.core.want import Kind, hold_of, see
+from appagent.core.want import Kind, hold_of, see, seen_version
 from appagent.model import (
     Answer,
     Cancel,
+    Cancelled,
     Drop,
     Forget,
     HoldAsked,
@@ -66,7 +67,9 @@ def trigger(turn: Turn, event: Trigger) -> None:
     turn.tell("app.triggered", f"{app.name}: {what} by {event.by}", app, reason=f"{event.by}")
     app = replace(turn.node.apps[app.name], backoff=None, churn=Churn(), asked=event.by)
     app = replace(app, overtaken=0, insist="")
-    record = replace(record, failures=(), failed_for=None, stopped=target is Target.STOP)
+    record = replace(
+        record, failures=(), failed_for=None, cancelled=None, stopped=target is Target.STOP
+    )
     if target is not None:
         record = replace(record, applied=take_back(record.applied, target))
         if record.run is not None:
@@ -84,14 +87,18 @@ def trigger(turn: Turn, event: Trigger) -> None:
 
 
 def cancel(turn: Turn, event: Cancel) -> None:
-    """End a running build or install, or a backoff."""
+    """End a running build or install, and leave its version alone; or end a backoff."""
     app = find(turn, event.app)
     if app is None:
         return
     run = app.run
     if run is not None and run.target in (Target.BUILD, Target.INSTALL):
+        left = Cancelled(seen_version(turn.node, app) or run.version, event.by)
         end_run(turn, app, f"cancelled by {event.by}")
-        turn.do(Answer(OK, f"{app.name}: ending make {run.target}"))
+        app = turn.node.apps[app.name]
+        turn.save(app, replace(app.record, cancelled=left))
+        how = f"a new release or `appagent trigger {app.name}` continues"
+        turn.do(Answer(OK, f"{app.name}: ending make {run.target}; {how}"))
     elif run is not None:
         line = f"{app.name}: a begun {run.target} always finishes or times out"
         turn.do(Answer(FAILED, line))

@@ -125,6 +125,7 @@ def rerecord(turn: Turn, app: App) -> App:
     applied = replace(
         record.applied,
         installed=look.release,
+        serving=look.release if record.applied.serving == old else record.applied.serving,
         running=renamed(record.applied.running),
         good=renamed(record.applied.good),
     )

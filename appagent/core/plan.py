@@ -64,9 +64,9 @@ def begin(applied: Applied, target: Target, boot: str) -> Applied:
         case Target.INSTALL:
             return replace(applied, installed="", running=None, good=None)
         case Target.START | Target.RESTART:
-            return replace(applied, running=None, good=None, may_run=boot)
+            return replace(applied, running=None, good=None, serving="", may_run=boot)
         case Target.STOP:
-            return replace(applied, running=None, good=None)
+            return replace(applied, running=None, good=None, serving="")
         case Target.CHECK:
             return replace(applied, good=None)
 
@@ -79,9 +79,10 @@ def succeed(applied: Applied, target: Target, version: Version, boot: str) -> Ap
         case Target.INSTALL:
             return replace(applied, installed=version.release)
         case Target.START | Target.RESTART:
-            return replace(applied, running=version, up=boot, may_run=boot)
+            release = version.release
+            return replace(applied, running=version, up=boot, serving=release, may_run=boot)
         case Target.STOP:
-            return replace(applied, running=None, good=None, up="", may_run="")
+            return replace(applied, running=None, good=None, up="", serving="", may_run="")
         case Target.CHECK:
             return replace(applied, good=version)
 

@@ -197,9 +197,10 @@ def fell_short(turn: Turn, app: App, run: Run, event: Ended) -> None:
     bounds = (settings.retry_first, settings.retry_max)
     match event.outcome:
         case Outcome.CANCELLED:
-            # Ended for a reason of ours, the comparison goes on at once; a person's wish, or a
-            # hand that we do not know, is not answered by the same run again in that moment.
-            if not run.cancelled or run.cancelled.startswith("cancelled by"):
+            # Ended for a reason of ours, the comparison goes on at once; what a person cancelled
+            # is left alone (`cancelled`). A hand that we do not know is not answered by the same
+            # run again in that moment.
+            if not run.cancelled:
                 retry_later(turn, app, run, event, bounds)
         case Outcome.MOVED:
             turn.do(LookNow(run.root, run.app))

@@ -11,13 +11,13 @@ from appagent.core.plan import plan
 from appagent.core.release import short
 from appagent.core.settle import half_there
 from appagent.core.state import App, Node
-from appagent.core.want import Kind, Want, hold_of, version_of, want
+from appagent.core.want import Kind, Want, version_of, want
 from appagent.model import Layout, Now, Outcome, Target
 
 SHOWN = 8  # names in a line
 HOPELESS = 3  # so many tries of a step that failed: a person should look
 # What is said of one release, and says nothing of the next one.
-OF_A_RELEASE = frozenset(("failed", "back", "retrying", "refused", "exited"))
+OF_A_RELEASE = frozenset(("failed", "back", "retrying", "refused", "exited", "cancelled"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +56,7 @@ def judge(
         )
         return wanted.word, wanted.why, reached
     if not steps:
-        return at_rest(node, app, wanted, now)
+        return at_rest(app, wanted)
     back = app.backoff
     step = (version_of(app, wanted), steps[0])
     if back is not None and (back.version, back.target) == step and back.until > now.mono:
@@ -79,7 +79,7 @@ def judge(
     return "due", f"next: {steps[0]}", None
 
 
-def at_rest(node: Node, app: App, wanted: Want, now: Now) -> tuple[str, str, bool | None]:
+def at_rest(app: App, wanted: Want) -> tuple[str, str, bool | None]:
     """What to call an app for which nothing is to be done."""
     if wanted.kind is Kind.STOPPED:
         return "stopped", f"by a person; `appagent trigger {app.name} start` starts it", True
@@ -89,9 +89,7 @@ def at_rest(node: Node, app: App, wanted: Want, now: Now) -> tuple[str, str, boo
         how = f"`appagent trigger {app.name} start` starts it"
         return "exited", f"all its processes have ended by themselves; {how}", False
     if wanted.kind is Kind.KEEP:
-        hold = hold_of(node, app, now)
-        by = f" (by {hold.by})" if hold is not None and hold.by else ""
-        return "held", f"{wanted.why}{by}", True
+        return wanted.word, wanted.why, wanted.word == "held"
     if wanted.back:
         last = app.record.failures[0]
         why = f"{last.target} of {short(last.version.release)} failed: {last.line or last.outcome}"

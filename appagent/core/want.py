@@ -43,7 +43,9 @@ class Want:
 
     kind: Kind
     why: str = ""
-    word: str = ""  # for WAIT: unknown | settling | blocked | unmanaged | looking | held | failed
+    # For WAIT: unknown | settling | blocked | unmanaged | looking | held | failed; for KEEP: held |
+    # cancelled.
+    word: str = ""
     at: Location = NOWHERE
     conf: str = ""
     back: bool = False  # the last good version, because the one that is seen failed
@@ -205,7 +207,7 @@ def want(node: Node, app: App, now: Now) -> Want:
     if not conf:
         return wait(word, why)
     if hold is not None:
-        return keep(app, hold, conf)
+        return keep(app, conf, "held", f"{hold.why} (by {hold.by})" if hold.by else hold.why)
     if app.own_error:
         return wait("blocked", app.own_error)
     return forward(node, app, look, conf)
@@ -217,6 +219,10 @@ def forward(node: Node, app: App, look: AppLook, conf: str) -> Want:
     if not release:
         return wait("settling", half_there(look) or "waiting until it is complete")
     seen = Version(release, conf)
+    left = app.record.cancelled
+    if left is not None and left.version == seen:
+        how = f"push a new release, or continue with: appagent trigger {app.name}"
+        return keep(app, conf, "cancelled", f"by {left.by}; {how}")
     at = location(app.record, look, release)
     if at is None:
         return wait("settling", half_there(look) or "waiting until it is complete")
@@ -263,7 +269,7 @@ def location_of(app: App, wanted: Want) -> Location:
     return app.record.ran or Location("", own, Layout.TREE)
 
 
-def keep(app: App, hold: Hold, conf: str) -> Want:
+def keep(app: App, conf: str, word: str, why: str) -> Want:
     """What has run here, under the environment as it is now: a start would get no other.
 
     What was installed since did not run, and is as new as what was not. But where each release
@@ -272,4 +278,4 @@ def keep(app: App, hold: Hold, conf: str) -> Want:
     at, installed = app.record.ran, app.record.applied.installed
     if at is not None and in_place(at.layout, installed):
         at = replace(at, release=installed)
-    return Want(Kind.KEEP, why=hold.why, at=at or NOWHERE, conf=conf)
+    return Want(Kind.KEEP, why, word, at or NOWHERE, conf)

@@ -7,7 +7,7 @@ Times: `mono` is seconds of CLOCK_MONOTONIC (the same in every process of one bo
 seconds since the epoch. Decisions use `mono`; only what must outlive a boot uses `wall`.
 """
 
-from appagent.model.applied import Applied, Failure, Hold, Identity, Record, Run
+from appagent.model.applied import Applied, Cancelled, Failure, Hold, Identity, Record, Run
 from appagent.model.commands import (
     Answer,
     AskPermit,
@@ -68,6 +68,7 @@ __all__ = [
     "Began",
     "Begin",
     "Cancel",
+    "Cancelled",
     "Command",
     "Configured",
     "Deploy",

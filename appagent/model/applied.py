@@ -22,6 +22,7 @@ class Applied:
     running: Version | None = None
     good: Version | None = None
     up: str = ""  # boot in which it was last started well; a stop that succeeded clears it
+    serving: str = ""  # release of that start; what is begun after it (but an install) clears it
     may_run: str = ""  # boot in which a start or restart last began; a stop clears it likewise
 
     def __post_init__(self) -> None:
@@ -88,6 +89,14 @@ class Hold:
 
 
 @dataclass(frozen=True, slots=True)
+class Cancelled:
+    """A person ended the way to a version: it is not begun again by itself."""
+
+    version: Version
+    by: str
+
+
+@dataclass(frozen=True, slots=True)
 class Record:
     """All that is kept about one app on the local disk."""
 
@@ -101,6 +110,7 @@ class Record:
     last_good_at: Location | None = None  # None: there is no way back to it
     failures: tuple[Failure, ...] = ()
     failed_for: Version | None = None  # the failures count while just this is seen
+    cancelled: Cancelled | None = None  # what a person ended, while just that is seen
     stopped: bool = False  # by a person, until start or resume
     doubted: bool = False  # it went together with too many others: not believed
     forgotten: bool = False  # a person said that it is really gone

@@ -7,6 +7,7 @@ and not renamed.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 from appagent.core.release import short, short_version
@@ -78,6 +79,8 @@ def app_data(node: Node, app: App, now: Now) -> Data:
             "running": version_data(record.applied.running),
             "good": version_data(record.applied.good),
             "up": record.applied.up == node.boot and bool(node.boot),
+            "may_run": record.applied.may_run == node.boot and bool(node.boot),
+            "serving": record.applied.serving,
         },
         "last_good": version_data(record.last_good),
         "plan": [str(target) for target in seen.plan],
@@ -85,6 +88,7 @@ def app_data(node: Node, app: App, now: Now) -> Data:
         "deploy": app.deploy.id if app.deploy else "",
         "hold": hold_data(record.hold),
         "stopped": record.stopped,
+        "cancelled": asdict(record.cancelled) if record.cancelled else None,
         "failures": [
             {
                 "release": failure.version.release,
@@ -165,7 +169,7 @@ def status_text(data: Data, columns: int = 0) -> str:
         [
             app["app"],
             app["state"],
-            short(app["applied"]["running"]["release"] or app["applied"]["installed"]),
+            runs_text(app),
             short(app["seen"]["release"]),
             usage_text(app.get("usage")),
             what_text(app),
@@ -201,6 +205,17 @@ def what_text(app: Data) -> str:
     return str(app["why"])
 
 
+def runs_text(app: Data) -> str:
+    """What an app runs, as far as that is known: what was started well and not touched since."""
+    applied = app["applied"]
+    if not applied["may_run"] or app["state"] == "exited":
+        return "-"
+    if applied["serving"]:
+        return short(applied["serving"])
+    was = app["last_good"]["release"]
+    return f"? (was {short(was)})" if was else "?"
+
+
 def usage_text(usage: Data | None) -> str:
     """How many processes an app has, and what they take."""
     if not usage or not usage["processes"]:
@@ -218,6 +233,7 @@ def app_text(app: Data, node: str) -> str:
         ("directory", seen["release_dir"] or "-"),
         ("wanted", f"{app['wanted']['kind']} {app['wanted']['release']}".strip()),
         ("installed", applied["installed"] or "-"),
+        ("runs", runs_text(app)),
         ("running", applied["running"]["release"] or "-"),
         ("good", applied["good"]["release"] or "-"),
         ("up", "yes" if applied["up"] else "not started in this boot"),

@@ -120,10 +120,17 @@ def test_an_install_that_runs_is_ended_and_a_restart_is_not(shown: Shown) -> Non
     app.deploy("1", node.makefile(body))
     wait_until(lambda: shown.new("slow"), "the install runs")
     node.ask("cancel", app="slow")
-    wait_until(lambda: len(shown.new("slow")) == 2, "it is tried again after a while")
-    assert node.history("slow")[0]["runs"][1]["outcome"] == "cancelled"
+    shown.ran("slow", "install", "cancelled")
+    assert node.history("slow")[0]["runs"][-1]["outcome"] == "cancelled"
+    assert refused(node, "wait", apps=["slow"]).code == FAILED
+    node.restart()
+    left = node.wait_for("slow", "cancelled")
+    assert "appagent trigger slow" in left["why"]
+    assert left["cancelled"]["by"]
+    shown.nothing("slow")
     flag.touch()
-    shown.ran("slow", "install install start check")
+    node.ask("trigger", app="slow")
+    shown.ran("slow", "install start check")
     flag.unlink()
     app.deploy("2", node.makefile(body.replace("$@ != start", "$@ = restart")))
     wait_until(lambda: len(shown.new("slow")) == 2, "the restart runs")

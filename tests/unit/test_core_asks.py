@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from appagent.model import Layout, Outcome, RootSettings
@@ -342,14 +344,85 @@ def test_a_triggered_check_that_fails_is_told_and_leaves_the_release() -> None:
 # --- cancel --------------------------------------------------------------------------------------
 
 
-def test_cancel_ends_a_running_install_which_is_tried_again_later() -> None:
-    play = deployed(retry_first=30.0)
-    play.will("web", "install", seconds=500.0)
+def cancelled(target: str = "install", **changes: Any) -> Play:  # noqa: ANN401 - as for Play()
+    """A person cancelled the way from r1 to r2."""
+    play = Play(roots=[RootSettings(ROOT, env_files=(ENV,))], **changes)
+    play.makefile("build", "install", "start", "restart", "check")
+    play.env(ENV, "a=1")
+    play.push("web", "r1")
+    play.rest()
+    play.will("web", target, seconds=500.0)
     play.push("web", "r2")
     play.after(10.0)
     assert play.cancel("web") == OK
-    assert play.after(29.0) == []
+    assert play.after(HOUR) == []
+    return play
+
+
+@pytest.mark.parametrize("target", ["build", "install"])
+def test_what_is_cancelled_is_left_alone_and_that_can_be_seen(target: str) -> None:
+    play = cancelled(target)
+    assert (play.word(), play.view().reached) == ("cancelled", False)
+    assert "by ann" in play.view().why
+    assert "appagent trigger web" in play.view().why
+    play.restart()
+    assert play.after(HOUR) == []
+    assert play.word() == "cancelled"
+
+
+def test_a_trigger_goes_on_with_what_was_cancelled() -> None:
+    play = cancelled()
+    assert play.trigger("web") == OK
     assert play.rest() == steps("r2", "install", "restart", "check")
+    assert play.disk["web"].cancelled is None
+
+
+def test_a_new_release_goes_past_what_was_cancelled_and_its_return_begins_afresh() -> None:
+    play = cancelled()
+    play.push("web", "r3")
+    assert play.rest() == steps("r3", "build", "install", "restart", "check")
+    play.push("web", "r2")
+    assert play.rest() == steps("r2", "install", "restart", "check")
+
+
+def test_a_change_of_the_environment_goes_on_with_what_was_cancelled() -> None:
+    play = cancelled()
+    play.env(ENV, "a=2")
+    assert play.rest() == steps("r2", "install", "restart", "check")
+
+
+def test_what_ran_before_the_cancelled_release_starts_after_a_boot() -> None:
+    play = cancelled()
+    play.reboot()
+    assert play.rest() == steps("r1", "start")
+    assert play.word() == "cancelled"
+
+
+def test_a_new_app_that_is_cancelled_is_left_alone() -> None:
+    play = Play()
+    play.will("web", "install", seconds=500.0)
+    play.push("web", "r1")
+    play.after(10.0)
+    assert play.cancel("web") == OK
+    assert play.after(HOUR) == []
+    assert play.word() == "cancelled"
+    play.reboot()
+    assert play.after(HOUR) == []
+    play.trigger("web")
+    assert play.rest() == steps("r1", "install", "start", "check")
+
+
+def test_what_is_pushed_over_a_cancelled_release_is_settling_until_it_is_complete() -> None:
+    play = deployed(layout=Layout.TREE, settle=2.0)
+    play.will("web", "install", seconds=500.0)
+    play.push("web", "r2")
+    play.after(10.0)
+    play.cancel("web")
+    play.after(10.0)
+    assert play.word() == "cancelled"
+    play.push("web", "r3")
+    assert (play.word(), play.view().reached) == ("settling", None)
+    assert play.rest() == steps("r3", "install", "restart", "check")
 
 
 def test_cancel_ends_nothing_else() -> None:
