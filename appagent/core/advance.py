@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import replace
 from math import inf
 
-from appagent.core.backoff import churn_delay, churn_until, churned
+from appagent.core.backoff import churn_delay, churned, throttled
 from appagent.core.deploy import finish, note_deploy, reason_for
 from appagent.core.listing import heir, move
 from appagent.core.plan import plan
@@ -192,7 +192,7 @@ def may_begin(turn: Turn, app: App, wanted: Want, step: Target) -> bool:
             return False
     elif back is not None:
         app = turn.put(replace(app, backoff=None))
-    if wanted.kind is Kind.RUN and not churn_allows(turn, app, wanted):
+    if not churn_allows(turn, app, wanted):
         return False
     app = turn.node.apps[app.name]
     full = len(turn.node.busy()) >= turn.node.settings.parallel_apps
@@ -232,12 +232,8 @@ def complete(turn: Turn, app: App, step: Target) -> bool:
 
 def churn_allows(turn: Turn, app: App, wanted: Want) -> bool:
     """Whether a tree that deploys again and again may begin once more."""
-    deploy = app.deploy
-    fresh = app.record.applied.installed != wanted.version.release
-    if wanted.layout is not Layout.TREE or not fresh or deploy is None or deploy.begun:
-        return True
-    until = churn_until(app.churn, turn.now.mono)
-    if until <= turn.now.mono:
+    until = throttled(app, wanted, turn.now.mono)
+    if until is None:
         return True
     level = app.churn.level + 1
     if app.churn.said != level:
@@ -279,7 +275,8 @@ def begin(turn: Turn, app: App, wanted: Want, step: Target) -> None:
         )
         deploy = replace(deploy, begun=turn.now, boot=turn.node.boot)
         if wanted.layout is Layout.TREE and fresh:
-            app = replace(app, churn=churned(app.churn, turn.now.mono))
+            new = app.record.last_good is None
+            app = replace(app, churn=churned(app.churn, turn.now.mono, new=new))
     if step in (Target.BUILD, Target.INSTALL) and app.overtaken >= INSIST:
         app = replace(app, insist=version.release)
     run = Run(

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from appagent.core.state import Churn
+from dataclasses import replace
+
+from appagent.core.state import App, Churn
+from appagent.core.want import Kind, Want
+from appagent.model import Layout
 
 CHURN_WINDOW = 600.0  # s in which deploys of a tree are counted
-CHURN_FREE = 3  # so many are free
+CHURN_FREE = 6  # so many are free
 CHURN_FIRST = 10.0  # s of the first wait; each further one is twice as long
 CHURN_MAX = 3600.0
 
@@ -38,10 +42,24 @@ def churn_until(churn: Churn, now: float) -> float:
     return churn.times[-1] + churn_delay(churn.level + 1)
 
 
-def churned(churn: Churn, now: float) -> Churn:
-    """The same after one more deploy has begun."""
+def churned(churn: Churn, now: float, *, new: bool) -> Churn:
+    """The same after one more deploy has begun; the first one of a new app does not count."""
+    if new and not churn.first:
+        return replace(churn, first=True)
     if not slowed(churn, now):
         recent = tuple(t for t in churn.times if now < t + CHURN_WINDOW) if not churn.level else ()
-        return Churn(times=(*recent, now))
+        return Churn(times=(*recent, now), first=churn.first)
     times = (*churn.times, now)[-CHURN_FREE - 1 :]
-    return Churn(times=times, level=churn.level + 1, said=churn.said)
+    return replace(churn, times=times, level=churn.level + 1)
+
+
+def throttled(app: App, wanted: Want, now: float) -> float | None:
+    """Until when (mono) a tree that deploys again and again has to wait; None: not at all."""
+    deploy = app.deploy
+    fresh = app.record.applied.installed != wanted.version.release
+    if wanted.kind is not Kind.RUN or wanted.layout is not Layout.TREE or not fresh:
+        return None
+    if deploy is None or deploy.begun:
+        return None
+    until = churn_until(app.churn, now)
+    return until if until > now else None

@@ -43,7 +43,8 @@ class Backoff:
 class Churn:
     """How often a tree deployed lately, for the tree that writes into itself."""
 
-    times: tuple[float, ...] = ()  # mono of recent deploys
+    times: tuple[float, ...] = ()  # mono of recent deploys, but for an app's first one
+    first: bool = False  # that one has begun
     level: int = 0  # how many waits there were
     said: int = 0  # the level that was told
 

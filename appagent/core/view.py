@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from appagent.core.backoff import throttled
 from appagent.core.plan import plan
 from appagent.core.release import short
 from appagent.core.settle import half_there
 from appagent.core.state import App, Node
 from appagent.core.want import Kind, Want, version_of, want
-from appagent.model import Layout, Now, Outcome, Target
+from appagent.model import Now, Outcome, Target
 
 SHOWN = 8  # names in a line
 HOPELESS = 3  # so many tries of a step that failed: a person should look
@@ -72,8 +73,14 @@ def judge(
         return "queued", f"{others_deploying(node)} (parallel_apps)", None
     if app.asking is not None:
         return "waiting", f"for the permit to {app.asking[0]}", None
-    if wanted.kind is Kind.RUN and wanted.layout is Layout.TREE and app.churn.said:
-        return "waiting", "deployed too often lately; `appagent trigger` goes on at once", None
+    until = throttled(app, wanted, now.mono)
+    if until is not None:
+        files = ", ".join(app.changed[:SHOWN]) or "which files is not known"
+        why = (
+            f"deployed {len(app.churn.times)} times lately, the next in {until - now.mono:.0f} s; "
+            f"what changed: {files}; at once: appagent trigger {app.name}"
+        )
+        return "waiting", why, None
     if app.unsettled_since is not None:
         return "settling", f"next: {steps[0]}", None
     return "due", f"next: {steps[0]}", None
