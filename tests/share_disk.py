@@ -49,16 +49,18 @@ class Faults:
     errno: int = 0
     hang: bool = False
     bug: str = ""  # a fault of ours, in these words
+    slow: float = 0.0  # s that it takes to open a directory
     empty: str = ""
     mountinfo: str = ""
     seen: list[str] = field(default_factory=list)
+    opened: list[str] = field(default_factory=list)
 
     def meet(self, call: str, path: str) -> bool:
         return (not self.calls or call in self.calls) and path.startswith(self.prefix)
 
     def save(self, directory: Path) -> None:
         new = directory / "faults.new"
-        new.write_text(json.dumps({**asdict(self), "seen": []}))
+        new.write_text(json.dumps({**asdict(self), "seen": [], "opened": []}))
         new.replace(directory / "faults.json")
 
 
@@ -87,6 +89,8 @@ class FaultyDisk(Disk):
 
     def open_dir(self, path: str, name: str = "", at: int | None = None) -> int:
         self._meet("open_dir", path)
+        self._faults().opened.append(path)
+        time.sleep(self._faults().slow)
         return super().open_dir(path, name, at)
 
     def entries(self, fd: int, path: str, skip: Callable[[str, bool], bool]) -> Listing:

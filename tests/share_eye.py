@@ -25,7 +25,7 @@ from appagent.model import (
     RootLook,
     RootLooked,
 )
-from appagent.share import agenda, marked, quick, sight, wire
+from appagent.share import marked, quick, sight, wire
 from appagent.share.client import COMMAND, Eye
 from appagent.share.quick import Quick
 from appagent.share.trees import Trees
@@ -150,7 +150,8 @@ EVERY = sorted(LAYOUTS)
 class Driven:
     """The two workers of an eye, without threads: `until` turns them until something is so."""
 
-    def __init__(self, root: Path, **fields: object) -> None:
+    def __init__(self, root: Path, share: float = 10.0, **fields: object) -> None:
+        """`share` of the time goes into scanning: as often as asked, if it is not said."""
         self.faults = Faults(errno=0)
         self.root = str(root)
         quick: dict[str, Any] = {"watch": "poll", "interval": 0.01, "scan_interval": 0.02}
@@ -161,7 +162,7 @@ class Driven:
         self.logs: list[str] = []
         self.told: list[tuple[str, wire.Body]] = []
         watched = Watched()
-        self.trees = Trees(self._disk(), watched)
+        self.trees = Trees(self._disk(), watched, share)
         self.quick = Quick(self._disk(), self.trees, watched)
 
     def _disk(self) -> FaultyDisk:
@@ -300,8 +301,8 @@ async def eye_on(
             await seen.until(lambda: not exists(pid) or seen.eye.gone)
 
 
-def driven(root: Path, settle: float = 0.1, **fields: object) -> Driven:
-    seen = Driven(root, **{"defaults": AppSpec(settle=settle), **fields})
+def driven(root: Path, settle: float = 0.1, share: float = 10.0, **fields: object) -> Driven:
+    seen = Driven(root, share, **{"defaults": AppSpec(settle=settle), **fields})
     seen.watch()
     return seen
 
@@ -332,8 +333,7 @@ def known(seen: Driven) -> bool:
 
 
 def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Doubt for a moment only, and scan as often as asked."""
+    """Doubt for a moment only."""
     monkeypatch.setattr(sight, "CONFIRM", 0.2)
     monkeypatch.setattr(quick, "CONFIRM", 0.2)
-    monkeypatch.setattr(agenda, "_SHARE", 10.0)
     monkeypatch.setattr(marked, "_WHOLE", 0.3)

@@ -4,9 +4,6 @@ To be woken costs a thread more than most looks do: what it needs has left the p
 by then. So a look has a span in which it may be taken: the thread wakes when the first span ends,
 and takes all that have begun. Spans are spread out, so that the nodes of a fleet and the apps of a
 node do not all look in the same moment.
-
-Scanning is paid from an account that fills with a tenth of the time, so whatever there is to scan,
-at most 10 % of the time goes into it.
 """
 
 from __future__ import annotations
@@ -23,8 +20,6 @@ Key = TypeVar("Key")
 
 _TOGETHER = 0.02  # s that everything may wait for: what is due by then is taken with it
 _SPREAD = 0.1  # of the time between two looks: by which a span begins earlier, and lasts
-_SHARE = 0.1  # of the time, for scanning
-_SAVED = 1.0  # s of scanning that may be saved up, so that a change after a quiet time is seen soon
 
 
 class Span(NamedTuple):
@@ -73,27 +68,21 @@ class Agenda(Generic[Key]):
             self._woken = True
             self._change.notify()
 
-    def take(
-        self,
-        timeout: float,
-        not_before: float = 0.0,
-        urgent: Callable[[Key], bool] | None = None,
-    ) -> Key | None:
+    def take(self, timeout: float, rank: Callable[[Key], int | None] | None = None) -> Key | None:
         """Wait until something is due, and take it off; None after the timeout or when woken.
 
-        Nothing is taken before `not_before` but what is urgent.
+        Of what is due the lowest rank comes first; what has none (None) is left.
         """
         with self._change:
             for last in (False, True):
                 now = time.monotonic()
-                key = self._due(now, not_before, urgent)
+                key = self._due(now, rank)
                 if key is not None:
                     del self._spans[key]
                     return key
                 if last or self._woken:
                     break
-                wait = max(self._next(), not_before) - now
-                self._change.wait(min(timeout, wait))
+                self._change.wait(min(timeout, self._next() - now))
             self._woken = False
             return None
 
@@ -114,22 +103,19 @@ class Agenda(Generic[Key]):
         if self._lasts[0][2] is key:
             self._change.notify()
 
-    def _due(
-        self, now: float, not_before: float, urgent: Callable[[Key], bool] | None
-    ) -> Key | None:
+    def _due(self, now: float, rank: Callable[[Key], int | None] | None) -> Key | None:
         """What comes first of what is due."""
-        if now < not_before:
-            if urgent is None:
-                return None
-            hurried = [
-                (span.first, key)
-                for key, span in self._spans.items()
-                if span.first <= now and urgent(key)
-            ]
-            return min(hurried, key=lambda pair: pair[0])[1] if hurried else None
         if self._next() <= now:
             self._awake = now
-        return self._begun()
+        key = self._begun()
+        if key is None or rank is None:
+            return key
+        ranked = [
+            (place, span.first, count, key)
+            for count, (key, span) in enumerate(self._spans.items())
+            if span.first <= self._awake and (place := rank(key)) is not None
+        ]
+        return min(ranked, key=lambda one: one[:3])[3] if ranked else None
 
     def _begun(self) -> Key | None:
         """What comes first of what may be taken while awake."""
@@ -151,26 +137,6 @@ class Agenda(Generic[Key]):
                 return last
             heapq.heappop(self._lasts)
         return math.inf
-
-
-class Account:
-    """How much scanning may be done."""
-
-    def __init__(self, now: float) -> None:
-        self._saved = _SAVED
-        self._at = now
-
-    def pay(self, now: float, seconds: float) -> None:
-        """A scan that ended now took so long."""
-        self._saved = self._balance(now) - seconds
-        self._at = now
-
-    def free_at(self, now: float) -> float:
-        """When the next scan may begin."""
-        return now + max(0.0, -self._balance(now) / _SHARE)
-
-    def _balance(self, now: float) -> float:
-        return min(_SAVED, self._saved + (now - self._at) * _SHARE)
 
 
 class Burst:

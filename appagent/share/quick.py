@@ -207,7 +207,7 @@ class Quick:
         app.drop()
         app.root.apps.pop(app.name, None)
         self.agenda.drop(app)
-        self._trees.agenda.drop(app)
+        self._trees.drop(app)
         self._watched.drop(app)
 
     # --- mounts and env files ------------------------------------------------------------------

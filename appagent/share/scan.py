@@ -82,14 +82,22 @@ class Scanner:
         """Whether a path within the app does not count."""
         return self._ignored(path, is_dir)
 
-    def scan(
-        self, disk: Disk, base: str, began: float, others: frozenset[str], before: Scan | None
+    def scan(  # noqa: PLR0913 - the last one may be left out
+        self,
+        disk: Disk,
+        base: str,
+        began: float,
+        others: frozenset[str],
+        before: Scan | None,
+        *,
+        between: Callable[[], None] = lambda: None,
     ) -> Scan:
         """Scan the tree at `base`. What is mounted on one of `others` is not entered.
 
-        `before` is an earlier scan of this scanner's.
+        `before` is an earlier scan of this scanner's; `between` is called between directories.
         """
         pass_ = _Pass(disk, base, self._ignored, others, before.blocks if before else {})
+        pass_.between = between
         fd = disk.open_dir(base)
         try:
             pass_.directory(fd, "", 0)
@@ -125,6 +133,7 @@ class _Pass:
         self.ignored = ignored
         self.others = others
         self.before = before
+        self.between: Callable[[], None] = lambda: None
         self.blocks: dict[str, bytes] = {}
         self.torn: list[str] = []
         self.telling: dict[str, bool] = {}
@@ -143,6 +152,7 @@ class _Pass:
         """Scan an open directory, then those inside it."""
         if depth > _DEEPEST:
             raise Unclear(f"{self.base}/{path} is too deep: {_DEEPEST} directories in one another")
+        self.between()
         prefix = f"{path}/" if path else ""
         where = f"{self.base}/{path}" if path else self.base
         ignored, telling = self.ignored, self.telling

@@ -1,19 +1,24 @@
 """The scanning thread: whole scans of the apps that are trees.
 
-Scans are paid from an account that gets a tenth of the time (agenda.py). What does not wait for
-it is the first look at an app, and a look that somebody triggered. Looks for those who only wait
-come first as soon as the account has something.
+A tree pays for its scans from an account of its own (budget.py). What does not wait for that, and
+comes before all others, is the first scan of an app and one that somebody triggered; the one that
+confirms a change, `settle` after it was seen, and one that somebody waits for, as long as not too
+much is owed. All of them are paid. A long scan lets short ones in between two directories, so a
+large tree holds up nobody.
 """
 
 from __future__ import annotations
 
 import stat
 import time
+from collections import deque
 from collections.abc import Callable
+from typing import NamedTuple
 
 from appagent.model import AppLook, Layout
 from appagent.share import layouts, manifest, wire
-from appagent.share.agenda import Account, Agenda, Jitter, Span
+from appagent.share.agenda import Agenda, Jitter, Span
+from appagent.share.budget import SHARE, Budget
 from appagent.share.disk import Disk
 from appagent.share.layouts import Found
 from appagent.share.marked import SAFETY
@@ -26,12 +31,29 @@ from appagent.share.watched import Watched
 from appagent.share.watchlist import Watchlist
 
 _SOON = 0.5  # s until a look that was not believed is done again
+_SHORT = 1.0  # s that a scan may take, as the last one did, to be let in between
+_LONG = 0.25  # s for which a scan lets nobody in
+_OWED = 8  # scans that a tree may owe and still have a change confirmed in time
+_SLOWER = 1.5  # times its interval: from then on a tree counts as scanned too seldom
+
+
+class _Cost(NamedTuple):
+    """What scanning took, in seconds: of the share's time, and of the processor's."""
+
+    shared: float
+    processor: float
+
+    def since(self, other: _Cost) -> _Cost:
+        return _Cost(self.shared - other.shared, self.processor - other.processor)
+
+    def added_to(self, other: _Cost) -> _Cost:
+        return _Cost(self.shared + other.shared, self.processor + other.processor)
 
 
 class Trees:
     """Scans trees. `hand_over` takes an app that is none, `ring_root` a root in doubt."""
 
-    def __init__(self, disk: Disk, watched: Watched) -> None:
+    def __init__(self, disk: Disk, watched: Watched, share: float = SHARE) -> None:
         self.agenda: Agenda[AppState] = Agenda()
         self.watch = Watchlist()
         self.disk = disk
@@ -39,7 +61,13 @@ class Trees:
         self.ring_root: Callable[[RootState], None] = lambda _: None
         self._ground = Ground(disk)
         self._watched = watched
-        self._account = Account(time.monotonic())
+        self._budget: Budget[AppState] = Budget(time.monotonic(), share)
+        self._dropped: deque[AppState] = deque()
+        self._scanned: list[AppState] = []  # now: a long one, and one that was let in between
+        self._let_in_at = 0.0  # when others were last let in
+        self._inner = _Cost(0.0, 0.0)  # of all that was let in
+        self._emit: Emit = lambda _kind, _body: None
+        self.slow: tuple[AppState, ...] = ()  # scanned too seldom; any thread may read it
         self._jitter = Jitter()
         self._said = ""  # what went wrong with the last manifest
 
@@ -47,37 +75,105 @@ class Trees:
         """Look at an app of ours then."""
         self.agenda.sooner(app, due)
 
+    def drop(self, app: AppState) -> None:
+        """Scan an app no more. Any thread may call this."""
+        self.agenda.drop(app)
+        self._dropped.append(app)
+
     def turn(self, timeout: float, emit: Emit) -> None:
         """Scan one tree, or wait."""
         self.disk.pulse.rest()
-        free_at = self._account.free_at(time.monotonic())
-        app = self.agenda.take(timeout, free_at, _is_urgent)
-        if app is None or app.dropped():
+        while self._dropped:
+            self._leave(self._dropped.popleft())
+        self._emit = emit
+        app = self.agenda.take(timeout, self._rank)
+        if app is not None:
+            self._let_in_at = time.monotonic()
+            self._turn_of(app)
+
+    def _let_others_in(self) -> None:
+        """Between two directories of a long scan: scan others that are due and take less."""
+        if len(self._scanned) > 1 or time.monotonic() - self._let_in_at < _LONG:
+            return
+        self._let_in_at = time.monotonic()  # each of them once
+        while (app := self.agenda.take(0.0, self._rank)) is not None:
+            self._turn_of(app)
+        self._let_in_at = time.monotonic()
+
+    def _rank(self, app: AppState) -> int | None:
+        """In which order trees are scanned that are due: 0 waits for nothing, None not now."""
+        if self._scanned and (
+            app in self._scanned or app.began >= self._let_in_at or app.scan_takes > _SHORT
+        ):
+            return None
+        if not app.tried or app.sight.urgent:
+            return 0
+        # What goes on changing, or is waited for again and again, is in time only now and then.
+        awaited = app.sight.asked or (app.confirm is not None and time.monotonic() >= app.confirm)
+        return 0 if awaited and not self._budget.owes(app, _OWED * app.scan_takes) else 1
+
+    def _turn_of(self, app: AppState) -> None:
+        """Scan an app, if it can be paid."""
+        if app.dropped():
             return
         if app.owner != TREES:
+            self._leave(app)
             self.hand_over(app)
             return
-        urgent = _is_urgent(app)
-        began, worked = time.monotonic(), time.thread_time()
-        hung = self.disk.pulse.hung
-        app.begin(began)
-        how = app.take_how("scan")
-        due: Span | None
-        try:
-            due = self._look(app, began, how, emit)
-        except Exception:  # noqa: BLE001 - of ours: it ends this look alone
-            due = self._failed(app, app.told.fault(app.path, emit), began, how, emit)
-        finally:
-            self.disk.pulse.rest()
-            if not urgent:
-                now = time.monotonic()
-                # A share pays with its time, but for that in which it hung: after a minute away it
-                # would not be scanned for ten. A local disk has enough of it; what a scan takes
-                # there is the processor.
-                shared = now - began - (self.disk.pulse.hung - hung)
-                self._account.pay(now, shared if app.root.on_share else time.thread_time() - worked)
+        now = time.monotonic()
+        free_at = self._budget.free_at(app, now)
+        if free_at > now and self._rank(app) != 0:
+            self._slower(app, free_at - app.began)
+            app.put_off = True
+            self.agenda.sooner(app, Span(free_at, free_at))
+            return
+        if not app.put_off:
+            self._slower(app, 0.0)
+        app.put_off = False
+        due = self._paid_look(app, now)
         if due is not None and not app.dropped():
             self.agenda.sooner(app, due)
+
+    def _paid_look(self, app: AppState, began: float) -> Span | None:
+        before, inner = self._cost(), self._inner
+        app.begin(began)
+        app.tried = True
+        how = app.take_how("scan")
+        self._scanned.append(app)
+        try:
+            return self._look(app, began, how, self._emit)
+        except Exception:  # noqa: BLE001 - of ours: it ends this look alone
+            return self._failed(app, app.told.fault(app.path, self._emit), began, how, self._emit)
+        finally:
+            self._scanned.pop()
+            self.disk.pulse.rest()
+            whole = self._cost().since(before)
+            own = whole.since(self._inner.since(inner))
+            self._inner = whole.added_to(inner)
+            # A share pays with its time. A local disk has enough of it; what a scan takes there
+            # is the processor.
+            app.scan_takes = max(0.0, own.shared if app.root.on_share else own.processor)
+            if app.owner == TREES and not app.dropped():
+                self._budget.pay(app, time.monotonic(), app.scan_takes)
+
+    def _cost(self) -> _Cost:
+        """What scanning took so far, from some moment on."""
+        # Without the time in which a share hung: after a minute away it would not be scanned for
+        # ten.
+        return _Cost(time.monotonic() - self.disk.pulse.hung, time.thread_time())
+
+    def _slower(self, app: AppState, every: float) -> None:
+        """Have it told how seldom an app is scanned."""
+        app.scan_every = every if every > app.root.spec.scan_interval * _SLOWER else 0.0
+        if bool(app.scan_every) != (app in self.slow):
+            others = [one for one in self.slow if one is not app]
+            self.slow = (*others, app) if app.scan_every else tuple(others)
+
+    def _leave(self, app: AppState) -> None:
+        """Forget what an app owes that is not scanned any more."""
+        self._budget.drop(app)
+        self._slower(app, 0.0)
+        app.tried, app.confirm = False, None
 
     def _look(self, app: AppState, began: float, how: str, emit: Emit) -> Span | None:
         """Look at one app; when to look again, None if it is not ours any more."""
@@ -92,6 +188,7 @@ class Trees:
             if not app.sight.believes(found.layout, began):
                 return soon
             if found.layout is not Layout.TREE:
+                self._leave(app)
                 app.owner = QUICK
                 self.hand_over(app)
                 return None
@@ -118,13 +215,14 @@ class Trees:
         self._keep(app, emit)
         added = self._watched.tree(app, found, scan, emit)
         every = again if added or scan.torn or not root.inotify else self._jitter(began, SAFETY)
-        confirm = app.sight.confirm_at
+        confirm = app.confirm = app.sight.confirm_at
         return every if confirm is None else every.sooner(confirm)
 
     def _failed(
         self, app: AppState, error: OSError | Unclear, began: float, how: str, emit: Emit
     ) -> Span:
         """Take a look that went wrong; when to look again."""
+        app.confirm = None
         self._push(app.sight.failed(error, began, how), app, emit)
         again = self._jitter(began, app.root.spec.scan_interval)
         return again.sooner(began + _SOON) if app.sight.doubtful else again
@@ -136,9 +234,11 @@ class Trees:
         return layouts.look(self.disk, app.root.path, app.name, app.spec.layout, allowed)
 
     def _scan(self, app: AppState, found: Found, began: float) -> Scan:
-        others = self._ground.mounted_below(app.root)
-        scan = app.scanner.scan(self.disk, found.base, began, others, app.scan)
-        app.plain = Plain.of(found, scan, self._ground.table, app.root.real)
+        others, table = self._ground.mounted_below(app.root), self._ground.table
+        scan = app.scanner.scan(
+            self.disk, found.base, began, others, app.scan, between=self._let_others_in
+        )
+        app.plain = Plain.of(found, scan, table, app.root.real)
         return scan
 
     def _as_before(self, app: AppState, began: float) -> tuple[Found, Scan] | None:
@@ -197,8 +297,3 @@ class Trees:
             self._said = said
             return
         app.kept, self._said = scan.release, ""
-
-
-def _is_urgent(app: AppState) -> bool:
-    """Whether a scan does not wait for the account, nor is paid from it."""
-    return app.scan is None or app.sight.urgent

@@ -1,4 +1,4 @@
-"""What is due when; and that scanning takes a tenth of the time, whatever there is to scan."""
+"""What is due when."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from appagent.share.agenda import Account, Agenda, Burst, Jitter, Span
+from appagent.share.agenda import Agenda, Burst, Jitter, Span
 from tests.waiting import until
 
 
@@ -64,37 +64,15 @@ def test_a_wake_before_the_wait_is_not_lost() -> None:
     assert agenda.take(1000) is None
 
 
-def test_what_is_urgent_does_not_wait_for_the_account() -> None:
+def test_of_what_is_due_the_lowest_rank_comes_first_and_what_has_none_stays() -> None:
     agenda: Agenda[str] = Agenda()
-    for key in ("a", "hurry", "b"):
-        agenda.sooner(key, 0.0)
-    far = time.monotonic() + 1000
-    assert agenda.take(0, far, lambda key: key == "hurry") == "hurry"
-    assert agenda.take(0, far, lambda key: key == "hurry") is None
-    assert agenda.take(0, 0.0, lambda _: False) == "a"
-
-
-def test_scanning_takes_a_tenth_of_the_time_in_the_long_run() -> None:
-    for takes in (0.001, 0.05, 0.7, 30.0):
-        account = Account(1000.0)
-        now = began = 1000.0
-        scanning = 0.0
-        while now < began + 10_000:
-            now = account.free_at(now)
-            now += takes
-            account.pay(now, takes)
-            scanning += takes
-        assert scanning <= 0.1 * (now - began) + 1.0 + takes
-        assert scanning >= 0.09 * (now - began)
-
-
-def test_after_a_quiet_time_a_few_scans_go_at_once() -> None:
-    account = Account(0.0)
-    now = 100.0
-    for _ in range(5):
-        assert account.free_at(now) == now
-        now += 0.1
-        account.pay(now, 0.1)
+    now = time.monotonic()
+    for number, key in enumerate(("left", "b", "c", "hurry")):
+        agenda.sooner(key, now - 10 + number)
+    agenda.sooner("hurry later", now + 1000)
+    ranks = {"b": 1, "c": 1, "hurry": 0, "hurry later": 0}
+    assert [agenda.take(0, ranks.get) for _ in range(4)] == ["hurry", "b", "c", None]
+    assert agenda.take(0) == "left"
 
 
 def test_a_few_polls_go_at_once_and_then_one_for_each_interval() -> None:

@@ -1,0 +1,70 @@
+"""How much scanning may be done: a tenth of the time, shared fairly between the trees.
+
+Theory of operation. Each tree has an account, and pays for its scans what they took. A tenth of
+the time that passes goes to the accounts, in equal parts to all that are not full; so what a small
+tree leaves goes to the large ones, and a large or broken tree only ever waits for itself. Who is
+in debt is not scanned until that is paid, unless the scan is urgent; that one is paid too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from typing import Generic, TypeVar
+
+Key = TypeVar("Key", bound=Hashable)
+
+SHARE = 0.1  # of the time, for scanning
+_SAVED = 1.0  # s that all accounts may hold together, so that a change after a quiet time is quick
+_DEEPEST = 12  # scans that an account may owe: those that people ask for wait for nothing
+
+
+class Budget(Generic[Key]):
+    """The accounts, by what is scanned. All times are in seconds."""
+
+    def __init__(self, now: float, share: float = SHARE) -> None:
+        self._share = share
+        self._saved: dict[Key, float] = {}
+        self._needy: set[Key] = set()  # those that are not full
+        self._at = now
+
+    def drop(self, key: Key) -> None:
+        """Close an account."""
+        self._saved.pop(key, None)
+        self._needy.discard(key)
+
+    def pay(self, key: Key, now: float, seconds: float) -> None:
+        """Pay for a scan that ended now."""
+        self._fill(now)
+        saved = self._saved.get(key, _SAVED / (len(self._saved) + 1))
+        self._saved[key] = max(saved - seconds, -_DEEPEST * seconds)
+        self._needy.add(key)
+
+    def free_at(self, key: Key, now: float) -> float:
+        """When its next scan may begin, if nobody pays for another one until then."""
+        self._fill(now)
+        debt = -self._saved.get(key, 0.0)
+        if debt <= 0:
+            return now
+        full = self._full
+        return now + sum(min(full - self._saved[one], debt) for one in self._needy) / self._share
+
+    def owes(self, key: Key, seconds: float) -> bool:
+        """Whether it owes more than this."""
+        return self._saved.get(key, 0.0) < -seconds
+
+    @property
+    def _full(self) -> float:
+        return _SAVED / max(1, len(self._saved))
+
+    def _fill(self, now: float) -> None:
+        """Give what the time since then brought: who needs least is served first."""
+        full, left = self._full, (now - self._at) * self._share
+        self._at = now
+        needs = [(max(0.0, full - self._saved[key]), key) for key in self._needy]
+        needs.sort(key=lambda pair: pair[0])
+        for served, (need, key) in enumerate(needs):
+            part = min(need, left / (len(needs) - served))
+            left -= part
+            self._saved[key] += part
+            if part >= need:
+                self._needy.discard(key)
