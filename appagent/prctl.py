@@ -14,19 +14,25 @@ _PR_SET_CHILD_SUBREAPER = 36
 
 def prctl(option: int, value: int) -> bool:
     """Set one thing with prctl; False if that is impossible here."""
-    try:
-        import _ctypes  # noqa: PLC0415 - only in few processes, and only once
+    return libc("prctl", option, value, 0, 0, 0) == 0
 
-        call = _ctypes.dlsym(_ctypes.dlopen("", os.RTLD_NOW), "prctl")
-        answer: int = _ctypes.call_cdeclfunction(call, (option, value, 0, 0, 0))
+
+def libc(name: str, *arguments: int) -> int:
+    """Call a function of the C library; -1 if there is none, as where it fails."""
+    answer: int
+    try:
+        import _ctypes  # noqa: PLC0415 - only where it is called, and only once
+
+        call = _ctypes.dlsym(_ctypes.dlopen("", os.RTLD_NOW), name)
+        answer = _ctypes.call_cdeclfunction(call, arguments)
     except (ImportError, AttributeError, OSError, TypeError):
         try:
             import ctypes  # noqa: PLC0415 - the slow way, where the quick one is missing
 
-            answer = ctypes.CDLL(None).prctl(option, value, 0, 0, 0)
+            answer = ctypes.CDLL(None)[name](*arguments)
         except (ImportError, AttributeError, OSError):
-            return False
-    return answer == 0
+            return -1
+    return answer
 
 
 def adopt_orphans() -> bool:

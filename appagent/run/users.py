@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import stat
 
+from appagent.run.kernel import leave_keyring
 from appagent.run.trust import Refused, Trust
 from appagent.run.walk import Gone, has_acl
 
@@ -194,6 +195,7 @@ def name_of(what: str, number: int) -> str:
 def become(user: Account) -> None:
     """Drop all rights but the user's, for good. Nothing of the app's is touched before this."""
     if os.geteuid() == 0:
+        leave_keyring()
         os.setgroups(user.groups)
         os.setresgid(user.gid, user.gid, user.gid)
         os.setresuid(user.uid, user.uid, user.uid)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -13,6 +15,8 @@ from appagent.model import Outcome
 from appagent.run.order import Order
 from tests import running
 from tests.running import ME, World
+
+HERE = Path(__file__).resolve().parents[2]
 
 needs_root = pytest.mark.skipif(not running.ROOT, reason="needs root to give files away")
 
@@ -56,6 +60,31 @@ def test_rights_are_dropped_for_good(world: World) -> None:
     assert status["Uid"].split() == status["Gid"].split() == ["1"] * 4
     assert status["Groups"].split() == ["1"]
     assert int(status["CapEff"], 16) == int(status["CapPrm"], 16) == 0
+
+
+KEYRING = """
+import ctypes, sys
+libc = ctypes.CDLL(None)
+if libc.syscall(250, 1, 0) < 0 or libc.syscall(248, b"user", b"of-root", b"secret", 6, -3) < 0:
+    sys.exit("no keys")
+from dataclasses import replace
+from tests import running
+with running.world() as world:
+    world.app("install:\\n\\t@echo keys:; cat /proc/keys\\n")
+    print(world.run("install", replace(world.order, run_as="daemon")).outcome, world.log())
+"""
+
+
+@needs_root
+@pytest.mark.skipif(os.uname().machine != "x86_64", reason="calls by number, in the test too")
+def test_a_run_has_nothing_of_the_keys_of_who_started_the_agent() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", KEYRING], cwd=HERE, capture_output=True, text=True, check=False
+    )
+    if "no keys" in done.stderr:
+        pytest.skip("this kernel has no keys")
+    assert done.stdout.startswith("ok keys:\n"), done.stderr
+    assert "of-root" not in done.stdout
 
 
 def owned(world: World, uid: int, mode: int = 0o755) -> Order:
