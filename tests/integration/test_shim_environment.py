@@ -57,7 +57,7 @@ def test_a_release_is_run_in_its_own_directory_under_its_own_name(world: World) 
         "install",
         layout=Layout.SYMLINK,
         release_dir=str(release),
-        version=Version("symlink.1:releases/2026-01-02:123", ""),
+        version=Version(f"symlink.1:releases/2026-01-02:{release.stat().st_ino}", ""),
     )
     assert ended.outcome is Outcome.OK
     assert world.log() == f"{release}\n2026-01-02 {world.root / 'web'}\n"
