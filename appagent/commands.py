@@ -19,6 +19,7 @@ from appagent.logs import show_file
 from appagent.printing import as_json, data, flush, words
 from appagent.report import status as show
 from appagent.report.story import history_text
+from appagent.report.text import one_line
 
 CONFIG, FAILED = 78, 1
 COUNT_MOST = 1_000_000
@@ -69,7 +70,7 @@ def asking(
 def refuse(end: Mapping[str, Any]) -> None:
     """Raise what the daemon refused; an end that is well passes."""
     if end["code"] != OK:
-        raise Refused(int(end["code"]), str(end["text"]))
+        raise Refused(int(end["code"]), one_line(str(end["text"])))
 
 
 def answer(args: Args, request: Mapping[str, object]) -> Any:  # noqa: ANN401 - JSON is any
@@ -90,7 +91,7 @@ def follow(
     """Ask for something and show the words on the way; without patience, however long it takes."""
     for line in asking(args, request, patience):
         if "line" in line and not quiet:
-            words(str(line["line"]))
+            words(one_line(str(line["line"])))
     return OK
 
 

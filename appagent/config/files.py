@@ -16,6 +16,7 @@ from appagent.config.tree import Place, Problem, TreeError, printable
 DEFAULT = "/etc/appagent/appagent.yaml"
 VARIABLE = "APPAGENT_CONFIG"
 MOST_BYTES = 1 << 20
+EVERYBODY = "everybody"
 
 
 class Text(NamedTuple):
@@ -91,10 +92,30 @@ def read(path: str, *, main: bool = False) -> Text:
         raise TreeError(Problem(Place(file, line), "", what)) from None
 
 
+def open_directories(main: str) -> list[str]:
+    """Name the directories in which everybody may put files of this configuration.
+
+    In a sticky one, such as /tmp, nobody else can replace the main file; but conf.d is read with
+    whatever lies in it.
+    """
+    found = []
+    for directory, sticky_is_fine in (
+        (Path(main).parent, True),
+        (Path(main).parent / "conf.d", False),
+    ):
+        try:
+            mode = directory.stat().st_mode
+        except (OSError, ValueError):
+            continue
+        if mode & stat.S_IWOTH and not (sticky_is_fine and mode & stat.S_ISVTX):
+            found.append(printable(str(directory)))
+    return found
+
+
 def _open_to(about: os.stat_result) -> str:
     """Say who else may decide what root does, by writing this file."""
     if about.st_mode & stat.S_IWOTH:
-        return "everybody"
+        return EVERYBODY
     if about.st_mode & stat.S_IWGRP and about.st_gid != 0:
         return f"the group {about.st_gid}"
     return f"the user {about.st_uid}" if about.st_uid not in {0, os.geteuid()} else ""

@@ -70,10 +70,13 @@ def load(path: str | None = None, machine: Machine | None = None) -> Loaded:
 
     It is the file `path`, else $APPAGENT_CONFIG, else the default; then conf.d/*.yaml beside it,
     in lexical order. Maps merge by key, and a later file wins; roots are merged by their path.
+    Where the agent is root, none of it may be writable by everybody.
     """
     machine = machine or Machine.here()
     main = files.main_file(path)
     more, warnings, problems = files.conf_d(main)
+    if machine.root:
+        problems += [_open_to_all(name) for name in files.open_directories(main)]
     trees = []
     for name in [main, *more]:
         try:
@@ -82,7 +85,9 @@ def load(path: str | None = None, machine: Machine | None = None) -> Loaded:
         except TreeError as error:
             problems.append(error.problem)
             continue
-        if text.open_to and machine.root:
+        if machine.root and text.open_to == files.EVERYBODY:
+            problems.append(_open_to_all(text.file))
+        elif machine.root and text.open_to:
             warnings.append(
                 f"{text.file}: may be written by {text.open_to}, and decides what root does"
             )
@@ -97,6 +102,12 @@ def load(path: str | None = None, machine: Machine | None = None) -> Loaded:
         raise ConfigErrors(problems)
     names = tuple(printable(name) for name in [main, *more])
     return Loaded(whole.settings, (*warnings, *whole.warnings), names, whole.places)
+
+
+def _open_to_all(path: str) -> Problem:
+    """Refuse what anybody could have written, as sudo and cron do: it decides what root runs."""
+    what = f"may be written by everybody, and decides what root does: chmod o-w {path}"
+    return Problem(Place(path, 0), "", what)
 
 
 def _checked_alone(tree: Map) -> list[Problem]:

@@ -255,7 +255,7 @@ def app_text(app: Data, node: str) -> str:
     if app["last"] and app["last"]["tail"]:
         lines += ["  last output:"]
         lines += [f"    {line}" for line in app["last"]["tail"].splitlines()[-20:]]
-    return "\n".join(lines)
+    return "\n".join(text.unbroken(line) for line in lines)
 
 
 def explain_text(node: Node, app: App, now: Now, changes: Sequence[str]) -> str:
@@ -284,4 +284,4 @@ def explain_text(node: Node, app: App, now: Now, changes: Sequence[str]) -> str:
         lines.append(f"deploy:    {app.deploy.id}, seen by {app.deploy.how or 'the comparison'}")
     if changes:
         lines += ["", "changed since it was installed:", *(f"  {line}" for line in changes)]
-    return "\n".join(lines)
+    return "\n".join(text.unbroken(line) for line in lines)

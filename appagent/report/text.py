@@ -44,6 +44,12 @@ def one_line(text: str, limit: int = 2_000) -> str:
     return line if len(line) <= limit else line[: limit - 1] + "…"
 
 
+def unbroken(line: str) -> str:
+    """Make a line safe, and keep its spacing: no value in it begins a line of its own."""
+    spaces = line.replace("\r", " ").replace("\n", " ").replace("\t", " ")
+    return plain(spaces, len(spaces)).replace("\n", " ")
+
+
 def tail(text: str, limit: int = 2_000) -> str:
     """Return the last whole lines of a text, within a limit."""
     text = plain(text, 4 * limit).strip("\n")

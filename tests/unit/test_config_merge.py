@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ import pytest
 from appagent.config import load, parse_own
 from appagent.core.settings import settings_for
 from appagent.model import DEFAULT_TIMEOUT, AppSettings, Rollout, RootSettings, Target
-from tests.config_texts import AS_ROOT, GOOD, loaded, of
+from tests.config_texts import AS_PERSON, AS_ROOT, GOOD, errors_of, loaded, of, written
 
 
 def test_later_files_win_key_by_key_in_lexical_order(tmp_path: Path) -> None:
@@ -100,12 +101,45 @@ def test_the_variable_names_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert load("two.yaml", AS_ROOT).settings.node == "two"
 
 
-def test_a_file_that_others_may_write_is_a_warning(tmp_path: Path) -> None:
+def test_a_file_that_a_group_may_write_is_a_warning_where_the_agent_is_root(
+    tmp_path: Path,
+) -> None:
     """It decides what root runs."""
-    (tmp_path / "appagent.yaml").write_text(GOOD)
-    (tmp_path / "appagent.yaml").chmod(0o666)
-    result = load(str(tmp_path / "appagent.yaml"), AS_ROOT)
-    assert "may be written by everybody" in result.warnings[0]
+    main = written(tmp_path, GOOD)
+    if os.geteuid() == 0:
+        os.chown(main, -1, 12)
+    main.chmod(0o664)
+    assert "may be written by the group" in load(str(main), AS_ROOT).warnings[0]
+
+
+@pytest.mark.parametrize(
+    ("what", "mode"),
+    [
+        ("appagent.yaml", 0o646),
+        ("conf.d/a.yaml", 0o666),
+        (".", 0o757),
+        ("conf.d", 0o777),
+        ("conf.d", 0o1777),
+    ],
+)
+def test_what_everybody_may_write_is_refused_where_the_agent_is_root(
+    what: str, mode: int, tmp_path: Path
+) -> None:
+    main = written(tmp_path, GOOD)
+    written(tmp_path, "node: app1\n", "conf.d/a.yaml")
+    open_one = tmp_path / what
+    open_one.chmod(mode)
+    (error,) = errors_of(main)
+    said = f"may be written by everybody, and decides what root does: chmod o-w {open_one}"
+    assert said.replace(f"{tmp_path}/", "") in error
+    load(str(main), AS_PERSON)
+    open_one.chmod(mode & ~0o002)
+    load(str(main), AS_ROOT)
+
+
+def test_a_main_file_in_a_sticky_directory_is_its_owners_alone(tmp_path: Path) -> None:
+    tmp_path.chmod(0o1777)
+    load(str(written(tmp_path, GOOD)), AS_ROOT)
 
 
 def test_anchors_aliases_and_merge_keys_work(tmp_path: Path) -> None:

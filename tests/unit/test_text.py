@@ -6,7 +6,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from appagent.report.text import age, count, duration, moment, one_line, plain, table, tail, width
+from appagent.report.text import (
+    age,
+    count,
+    duration,
+    moment,
+    one_line,
+    plain,
+    table,
+    tail,
+    unbroken,
+    width,
+)
 
 
 @pytest.mark.parametrize(
@@ -32,6 +43,13 @@ from appagent.report.text import age, count, duration, moment, one_line, plain, 
 )
 def test_escapes_and_controls_are_taken_out(text: str, shown: str) -> None:
     assert plain(text) == shown
+
+
+@given(st.text(st.characters(exclude_categories=())))
+def test_a_value_from_outside_begins_no_line_of_its_own(value: str) -> None:
+    line = unbroken(f"  up      {value}")
+    assert len(line.splitlines()) == 1
+    assert line.startswith("  up      ")
 
 
 @given(st.text(st.characters(exclude_categories=())))
