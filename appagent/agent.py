@@ -27,6 +27,7 @@ from appagent.core.state import App
 from appagent.eyes import Eyes
 from appagent.gone_apps import GoneApps
 from appagent.model import (
+    ALONE,
     Answer,
     AppLook,
     AskPermit,
@@ -195,8 +196,8 @@ class Agent:
             case SaveNodeHold(hold):
                 self.tell_all(self.store.save_node_hold(hold))
             case AskPermit(app, target, version):
-                # There is no fleet to ask yet: who is alone may begin.
-                self.events.append(Permitted(app, target, version, "alone"))
+                # There is no fleet to ask yet.
+                self.events.append(Permitted(app, target, version, ALONE))
             case Begin(run):
                 self.running.begin(run)
             case Go(app, run_id):

@@ -12,7 +12,16 @@ from typing import Any, Protocol
 
 from appagent.core.settings import settings_for
 from appagent.core.state import Node
-from appagent.model import Alive, Began, Ended, Event, Identity, Level, RootSettings, Run
+from appagent.model import (
+    Alive,
+    Began,
+    Ended,
+    Event,
+    Identity,
+    Level,
+    RootSettings,
+    Run,
+)
 from appagent.run.order import Order, Places, order_for
 from appagent.run.spawn import Spawner
 from appagent.unrecorded import written
@@ -52,6 +61,7 @@ class Running:
         self.spawner = Spawner(
             Places(settings.state_dir, settings.runtime_dir),
             daemon.ended,
+            on_step=daemon.feed,
             boot=daemon.node.boot,
             journal=journal,
         )

@@ -45,7 +45,7 @@ def wants_stop(agent: Agent, app: App) -> bool:
 def bound(agent: Agent, app: App) -> float:
     """How long an app may take: the run that is under way, and its stop."""
     settings = settings_for(agent.node.settings, app.name, app.own)
-    running = app.run.timeout + app.run.grace if app.run is not None else 0.0
+    running = app.run.longest + app.run.grace if app.run is not None else 0.0
     return running + settings.timeout[Target.STOP] + settings.grace + AHEAD
 
 

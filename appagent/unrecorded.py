@@ -38,9 +38,9 @@ class Unrecorded:
         if (run.app, run.id) != (found.app, found.run_id):
             return
         self.runs[run.app] = replace(run, identity=found.identity)
-        pid = found.identity.pid
+        what = f"make {' or '.join(run.steps)} (pid {found.identity.pid})"
         text = (
-            f"{run.app}: make {run.target} (pid {pid}) was begun and no record tells of it; it is "
+            f"{run.app}: {what} was begun and no record tells of it; it is "
             f"taken over, and nothing else of {run.app} runs before it is over"
         )
         fields: dict[str, str | int | float] = {"run_id": run.id, "target": run.target}

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TypedDict, TypeVar, Unpack
 
 from appagent import machine
-from appagent.model import Ended, Identity, Layout, Run, Target, Version
+from appagent.model import Ended, Identity, Later, Layout, Run, StepFound, Target, Version
 from appagent.run.order import Order, Places
 from appagent.run.spawn import Spawner
 from appagent.unrecorded import written
@@ -39,6 +39,12 @@ class RunFields(TypedDict, total=False):
     grace: float
     identity: Identity | None
     cancelled: str
+    then: tuple[Later, ...]
+
+
+def later(*targets: str, timeout: float = WITHIN) -> tuple[Later, ...]:
+    """The steps that a run goes on with."""
+    return tuple(Later(Target(target), timeout) for target in targets)
 
 
 class World:
@@ -94,6 +100,7 @@ class World:
             began=machine.now(),
             identity=fields.get("identity"),
             cancelled=fields.get("cancelled", ""),
+            then=fields.get("then", ()),
         )
 
     def run(self, target: str, order: Order | None = None, **fields: Unpack[RunFields]) -> Ended:
@@ -143,9 +150,11 @@ class Runs:
     def __init__(self, world: World) -> None:
         self.world = world
         self.ends: asyncio.Queue[Ended] = asyncio.Queue()
+        self.found: list[StepFound] = []
         self.spawner = Spawner(
             Places(str(world.state), str(world.runtime)),
             self.ends.put_nowait,
+            on_step=self.found.append,
             boot=machine.boot(),
             journal=world.journal,
             scopes=world.scopes,

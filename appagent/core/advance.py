@@ -8,6 +8,7 @@ queue: what was wanted a moment ago does not matter.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from math import inf
 
@@ -15,19 +16,17 @@ from appagent.core.backoff import churn_delay, churned, throttled
 from appagent.core.deploy import finish, note_deploy, reason_for
 from appagent.core.listing import heir, move
 from appagent.core.plan import plan
+from appagent.core.progress import NEED_PERMIT, accomplish, follow
 from appagent.core.release import short
-from appagent.core.runs import accomplish, end_run
+from appagent.core.runs import end_run
 from appagent.core.settings import settings_for
 from appagent.core.settle import half_there, ignore_lines, is_settled
 from appagent.core.state import App
 from appagent.core.turn import Turn
 from appagent.core.want import Kind, Want, hold_of, location_of, seen_version, version_of, want
-from appagent.model import AskPermit, Begin, Layout, Level, Run, Target
+from appagent.model import AskPermit, Begin, Later, Layout, Level, Run, Target
 
-# A start of an app that is down, and a stop, can hurt nobody: they need no permit.
 INSIST = 2  # so often in a row a tree may overtake its own deploy
-
-NEED_PERMIT = frozenset({Target.BUILD, Target.INSTALL, Target.RESTART, Target.CHECK})
 
 
 def advance(turn: Turn, name: str) -> None:
@@ -49,17 +48,17 @@ def advance(turn: Turn, name: str) -> None:
         return
     app = note_wait(turn, app, wanted)
     app = know_missing(turn, app, wanted)
-    steps = plan(app.record, wanted, turn.node.boot, app.missing)
+    steps = plan(app.record, wanted, turn.node.boot)
     while steps and steps[0] in app.missing:
         version, at = version_of(app, wanted), location_of(app, wanted)
         app = accomplish(turn, app, steps[0], version, at, boot=turn.node.boot)
-        steps = plan(app.record, wanted, turn.node.boot, app.missing)
+        steps = plan(app.record, wanted, turn.node.boot)
     if not steps:
         finish(turn, app, wanted)
         return
     app = note_deploy(turn, app, wanted)
     if may_begin(turn, app, wanted, steps[0]):
-        begin(turn, turn.node.apps[name], wanted, steps[0])
+        begin(turn, turn.node.apps[name], wanted, steps)
 
 
 def waking(turn: Turn, app: App) -> float:
@@ -254,8 +253,9 @@ def churn_allows(turn: Turn, app: App, wanted: Want) -> bool:
     return False
 
 
-def begin(turn: Turn, app: App, wanted: Want, step: Target) -> None:
-    """Start the shim of the step; it waits until it is recorded."""
+def begin(turn: Turn, app: App, wanted: Want, steps: Sequence[Target]) -> None:
+    """Start the shim of the first step; it waits until it is recorded."""
+    step = steps[0]
     settings = settings_for(turn.node.settings, app.name, app.own)
     version, at, deploy = version_of(app, wanted), location_of(app, wanted), app.deploy
     reason = reason_for(turn, app, wanted)
@@ -293,6 +293,7 @@ def begin(turn: Turn, app: App, wanted: Want, step: Target) -> None:
         timeout=settings.timeout[step],
         grace=settings.grace,
         began=turn.now,
+        then=tuple(Later(next_, settings.timeout[next_]) for next_ in follow(app, steps, version)),
     )
     app = replace(app, deploy=deploy, starting=run, permit=None, asking=None)
     turn.put(replace(app, queued_since=inf))

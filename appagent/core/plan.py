@@ -12,19 +12,17 @@ a failed start, a revert after a failure and a change of environment need no rul
 
 from __future__ import annotations
 
-from collections.abc import Set as AbstractSet
 from dataclasses import replace
 
 from appagent.core.want import Kind, Want
 from appagent.model import Applied, Record, Target, Version
 
 
-def plan(record: Record, want: Want, boot: str, missing: AbstractSet[Target]) -> tuple[Target, ...]:
+def plan(record: Record, want: Want, boot: str) -> tuple[Target, ...]:
     """The targets that lead from what is applied to what is wanted, in order.
 
-    `missing` are targets that the wanted version's Makefile is known to lack. A restart without
-    such a target is a stop and a start; a start without one is a restart. Other missing targets
-    stay in the plan: whoever runs it skips them and records them as done.
+    Whether the Makefile has them does not matter here: the run of one that it lacks goes on with
+    the next, and what is missing counts as done.
     """
     applied = record.applied
     up = applied.up == boot and bool(boot)
@@ -32,10 +30,8 @@ def plan(record: Record, want: Want, boot: str, missing: AbstractSet[Target]) ->
         return ()
     if want.kind in (Kind.GONE, Kind.STOPPED):
         return (Target.STOP,) if applied.may_run == boot and bool(boot) else ()
-    only_restart = Target.START in missing and Target.RESTART not in missing
-    start = Target.RESTART if only_restart else Target.START
     if want.kind is Kind.KEEP:
-        return () if up or not want.version.release else (start,)
+        return () if up or not want.version.release else (Target.START,)
     steps: list[Target] = []
     fresh = applied.installed != want.version.release
     if fresh:
@@ -43,9 +39,9 @@ def plan(record: Record, want: Want, boot: str, missing: AbstractSet[Target]) ->
             steps.append(Target.BUILD)
         steps.append(Target.INSTALL)
     if not up:
-        steps.append(start)
+        steps.append(Target.START)
     elif fresh or applied.running != want.version:
-        steps += [Target.STOP, Target.START] if Target.RESTART in missing else [Target.RESTART]
+        steps.append(Target.RESTART)
     if steps or applied.good != want.version:
         steps.append(Target.CHECK)
     return tuple(steps)

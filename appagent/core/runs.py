@@ -7,12 +7,20 @@ these finds either a run that never went, one that can be adopted, or a result.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from appagent.core.backoff import delay
-from appagent.core.deploy import conclude
-from appagent.core.ignore import made_under
-from appagent.core.plan import begin, succeed, take_back
+from appagent.core.plan import take_back
+from appagent.core.progress import (
+    accomplish,
+    arrive,
+    begun,
+    boot_of,
+    called,
+    halfway,
+    tell_began,
+)
 from appagent.core.release import short
 from appagent.core.settings import settings_for
 from appagent.core.state import App, Backoff
@@ -24,21 +32,16 @@ from appagent.model import (
     Ended,
     Failure,
     Go,
-    Layout,
     Level,
-    Location,
     LookNow,
     Outcome,
     Permitted,
-    Record,
-    Rewatch,
     Run,
     Target,
     Version,
 )
 
 MOVED_FIRST, MOVED_MAX = 0.5, 30.0  # s; the eye needs a moment to see what the shim saw
-BUILT_KEPT = 50
 
 
 def permitted(turn: Turn, event: Permitted) -> None:
@@ -58,35 +61,11 @@ def began(turn: Turn, event: Began) -> None:
         return
     run = replace(run, identity=replace(event.identity, boot=turn.node.boot))
     app = turn.save(replace(app, starting=None), begun(app.record, run))
-    turn.tell(
-        "run.began",
-        f"{app.name}: make {run.target} ({run.reason})",
-        replace(app, deploy=None),
-        deploy_id=run.deploy,
-        target=run.target,
-        run_id=run.id,
-        release=run.version.release,
-        reason=run.reason,
-        permit=app.permit_by,
-    )
     if run.cancelled:
         turn.do(End(app.name, run.id, run.cancelled))
     else:
         turn.do(Go(app.name, run.id))
     turn.touch(app.name)
-
-
-def begun(record: Record, run: Run) -> Record:
-    """Make the record of an app tell of a run that begins, with what its step clears."""
-    boot = run.identity.boot if run.identity is not None else ""
-    starts = run.target in (Target.START, Target.RESTART)
-    return replace(
-        record,
-        root=record.root or run.root,
-        run=run,
-        applied=begin(record.applied, run.target, boot),
-        ran=run.location if starts else record.ran,
-    )
 
 
 def end_run(turn: Turn, app: App, why: str) -> None:
@@ -108,50 +87,21 @@ def end_run(turn: Turn, app: App, why: str) -> None:
         turn.put(replace(app, starting=replace(app.starting, cancelled=why)))
 
 
-def boot_of(turn: Turn, run: Run) -> str:
-    """The boot in which a run was; one whose shim is not known was in this one, if at all."""
-    return (run.identity.boot if run.identity is not None else "") or turn.node.boot
-
-
-def accomplish(  # noqa: PLR0913 - each says one thing of the step
-    turn: Turn, app: App, target: Target, version: Version, at: Location, *, boot: str
-) -> App:
-    """A step succeeded in a boot, or the Makefile has no such target: its field is set."""
-    record = app.record
-    record = replace(record, applied=succeed(record.applied, target, version, boot))
-    if target in (Target.START, Target.RESTART, Target.STOP):
-        # Which processes it has from here on is counted anew.
-        record = replace(record, populated=False)
-        app = replace(app, exited=False)
-    if target in (Target.START, Target.RESTART):
-        record = replace(record, ran=at)
-    if target is Target.BUILD:
-        # Only a release directory of its own keeps what its build made; elsewhere the next
-        # release overwrites it.
-        kept = record.built if at.layout is Layout.SYMLINK else ()
-        record = replace(record, built=(*kept, version.release)[-BUILT_KEPT:])
-    if target is Target.INSTALL:
-        ignore = settings_for(turn.node.settings, app.name, app.own).ignore
-        if not made_under(version.release, ignore):
-            ignore = record.ignore  # the lines have changed since the install began
-        if ignore != record.ignore:
-            turn.do(Rewatch())  # the id under the older lines need not be made any more
-        record = replace(record, ignore=ignore)
-    app = turn.save(replace(app, backoff=None, flowing=True), record)
-    done = app.deploy is not None and record.applied.good == app.deploy.version
-    return conclude(turn, app) if done else app
-
-
 def ended(turn: Turn, event: Ended) -> None:
     """A run is over."""
     app = turn.app(event.app)
     run = app.run if app is not None else None
     if app is None or run is None or run.id != event.run_id:
         return
-    outcome, asked = event.outcome, app.asked
-    if run.cancelled and outcome not in (Outcome.OK, Outcome.LOST):
+    outcome, steps, asked = event.outcome, run.steps, app.asked
+    app, run = arrive(turn, app, run, event)
+    ended_by_us = run.cancelled and run.target in (Target.BUILD, Target.INSTALL)
+    if ended_by_us and outcome not in (Outcome.OK, Outcome.LOST):
         outcome = Outcome.CANCELLED
-    tell_end(turn, app, run, replace(event, outcome=outcome))
+    if outcome is not Outcome.MISSING and not event.adopted:
+        tell_began(turn, app, run, event.calls)
+    tell_end(turn, app, run, replace(event, outcome=outcome), steps)
+    app, run = halfway(turn, turn.node.apps[run.app], run, event)
     # A run that was BUSY says nothing of the other one, which is older and lives.
     over = app.record.ended if outcome is Outcome.BUSY else run.id
     record = replace(app.record, run=None, ended=over)
@@ -163,15 +113,7 @@ def ended(turn: Turn, event: Ended) -> None:
     # this time, and has to be run the next time too.
     empty = outcome is Outcome.MISSING and run.target is Target.STOP
     if outcome is Outcome.OK or empty:
-        if run.target is Target.INSTALL and app.settled != run.version.release != app.insist:
-            app = turn.put(replace(app, overtaken=app.overtaken + 1))
-        # One that has processes of its own has them from the moment in which it was started.
-        starts = run.target is Target.START
-        starts = starts or (run.target is Target.RESTART and app.record.populated)
-        app, boot = replace(app, last=None), boot_of(turn, run)
-        app = accomplish(turn, app, run.target, run.version, run.location, boot=boot)
-        if starts and event.leaves:
-            turn.save(app, replace(app.record, populated=True))
+        succeeded(turn, app, run, event)
     else:
         app = turn.put(replace(app, flowing=False, insist="", forced="", last=event))
         if outcome is Outcome.MISSING:
@@ -187,6 +129,19 @@ def ended(turn: Turn, event: Ended) -> None:
     queued = [other for other in turn.node.apps.values() if other.queued]
     turn.touch(*(other.name for other in sorted(queued, key=lambda other: other.queued_since)))
     turn.touch(run.app)
+
+
+def succeeded(turn: Turn, app: App, run: Run, event: Ended) -> None:
+    """A step is done."""
+    if run.target is Target.INSTALL and app.settled != run.version.release != app.insist:
+        app = turn.put(replace(app, overtaken=app.overtaken + 1))
+    # One that has processes of its own has them from the moment in which it was started.
+    starts = run.target is Target.START
+    starts = starts or (run.target is Target.RESTART and app.record.populated)
+    app, boot = replace(app, last=None), boot_of(turn, run)
+    app = accomplish(turn, app, run.target, run.version, run.location, boot=boot)
+    if starts and event.leaves:
+        turn.save(app, replace(app.record, populated=True))
 
 
 def fell_short(turn: Turn, app: App, run: Run, event: Ended) -> None:
@@ -319,14 +274,15 @@ def deploy_failed(turn: Turn, app: App, run: Run, event: Ended, then: str) -> No
     )
 
 
-def tell_end(turn: Turn, app: App, run: Run, event: Ended) -> None:
-    """Tell how a run ended."""
+def tell_end(turn: Turn, app: App, run: Run, event: Ended, steps: Sequence[Target]) -> None:
+    """Tell how a run ended; `steps` are those that it could have come to."""
     bad = event.outcome in (Outcome.FAILED, Outcome.TIMEOUT, Outcome.REFUSED, Outcome.LOST)
-    text = f"{app.name}: make {run.target} {event.outcome} after {event.seconds:.1f} s"
+    what = called(run, event.calls)
+    text = f"{app.name}: make {what} {event.outcome} after {event.seconds:.1f} s"
     if event.outcome is Outcome.MISSING:
-        text = f"{app.name}: the Makefile has no {run.target}; skipped"
+        text = f"{app.name}: the Makefile has no {', '.join(steps)}; skipped"
     elif event.outcome is Outcome.LOST:
-        text = f"{app.name}: make {run.target} was interrupted: {event.line or 'no result'}"
+        text = f"{app.name}: make {what} was interrupted: {event.line or 'no result'}"
     elif event.line:
         text += f": {event.line}"
     turn.tell(
@@ -334,7 +290,7 @@ def tell_end(turn: Turn, app: App, run: Run, event: Ended) -> None:
         text,
         replace(app, deploy=None),  # the run belongs to the deploy that it began in
         Level.WARNING if bad else Level.INFO,
-        target=run.target,
+        target=event.calls[0] if len(event.calls) == 1 else run.target,
         run_id=run.id,
         deploy_id=run.deploy,
         release=run.version.release,

@@ -69,7 +69,8 @@ class App:
     permit_by: str = ""
     asking: tuple[Target, Version] | None = None  # asked for, no answer yet
     starting: Run | None = None  # its shim is being started; not recorded yet
-    missing: frozenset[Target] = frozenset()  # targets that this version's Makefile lacks
+    told: str = ""  # the id of the newest run whose begin was told
+    missing: frozenset[Target] = frozenset()  # steps for which this version's Makefile has nothing
     missing_for: Version | None = None
     churn: Churn = Churn()
     overtaken: int = 0  # deploys of a tree in a row that a newer one kept from their end

@@ -15,10 +15,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from math import inf
 
-from appagent.core import asks, life, looks, runs
+from appagent.core import asks, life, looks, progress, runs
 from appagent.core.advance import advance
 from appagent.core.listing import take_in, take_in_again, unmanaged
-from appagent.core.runs import begun
+from appagent.core.progress import begun
 from appagent.core.state import App, Node, Root
 from appagent.core.turn import Turn
 from appagent.model import (
@@ -48,6 +48,7 @@ from appagent.model import (
     SaveNodeHold,
     Settings,
     ShuttingDown,
+    StepFound,
     Stopping,
     Ticked,
     Trigger,
@@ -115,6 +116,8 @@ def take(turn: Turn, event: Event) -> None:  # noqa: C901, PLR0912 - one case fo
             runs.permitted(turn, event)
         case Began():
             runs.began(turn, event)
+        case StepFound():
+            progress.step_found(turn, event)
         case Ended():
             runs.ended(turn, event)
         case Trigger():

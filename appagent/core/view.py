@@ -37,7 +37,7 @@ def view(node: Node, app: App, now: Now) -> View:
     """What an app is doing now, and why."""
     wanted = want(node, app, now)
     missing = app.missing if app.missing_for == version_of(app, wanted) else frozenset()
-    steps = plan(app.record, wanted, node.boot, missing)
+    steps = tuple(step for step in plan(app.record, wanted, node.boot) if step not in missing)
     word, why, reached = judge(node, app, wanted, steps, now)
     if reached is False and word in OF_A_RELEASE and unsettled(app):
         # It was judged of the release before: what is on its way now may well be its mending.
@@ -50,7 +50,7 @@ def judge(
 ) -> tuple[str, str, bool | None]:
     """The word, the reason, and whether it is there."""
     if app.run is not None:
-        return "running", f"make {app.run.target}: {app.run.reason}", None
+        return "running", f"make {' or '.join(app.run.steps)}: {app.run.reason}", None
     if wanted.kind is Kind.WAIT:
         reached = {"blocked": False, "failed": False, "unmanaged": True, "held": True}.get(
             wanted.word

@@ -7,7 +7,16 @@ Times: `mono` is seconds of CLOCK_MONOTONIC (the same in every process of one bo
 seconds since the epoch. Decisions use `mono`; only what must outlive a boot uses `wall`.
 """
 
-from appagent.model.applied import Applied, Cancelled, Failure, Hold, Identity, Record, Run
+from appagent.model.applied import (
+    Applied,
+    Cancelled,
+    Failure,
+    Hold,
+    Identity,
+    Later,
+    Record,
+    Run,
+)
 from appagent.model.commands import (
     Answer,
     AskPermit,
@@ -24,6 +33,7 @@ from appagent.model.commands import (
     Tell,
 )
 from appagent.model.events import (
+    ALONE,
     Alive,
     Began,
     Cancel,
@@ -40,6 +50,7 @@ from appagent.model.events import (
     ResumeAsked,
     RootLooked,
     ShuttingDown,
+    StepFound,
     Stopping,
     Ticked,
     Trigger,
@@ -57,6 +68,7 @@ from appagent.model.settings import (
 from appagent.model.words import Layout, Location, Now, Outcome, Target, Version
 
 __all__ = [
+    "ALONE",
     "DEFAULT_TIMEOUT",
     "Alive",
     "Answer",
@@ -87,6 +99,7 @@ __all__ = [
     "Hold",
     "HoldAsked",
     "Identity",
+    "Later",
     "Layout",
     "Level",
     "Location",
@@ -109,6 +122,7 @@ __all__ = [
     "SaveRoots",
     "Settings",
     "ShuttingDown",
+    "StepFound",
     "Stopping",
     "Target",
     "Tell",

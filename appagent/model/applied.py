@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from appagent.model.facts import Deploy
 from appagent.model.words import Layout, Location, Now, Outcome, Target, Version
@@ -41,9 +41,20 @@ class Identity:
     boot: str = ""  # the boot it belongs to: after another, the same numbers mean another process
 
 
+class Later(NamedTuple):
+    """A step that a run goes on with where the Makefile lacks the ones before it."""
+
+    target: Target
+    timeout: float
+
+
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One execution of a target, as it was decided."""
+    """One execution of a target, as it was decided.
+
+    Which targets a Makefile has is found out by the run itself. Where it lacks `target`, the run
+    goes on with the next one of `then` that is there: what is missing costs no run of its own.
+    """
 
     id: str
     app: str
@@ -61,11 +72,22 @@ class Run:
     identity: Identity | None = None
     cancelled: str = ""  # why the agent asked it to end
     requested: Target | None = None  # by a person meanwhile: taken back when this run is over
+    then: tuple[Later, ...] = ()
 
     @property
     def location(self) -> Location:
         """Where the release lies that it is about."""
         return Location(self.version.release, self.release_dir, self.layout)
+
+    @property
+    def steps(self) -> tuple[Target, ...]:
+        """The steps that it may come to, in order."""
+        return (self.target, *(later.target for later in self.then))
+
+    @property
+    def longest(self) -> float:
+        """Seconds that it may take before it is ended: finding out, and then one step."""
+        return self.timeout + max((later.timeout for later in self.then), default=0.0)
 
 
 @dataclass(frozen=True, slots=True)

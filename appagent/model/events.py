@@ -55,9 +55,12 @@ class Ticked:
     """Time has passed."""
 
 
+ALONE = "alone"  # there is no fleet to ask: who is alone may begin
+
+
 @dataclass(frozen=True, slots=True)
 class Permitted:
-    """A step may begin. `by` says who allowed it: "alone", a lease."""
+    """A step may begin. `by` says who allowed it: ALONE, a lease."""
 
     app: str
     target: Target
@@ -75,6 +78,16 @@ class Began:
 
 
 @dataclass(frozen=True, slots=True)
+class StepFound:
+    """The shim of a run has asked make, and calls it now for the first step that is there."""
+
+    app: str
+    run_id: str
+    step: Target
+    calls: tuple[Target, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Ended:
     """A run is over: by its result file, or because nothing of it is left."""
 
@@ -89,6 +102,9 @@ class Ended:
     adopted: bool = False
     lacks: tuple[Target, ...] = ()  # targets that the Makefile was found not to have
     leaves: bool = False  # what it has started runs on
+    step: Target | None = None  # that it came to, if it came to any
+    stopped: bool = False  # the step is a restart whose stop was done
+    calls: tuple[Target, ...] = ()  # what make was called with
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,6 +182,7 @@ Event = (
     | Ticked
     | Permitted
     | Began
+    | StepFound
     | Ended
     | Trigger
     | Cancel

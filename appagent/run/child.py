@@ -6,6 +6,7 @@ parent over a pipe that closes by itself when make takes its place:
     phase names | share | ask | make    what it is at; before `ask` nothing of the app's has run
     uid N                               who the run belongs to
     targets install=phony …             what make said, for the next run
+    step STEP CALL …                    the step it has come to, what make is called with for it
     warn TEXT
     end OUTCOME STATUS TEXT             it is over, make was not started
 
@@ -59,16 +60,20 @@ class Over(Exception):
 class Child:
     """One attempt at a target, up to the exec of make."""
 
-    def __init__(self, spec: Spec, report: int, copy: int, parent: int, group: str) -> None:
+    def __init__(  # noqa: PLR0913 - all of it is the parent's
+        self, spec: Spec, report: int, copy: int, parent: int, *, group: str, call: str
+    ) -> None:
         """Take the order, the pipe to the parent, and a file in memory for the Makefile's copy.
 
-        Also who the parent is, and the cgroup to be in, if any.
+        Also who the parent is, the cgroup to be in, if any, and what to call make with, if that
+        is known from an attempt before.
         """
         self.spec = spec
         self.report = report
         self.copy = copy
         self.parent = parent
         self.group = group
+        self.call = call
         self.make = ""
         self.is_bare = False
         self.kept: kept.Kept | None = None  # for a stop
@@ -223,7 +228,7 @@ class Child:
             first = first or name
         if first in {"", "appagent.yaml"}:
             raise Gone(f"there is no Makefile in {where.path}")
-        if self.spec["target"] in KEEPS_COPY:
+        if any(step in KEEPS_COPY for step in self._steps()):
             data = bases.read(where, first, kept.MAX_BYTES)
             os.truncate(self.copy, 0)
             if len(data) <= kept.MAX_BYTES:
@@ -263,13 +268,22 @@ class Child:
             except targets.NotGnu as other:
                 raise Refused(str(other)) from None
             self.tell("targets " + " ".join(f"{name}={how}" for name, how in known.items()))
-        if spec["target"] not in known:
-            raise Over("missing", 0, f"the Makefile has no target {spec['target']}")
-        if warning := targets.trap(spec, known):
+        if not self.call:
+            step, calls = targets.first(self._steps(), known)
+            self.tell(" ".join(("step", step, *calls)))
+            self.call = calls[0] if calls else step
+        if self.call not in known:
+            raise Over("missing", 0, f"the Makefile has no target {self.call}")
+        if warning := targets.trap(self.call, known):
             self.tell(f"warn {warning}")
         self.tell("phase make")
         hit("child.make")
-        os.execve(self.make, ["make", spec["target"]], made)  # noqa: S606 - just what it is for
+        made["APP_TARGET"] = self.call
+        os.execve(self.make, ["make", self.call], made)  # noqa: S606 - just what it is for
+
+    def _steps(self) -> list[str]:
+        """Give the steps that this run may come to, in order."""
+        return [self.spec["target"], *(step for step, _ in self.spec["then"])]
 
 
 def _find_make(search: str) -> str:

@@ -7,8 +7,8 @@ import json
 import os
 from collections.abc import Collection
 
-from appagent.model import Ended, Outcome, Run, Target
-from appagent.run import account, output
+from appagent.model import Ended, Outcome, Run, StepFound, Target
+from appagent.run import account, output, targets
 from appagent.run.lock import holder
 from appagent.run.order import Places
 from appagent.run.result import EXIT_BASE, OUTCOMES
@@ -34,6 +34,7 @@ def read(places: Places, run: Run) -> dict[str, object] | None:
 def ended(run: Run, found: dict[str, object], *, adopted: bool) -> Ended:
     """Make an end of a result. Another version may have written it: what is odd is left out."""
     code, seconds, warnings = found.get("exit_code"), found.get("seconds"), found.get("warnings")
+    step = _targets(found.get("step"))
     return Ended(
         app=run.app,
         run_id=run.id,
@@ -46,15 +47,33 @@ def ended(run: Run, found: dict[str, object], *, adopted: bool) -> Ended:
         adopted=adopted,
         lacks=lacks(found.get("targets")),
         leaves=bool(found.get("left")),
+        step=step[0] if step else None,
+        stopped=found.get("stopped") is True,
+        calls=_targets(found.get("calls")),
     )
 
 
+def _targets(said: object) -> tuple[Target, ...]:
+    """Read the names of targets."""
+    words = said.split() if isinstance(said, str) else []
+    return tuple(Target(word) for word in words if word in targets.TARGETS)
+
+
 def lacks(said: object) -> tuple[Target, ...]:
-    """Give the targets that are not among those that make was found to know."""
+    """Give the steps for which a Makefile has nothing, by what make was found to know."""
     if not isinstance(said, str):
         return ()
     known = {pair.partition("=")[0] for pair in said.split()}
-    return tuple(target for target in Target if target not in known)
+    return tuple(target for target in Target if not targets.calls(target, known))
+
+
+def step_found(run: Run, line: str) -> StepFound | None:
+    """Read what a shim says once it has asked make: "step STEP CALL …"."""
+    word, _, rest = line.partition(" ")
+    found = _targets(rest)
+    if word != "step" or not found:
+        return None
+    return StepFound(run.app, run.id, found[0], found[1:])
 
 
 def without_result(places: Places, run: Run, *, adopted: bool, status: int | None) -> Ended:

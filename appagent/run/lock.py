@@ -74,7 +74,7 @@ class Lock:
             "unit": spec["unit"],
             "boot": spec["boot"],
             "run_id": spec["run_id"],
-            "target": spec["target"],
+            "target": " or ".join([spec["target"], *(step for step, _ in spec["then"])]),
         })  # fmt: skip
         try:
             os.ftruncate(self.fd, 0)

@@ -137,6 +137,7 @@ def spec_of(  # noqa: PLR0913 - all named, and all needed
         "run_id": run.id,
         "app": run.app,
         "target": str(run.target),
+        "then": [(str(step), float(timeout)) for step, timeout in run.then],
         "release": run.version.release,
         "release_name": _name(run.version.release),
         "previous_name": _name(run.previous),

@@ -98,20 +98,28 @@ class Log:
     _SLOW = 0.5
 
     def __init__(self, path: str, limit: int, warnings: list[str] | None = None) -> None:
-        """Open it, or raise OSError.
+        """Open it; where that cannot be, the output is lost, and a warning says so.
 
-        On a full disk every write would fail, and with it a target that only says what it does.
-        There the output is lost instead, and a warning says so.
+        Nothing is kept from running for want of a place for what it says. On a full disk every
+        write would fail, and with it a target that only says what it does: there it is lost, too.
         """
         self.path = path
         self.limit = limit
-        self.fd = open_log(path)
-        self.began = self._size = os.fstat(self.fd).st_size
-        if not _has_room(self.fd):
-            os.close(self.fd)
+        self.lost = False
+        self.fd, self.began, wrong = -1, 0, "no room on the disk"
+        try:
+            self.fd = open_log(path)
+            self.began = os.fstat(self.fd).st_size
+        except OSError as error:
+            wrong = error.strerror or str(error)
+        if self.fd < 0 or not _has_room(self.fd):
+            if self.fd >= 0:
+                os.close(self.fd)
+            self.lost = True
             self.fd = os.open(os.devnull, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
             if warnings is not None:
-                warnings.append(f"there is no room for the output in {path}: it is lost")
+                warnings.append(f"the output is lost: {path}: {wrong}")
+        self._size = self.began
         self.pause = self._QUICK
         self._was_cut = False
 
@@ -129,6 +137,8 @@ class Log:
 
     def tail(self) -> bytes:
         """Give the last bytes of what this run has written, also over a cut."""
+        if self.lost:
+            return b""
         data = _end(self.path, self.began)
         if self._was_cut and len(data) < TAIL:
             data = _end(f"{self.path}.1", 0) + data

@@ -21,21 +21,19 @@ import errno
 import os
 import signal
 import subprocess
-import sys
 import threading
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 
 from appagent.core.names import why_no_app
-from appagent.model import Ended, Identity, Outcome, Run
-from appagent.run import cgroup, ending, leavings, output, place
+from appagent.model import Ended, Identity, Outcome, Run, StepFound
+from appagent.run import cgroup, ending, leavings, output, place, popen
 from appagent.run.belongings import Belongings, Usage
 from appagent.run.lock import UNGUARDED
 from appagent.run.order import Order, Places, spec_of
 from appagent.run.spec import GO, pack
 
 FAILPOINTS = "APPAGENT_FAILPOINT"
-SHIM = os.path.join(os.path.dirname(os.path.abspath(__file__)), "shim.py")
 
 _OVERDUE = 60.0  # seconds after its own deadline in which a shim must be done
 
@@ -49,6 +47,7 @@ class _Watched:
     pidfd: int
     child: subprocess.Popen[bytes] | None = None  # None: an earlier agent started it
     go: int = -1  # the end of the pipe that says go; -1: said, or never ours to say
+    heard: int = -1  # … of the pipe that the shim speaks on; -1: it has said all, or not to us
     went: bool = True
     why: str = ""
     warning: str = ""
@@ -58,22 +57,24 @@ class _Watched:
 class Spawner:
     """All runs of this agent, its own and adopted ones. Lives in the agent's loop."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - all but two have a default
         self,
         places: Places,
         on_ended: Callable[[Ended], None],
         *,
+        on_step: Callable[[StepFound], None] = lambda _: None,
         boot: str = "",
         journal: bool | None = None,
         scopes: bool | None = None,
     ) -> None:
         """Take where results are, whom to tell of an end, and this boot as identities name it.
 
+        `on_step` is told which step a run has found, where this agent has begun it.
         Output goes to the journal where there is one, unless `journal` says otherwise; runs get
         scopes where systemd can give them, unless `scopes` says otherwise.
         """
         self.places = places
-        self.on_ended = on_ended
+        self.on_ended, self.on_step = on_ended, on_step
         self.boot = boot
         self.journal = os.path.exists(output.JOURNAL) if journal is None else journal
         self.scopes = place.has_scopes() if scopes is None else scopes
@@ -91,8 +92,9 @@ class Spawner:
         """Start the shim of a run; it waits for the go. Raises OSError if it cannot be started."""
         if why := why_no_app(run.app):  # it becomes part of paths here; others have refused it too
             raise OSError(errno.EINVAL, f"{run.app!a} is no app: {why}")
-        os.makedirs(self.places.runs, 0o755, exist_ok=True)
-        os.makedirs(self.places.logs, 0o755, exist_ok=True)
+        for path, mode in ((self.places.runs, 0o755), (self.places.logs, 0o755)):
+            with contextlib.suppress(OSError):  # a disk that takes nothing keeps no run from it
+                os.makedirs(path, mode, exist_ok=True)
         with contextlib.suppress(OSError):  # the shim then says what is wrong with it
             os.makedirs(self.places.locks, 0o700, exist_ok=True)
         if (before := self._told.pop(run.app, "")) != "":
@@ -115,48 +117,22 @@ class Spawner:
             told = pack(spec)
         except ValueError as error:
             raise OSError(str(error)) from None
-        child, go = self._start(run, told, unit)
+        child, go, heard = popen.start(run, told, unit, self.places.complaints(run.id))
         try:
             pidfd = os.pidfd_open(child.pid)
             looked = ending.process(child.pid)
         except OSError:
             os.close(go)
+            os.close(heard)
             raise
         identity = Identity(child.pid, looked.started if looked else 0, unit)
-        self._watch(_Watched(run, identity, pidfd, child, go, went=False, warning=warning))
+        self._watch(_Watched(run, identity, pidfd, child, go, heard, went=False, warning=warning))
+        asyncio.get_running_loop().add_reader(heard, self._hear, run.id)
         return identity
 
     async def limit(self, app: str, limits: Mapping[str, str]) -> str:
         """Have all processes of an app keep to its limits from now on; what went wrong, or ""."""
         return await self._limits.enforce(app, limits) if self.scopes else ""
-
-    def _start(self, run: Run, told: bytes, unit: str) -> tuple[subprocess.Popen[bytes], int]:
-        """Start the process and tell it everything but the go; the pipe's other end."""
-        argv = [sys.executable, "-I", "-S", SHIM, run.app, str(run.target), run.id]
-        listen, go = os.pipe2(os.O_CLOEXEC)
-        try:
-            os.write(go, told)  # it fits, see spec.MAX_BYTES
-            with open(self.places.complaints(run.id), "wb") as complaints:
-                # A TERM before the shim has its handler must wait for it.
-                before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
-                try:
-                    child = subprocess.Popen(
-                        place.in_scope(run.app, unit, argv) if unit else argv,
-                        stdin=listen,
-                        stdout=complaints,
-                        stderr=complaints,
-                        cwd="/",
-                        env=_shim_environment(),
-                        start_new_session=True,
-                    )
-                finally:
-                    signal.pthread_sigmask(signal.SIG_SETMASK, before)
-        except BaseException:
-            os.close(go)
-            raise
-        finally:
-            os.close(listen)
-        return child, go
 
     def go(self, run_id: str) -> None:
         """Let a run that was begun go: its identity is recorded."""
@@ -168,7 +144,7 @@ class Spawner:
             os.write(watched.go, GO)
         os.close(watched.go)
         watched.go = -1
-        self._expect(watched, watched.run.timeout)
+        self._expect(watched, watched.run.longest)
 
     def end(self, run_id: str, why: str) -> None:
         """End a run: TERM, grace, KILL; its shim does that. Before the go nothing runs at all."""
@@ -201,7 +177,7 @@ class Spawner:
         watched = _Watched(run, identity, pidfd, why=run.cancelled)
         if pidfd >= 0:
             self._watch(watched)
-            self._expect(watched, run.timeout)
+            self._expect(watched, run.longest)
             if run.cancelled:
                 self.end(run.id, run.cancelled)
         else:
@@ -213,6 +189,23 @@ class Spawner:
     def _watch(self, watched: _Watched) -> None:
         self._watched[watched.run.id] = watched
         asyncio.get_running_loop().add_reader(watched.pidfd, self._is_over, watched.run.id)
+
+    def _hear(self, run_id: str) -> None:
+        """The shim says which step it has found: one line, and then nothing more."""
+        watched = self._watched.get(run_id)
+        if watched is None or watched.heard < 0:
+            return
+        said = os.read(watched.heard, 4096).decode("ascii", "replace")
+        self._stop_hearing(watched)
+        found = leavings.step_found(watched.run, said.partition("\n")[0])
+        if found is not None:
+            self.on_step(found)
+
+    def _stop_hearing(self, watched: _Watched) -> None:
+        if watched.heard >= 0:
+            asyncio.get_running_loop().remove_reader(watched.heard)
+            os.close(watched.heard)
+            watched.heard = -1
 
     def _expect(self, watched: _Watched, seconds: float) -> None:
         """A shim that is stopped, or broken, must not hold its app for ever."""
@@ -287,6 +280,7 @@ class Spawner:
         return replace(ended, warnings=news) if before else ended
 
     def _let_go(self, watched: _Watched) -> None:
+        self._stop_hearing(watched)
         if watched.overdue is not None:
             watched.overdue.cancel()
         if watched.pidfd >= 0:
@@ -355,11 +349,6 @@ def _not_begun(ended: Ended, why: str) -> Ended:
 def _key(run: Run) -> tuple[str, ...]:
     """What the answer to the question for targets belongs to."""
     return run.version.release, run.version.conf, run.release_dir
-
-
-def _shim_environment() -> dict[str, str]:
-    """What the shim itself needs; nothing of it reaches a target."""
-    return {"PATH": os.defpath, "LC_ALL": "C.UTF-8", "HOME": os.environ.get("HOME", "/")}
 
 
 def _pidfd(identity: Identity) -> int:

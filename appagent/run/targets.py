@@ -21,7 +21,7 @@ import select
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from appagent.run.spec import Spec
+    from collections.abc import Collection, Sequence
 
 TARGETS = ("build", "install", "start", "restart", "stop", "check")
 # In the order in which make looks. The same stands in core.names, whose import would cost 10 ms.
@@ -46,6 +46,32 @@ class Unreadable(Exception):
 
 class NotGnu(Exception):
     """What is called make here does not speak as GNU make does."""
+
+
+def calls(step: str, known: Collection[str]) -> tuple[str, ...]:
+    """Give what make is to be called with for a step, in order; nothing if the Makefile lacks it.
+
+    Without `start` an app is started by its `restart`; without `restart` it is stopped, and then
+    started: what is left of it is ended between the two, so it needs no `stop` for that.
+    """
+    if step in known:
+        return (step,)
+    if step == "start" and "restart" in known:
+        return ("restart",)
+    if step == "restart" and "start" in known:
+        return ("stop", "start")
+    return ()
+
+
+def first(steps: Sequence[str], known: Collection[str]) -> tuple[str, tuple[str, ...]]:
+    """Give the first of these steps that the Makefile does not lack, and its calls.
+
+    Where it lacks all of them, that is the last one, with no calls.
+    """
+    for step in steps:
+        if found := calls(step, known):
+            return step, found
+    return steps[-1], ()
 
 
 def ask(make: str, environment: dict[str, str]) -> dict[str, str]:
@@ -203,9 +229,8 @@ def _matches(pattern: str, target: str) -> bool:
     return len(target) > len(begin) + len(end) and target.startswith(begin) and target.endswith(end)
 
 
-def trap(spec: Spec, targets: dict[str, str]) -> str:
+def trap(target: str, targets: dict[str, str]) -> str:
     """Say what is wrong if make will take the target for a file that is already made, else ""."""
-    target = spec["target"]
     if targets.get(target) != PLAIN or not os.path.lexists(target):
         return ""
     return (

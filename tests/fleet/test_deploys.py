@@ -16,9 +16,7 @@ RESTARTED = [
     "deploy.seen",
     "deploy.settled",
     "deploy.began",
-    "run.began build",  # the Makefile has none
-    "run.ended build",
-    "run.began install",
+    "run.began install",  # the Makefile has no build
     "run.ended install",
     "run.began restart",
     "run.ended restart",

@@ -191,7 +191,9 @@ def test_of_a_killed_shim_that_no_record_tells_of_nothing_is_left_beside_the_nex
     assert made.targets("web") == ["install", "install", "start", "check"]  # and no "overlap"
     nothing_ran_twice(made)
     lost = [fact for fact in made.facts("run.ended") if fact["outcome"] == "lost"]
-    assert [(fact["target"], fact["adopted"]) for fact in lost] == [("install", "yes")]
+    assert [(fact["target"], fact["adopted"]) for fact in lost] == [
+        ("build", "yes")
+    ]  # it was begun for
 
 
 # --- the lock itself -----------------------------------------------------------------------------

@@ -73,7 +73,7 @@ def test_a_make_that_is_killed_names_the_signal(world: World) -> None:
 
 def test_a_target_that_is_not_there_is_missing(world: World) -> None:
     world.app("restart:\n\ttouch done\n")
-    for target in ("build", "install", "start", "stop", "check"):
+    for target in ("build", "install", "stop", "check"):
         ended = world.run(target)
         assert ended.outcome is Outcome.MISSING, target
         assert target in ended.line

@@ -17,7 +17,7 @@ import pytest
 
 from appagent import machine
 from appagent.model import Identity, Outcome
-from appagent.run import spawn
+from appagent.run import popen, spawn
 from tests import running
 from tests.running import ME, RunFields, Runs, World, alive, becomes, members
 from tests.waiting import until
@@ -312,21 +312,54 @@ def test_a_shim_that_is_stopped_does_not_hold_its_app_for_ever(
     world.play(scene)
 
 
-def test_a_shim_that_cannot_be_started_says_why(world: World) -> None:
-    (world.state / "runs").write_text("in the way")
+def test_a_run_without_its_python_says_what_to_install(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gone = f"{world.base}/bin/python3"
+    monkeypatch.setattr(sys, "executable", gone)
     world.app("install:\n\ttrue\n")
 
     async def scene(agent: Runs) -> None:
-        with pytest.raises(OSError, match="runs"):
+        with pytest.raises(OSError, match="install appagent again") as told:
             await agent.begin(world.plan("install"))
+        assert gone in str(told.value)
 
     world.play(scene)
+
+
+def test_a_run_without_systemd_run_says_what_to_install(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gone = world.base / "systemd-run"
+    gone.write_text("#!/nowhere/at/all\n")
+    gone.chmod(0o755)
+    monkeypatch.setenv("PATH", str(world.base))
+    world.scopes = True
+    world.app("install:\n\ttrue\n")
+
+    async def scene(agent: Runs) -> None:
+        with pytest.raises(OSError, match=f"{gone}.*install the package systemd") as told:
+            await agent.begin(world.plan("install"))
+        assert "No such file" in str(told.value)
+
+    world.play(scene)
+
+
+def test_a_disk_that_takes_nothing_keeps_no_run_from_it(world: World) -> None:
+    """Neither results nor output nor complaints can be written there."""
+    shutil.rmtree(world.state)
+    world.state.write_text("in the way")
+    app = world.app("install:\n\t@echo hello; touch done\n")
+    ended = world.run("install")
+    assert ended.outcome is Outcome.OK
+    assert (app / "done").exists()
+    assert "is lost" in ended.warnings[0]
 
 
 def test_a_shim_that_breaks_says_why(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     broken = world.base / "broken.py"
     broken.write_text("raise RuntimeError('out of luck')\n")
-    monkeypatch.setattr(spawn, "SHIM", str(broken))
+    monkeypatch.setattr(popen, "SHIM", str(broken))
     world.app("install:\n\ttrue\n")
 
     async def scene(agent: Runs) -> None:

@@ -27,6 +27,7 @@ from appagent.core.settings import settings_for
 from appagent.core.state import App, Node
 from appagent.core.view import View, view
 from appagent.model import (
+    ALONE,
     Answer,
     AppSettings,
     AskPermit,
@@ -253,7 +254,7 @@ class Play:
                 self.disk_hold = hold
             case AskPermit(app, target, version):
                 if self.permits:
-                    self.queue.append(Permitted(app, target, version, "alone"))
+                    self.queue.append(Permitted(app, target, version, ALONE))
             case Begin(run):
                 self.shims.begin(run)
             case Go(_, run_id):

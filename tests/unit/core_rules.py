@@ -91,7 +91,7 @@ class Rules:
         runs = self.play.shims.running.get(name)
         if runs is not None:
             self.bare.discard(name)
-            stopped = plan(record, Want(Kind.STOPPED), boot, frozenset())
+            stopped = plan(record, Want(Kind.STOPPED), boot)
             known = stopped == (Target.STOP,) or name in self.forgotten
             assert known, f"{name}: runs {runs}, and a stop would stop nothing"
         elif record.applied.up == boot and not app.exited:
@@ -199,14 +199,11 @@ class Rules:
         return (root, app) in self.play.share.files and not self.play.share.empty
 
     def may_stop(self, run: Run, *, by_person: bool) -> bool:
-        """A stop is asked for by a person, takes the place of a restart, or the app is gone."""
+        """A stop is asked for by a person, or the app is gone."""
         if by_person:
             return True
         if self.present(run.app):
-            # What a release was once found to lack is believed for as long as it is that release.
-            known = self.play.node.apps[run.app].missing
-            there = self.play.shims.targets_of(run.version.release)
-            return Target.RESTART in known or Target.RESTART not in there
+            return False
         forgotten = self.play.node.apps[run.app].record.forgotten
         return forgotten or not self.play.share.empty
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import inf
 from typing import TYPE_CHECKING
 
@@ -30,8 +30,10 @@ from appagent.model import (
     RootLook,
     RootLooked,
     Run,
+    StepFound,
     Target,
 )
+from appagent.run import targets as makefile
 
 if TYPE_CHECKING:
     from tests.unit.core_play import Play
@@ -213,6 +215,9 @@ class Shim:
     run: Run
     identity: Identity
     going: bool = False
+    step: Target | None = None  # that it has found
+    calls: tuple[Target, ...] = ()  # what make is called with for it
+    stopped: bool = False  # the stop before a start is done
     ended: Ended | None = None  # the result file
 
 
@@ -254,27 +259,63 @@ class FakeShims:
             return
         shim.going = True
         run = shim.run
-        self.gone.append((self.play.mono, f"{run.target} {run.app}"))
-        script = self.next[run.app, run.target]
-        doing = script.popleft() if script else self.usual.get((run.app, run.target), Doing())
-        if not self.play.share.is_in(run.version.release, run.release_dir):
-            # Of what is gone, the copy of its Makefile is left for a stop.
-            doing = doing if run.target is Target.STOP else Doing(Outcome.MOVED, seconds=SOON)
-        elif run.target not in self.targets_of(run.version.release):
+        steps = [str(step) for step in run.steps]
+        step, calls = makefile.first(steps, {str(t) for t in self.targets_of(run.version.release)})
+        there = self.play.share.is_in(run.version.release, run.release_dir)
+        if not there and run.target is Target.STOP:
+            step, calls = "stop", ("stop",)  # the copy of its Makefile is left
+        elif not there:
+            self.gone.append((self.play.mono, f"{run.target} {run.app}"))
+            moved = Doing(Outcome.MOVED, seconds=SOON)
+            self.play.at(self.play.mono + SOON, lambda: self.over(run_id, moved.outcome, moved))
+            return
+        shim.step, shim.calls = Target(step), tuple(map(Target, calls))
+        if calls:
+            found = StepFound(run.app, run_id, shim.step, shim.calls)
+            self.play.at_agent(self.play.mono + SOON, found)
+            self.call(shim, shim.calls[0])
+        else:
             doing = Doing(Outcome.MISSING, seconds=SOON)
-        ran = doing.outcome not in (Outcome.MISSING, Outcome.MOVED, Outcome.REFUSED, Outcome.BUSY)
-        if ran:
-            self.log.append(f"{run.target} {run.app} {run.version.release.split(':')[-1]}")
+            self.gone.append((self.play.mono, f"{shim.step} {run.app}"))
+            self.play.at(self.play.mono + SOON, lambda: self.over(run_id, doing.outcome, doing))
+
+    def call(self, shim: Shim, target: Target) -> None:
+        """Make is called for a target."""
+        run = shim.run
+        self.gone.append((self.play.mono, f"{target} {run.app}"))
+        halves = len(shim.calls) > 1
+        if halves and target not in self.targets_of(run.version.release):
+            self.called(shim, target, Doing())
+            return
+        script = self.next[run.app, target]
+        doing = script.popleft() if script else self.usual.get((run.app, target), Doing())
+        if doing.outcome not in (Outcome.MOVED, Outcome.REFUSED, Outcome.BUSY):
+            self.log.append(f"{target} {run.app} {run.version.release.split(':')[-1]}")
             if run.layout is Layout.SYMLINK:
-                self.log[-1] = f"{run.target} {run.app} {run.release_dir.rpartition('/')[2]}"
-            if run.target in (Target.START, Target.RESTART, Target.STOP):
+                self.log[-1] = f"{target} {run.app} {run.release_dir.rpartition('/')[2]}"
+            if target in (Target.START, Target.RESTART, Target.STOP):
                 self.running[run.app] = "?"
                 self.emptied.discard(run.app)
         if doing.after and doing.then is not None:
             self.play.at(self.play.mono + doing.after, doing.then)
-        outcome = doing.outcome if doing.seconds <= run.timeout else Outcome.TIMEOUT
-        until = self.play.mono + min(doing.seconds, run.timeout)
-        self.play.at(until, lambda: self.over(run_id, outcome, doing))
+        timeout = next(
+            (later.timeout for later in run.then if later.target is shim.step), run.timeout
+        )
+        if doing.seconds > timeout:
+            doing = replace(doing, outcome=Outcome.TIMEOUT, seconds=timeout)
+        self.play.at(self.play.mono + doing.seconds, lambda: self.called(shim, target, doing))
+
+    def called(self, shim: Shim, target: Target, doing: Doing) -> None:
+        """Make has ended; a stop that is half of a restart is followed by the start."""
+        if shim.ended is not None or shim.run.id not in self.shims:
+            return
+        if doing.outcome is Outcome.OK and target is Target.STOP and len(shim.calls) > 1:
+            self.running.pop(shim.run.app, None)
+            self.emptied.add(shim.run.app)
+            shim.stopped = True
+            self.call(shim, Target.START)
+        else:
+            self.over(shim.run.id, doing.outcome, doing)
 
     def over(self, run_id: str, outcome: Outcome, doing: Doing | None = None) -> None:
         """A run is over; its result is there whether or not an agent is."""
@@ -284,18 +325,25 @@ class FakeShims:
         run = shim.run
         # What a stop leaves is ended by its shim, and where there is no stop, that is all of it.
         ends = outcome in (Outcome.OK, Outcome.MISSING, Outcome.TIMEOUT)
-        if ends and run.target is Target.STOP:
+        if ends and shim.step is Target.STOP:
             self.running.pop(run.app, None)
             self.emptied.add(run.app)
-        elif outcome is Outcome.OK and run.target in (Target.START, Target.RESTART):
+        elif outcome is Outcome.OK and shim.step in (Target.START, Target.RESTART):
             self.running[run.app] = run.version.release
-        line = doing.line if doing is not None else ""
         asked = outcome not in (Outcome.MOVED, Outcome.REFUSED, Outcome.BUSY, Outcome.LOST)
-        has = self.targets_of(run.version.release)
-        lacks = tuple(target for target in Target if asked and target not in has)
-        leaves = doing is not None and doing.leaves
+        has = {str(target) for target in self.targets_of(run.version.release)}
+        lost = outcome is Outcome.LOST
         shim.ended = Ended(
-            run.app, run_id, outcome, line=line, seconds=0.5, lacks=lacks, leaves=leaves
+            run.app,
+            run_id,
+            outcome,
+            line=doing.line if doing is not None else "",
+            seconds=0.5,
+            lacks=tuple(t for t in Target if asked and not makefile.calls(t, has)),
+            leaves=doing is not None and doing.leaves,
+            step=None if lost else shim.step,
+            stopped=shim.stopped and not lost,
+            calls=() if lost else shim.calls,
         )
         self.play.at_agent(self.play.mono + SOON, shim.ended)
         if doing is not None and doing.then is not None and not doing.after:
@@ -304,6 +352,9 @@ class FakeShims:
     def end(self, run_id: str) -> None:
         """TERM, grace, KILL."""
         shim = self.shims.get(run_id)
+        moved_on = shim is not None and shim.step not in (None, shim.run.target)
+        if moved_on and shim is not None and shim.step is not Target.INSTALL:
+            return  # a begun start or stop always finishes or times out
         if shim is not None and shim.ended is None:
             self.play.at(self.play.mono + 0.1, lambda: self.over(run_id, Outcome.CANCELLED))
 

@@ -321,7 +321,7 @@ def test_a_start_that_fails_after_a_stop_leads_back_too() -> None:
         ("start stop", "start", "stop start"),
         ("start", "start", "start"),
         ("restart", "restart", "restart"),
-        ("stop", "", "stop"),
+        ("stop", "", ""),
         ("install", "install", "install"),
         ("check", "check", "check"),
         ("build", "build", "build"),

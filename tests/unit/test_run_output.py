@@ -169,5 +169,5 @@ def test_where_there_is_no_room_output_is_lost_and_that_is_said(
     log.watch()
     assert log.tail() == b""
     assert path.read_text() == "of an earlier run\n"
-    assert warnings == [f"there is no room for the output in {path}: it is lost"]
+    assert warnings == [f"the output is lost: {path}: no room on the disk"]
     os.close(log.fd)

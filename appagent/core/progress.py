@@ -1,0 +1,166 @@
+"""What a run has come to, and what that accomplishes.
+
+Theory of operation. Which targets a Makefile has is found out by the run itself. So a run is begun
+for the first step of the plan, with those that may follow (`then`), and goes on to the first one
+that is there. Those before it count as done; for that one the record says the same as if the run
+had been begun for it. It is told when the run has found it, and again with the run's end: whoever
+comes later, another agent too, knows it by then at the latest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import takewhile
+
+from appagent.core.deploy import conclude
+from appagent.core.ignore import made_under
+from appagent.core.plan import begin, succeed
+from appagent.core.settings import settings_for
+from appagent.core.state import App
+from appagent.core.turn import Turn
+from appagent.model import (
+    ALONE,
+    Ended,
+    Layout,
+    Location,
+    Outcome,
+    Record,
+    Rewatch,
+    Run,
+    StepFound,
+    Target,
+    Version,
+)
+
+# A start of an app that is down, and a stop, can hurt nobody: they need no permit.
+NEED_PERMIT = frozenset({Target.BUILD, Target.INSTALL, Target.RESTART, Target.CHECK})
+BUILT_KEPT = 50
+
+
+def follow(app: App, steps: Sequence[Target], version: Version) -> tuple[Target, ...]:
+    """The steps that a run of the first one may go on with where the Makefile lacks it.
+
+    Who is alone has the permit for all of them with that for the first. Any other permit is for one
+    step: a run never comes to a step that needs one which it has not got.
+    """
+    if app.permit == (steps[0], version) and app.permit_by == ALONE:
+        return tuple(steps[1:])
+    return tuple(takewhile(lambda step: step not in NEED_PERMIT, steps[1:]))
+
+
+def boot_of(turn: Turn, run: Run) -> str:
+    """The boot in which a run was; one whose shim is not known was in this one, if at all."""
+    return (run.identity.boot if run.identity is not None else "") or turn.node.boot
+
+
+def accomplish(  # noqa: PLR0913 - each says one thing of the step
+    turn: Turn, app: App, target: Target, version: Version, at: Location, *, boot: str
+) -> App:
+    """A step succeeded in a boot, or the Makefile has no such target: its field is set."""
+    record = app.record
+    record = replace(record, applied=succeed(record.applied, target, version, boot))
+    if target in (Target.START, Target.RESTART, Target.STOP):
+        # Which processes it has from here on is counted anew.
+        record = replace(record, populated=False)
+        app = replace(app, exited=False)
+    if target in (Target.START, Target.RESTART):
+        record = replace(record, ran=at)
+    if target is Target.BUILD:
+        # Only a release directory of its own keeps what its build made; elsewhere the next
+        # release overwrites it.
+        kept = record.built if at.layout is Layout.SYMLINK else ()
+        record = replace(record, built=(*kept, version.release)[-BUILT_KEPT:])
+    if target is Target.INSTALL:
+        ignore = settings_for(turn.node.settings, app.name, app.own).ignore
+        if not made_under(version.release, ignore):
+            ignore = record.ignore  # the lines have changed since the install began
+        if ignore != record.ignore:
+            turn.do(Rewatch())  # the id under the older lines need not be made any more
+        record = replace(record, ignore=ignore)
+    app = turn.save(replace(app, backoff=None, flowing=True), record)
+    done = app.deploy is not None and record.applied.good == app.deploy.version
+    return conclude(turn, app) if done else app
+
+
+def begun(record: Record, run: Run) -> Record:
+    """Make the record of an app tell of a run that begins, with what its step clears."""
+    boot = run.identity.boot if run.identity is not None else ""
+    starts = run.target in (Target.START, Target.RESTART)
+    return replace(
+        record,
+        root=record.root or run.root,
+        run=run,
+        applied=begin(record.applied, run.target, boot),
+        ran=run.location if starts else record.ran,
+    )
+
+
+def come_to(turn: Turn, app: App, run: Run, step: Target | None) -> tuple[App, Run]:
+    """A run is at this one of its steps: the Makefile lacks those before it."""
+    if not run.then or step not in run.steps:
+        return app, run
+    at = run.steps.index(step)
+    passed, timeout = run.steps[:at], run.then[at - 1].timeout if at else run.timeout
+    run = replace(run, target=step, timeout=timeout, then=())
+    app = turn.save(app, begun(app.record, run))
+    for target in passed:
+        app = accomplish(turn, app, target, run.version, run.location, boot=boot_of(turn, run))
+    return app, run
+
+
+def step_found(turn: Turn, event: StepFound) -> None:
+    """A run calls make for a step now; the record says which, as if it had been begun for that."""
+    app = turn.app(event.app)
+    run = app.record.run if app is not None else None
+    if app is None or run is None or run.id != event.run_id:
+        return
+    app, run = come_to(turn, app, run, event.step)
+    if event.calls:
+        tell_began(turn, app, run, event.calls)
+
+
+def tell_began(turn: Turn, app: App, run: Run, calls: Sequence[Target]) -> None:
+    """Tell that make is called; once for each run."""
+    if app.told == run.id:
+        return
+    app = turn.put(replace(app, told=run.id))
+    turn.tell(
+        "run.began",
+        f"{app.name}: make {called(run, calls)} ({run.reason})",
+        replace(app, deploy=None),  # the run belongs to the deploy that it began in
+        deploy_id=run.deploy,
+        target=calls[0] if len(calls) == 1 else run.target,
+        run_id=run.id,
+        release=run.version.release,
+        reason=run.reason,
+        permit=app.permit_by,
+    )
+
+
+def called(run: Run, calls: Sequence[Target]) -> str:
+    """What make is called with for a run, as people read it; before that is known, what may be."""
+    return " and ".join(calls) or " or ".join(run.steps)
+
+
+def arrive(turn: Turn, app: App, run: Run, event: Ended) -> tuple[App, Run]:
+    """What the run came to, by its end.
+
+    One that left no result may have begun any of its steps: nothing counts as done that may be
+    half done.
+    """
+    if event.outcome is Outcome.LOST:
+        for step in run.steps:
+            app = turn.save(app, begun(app.record, replace(run, target=step)))
+        return app, run
+    return come_to(turn, app, run, event.step)
+
+
+def halfway(turn: Turn, app: App, run: Run, event: Ended) -> tuple[App, Run]:
+    """A restart that is a stop and a start, and has done the stop: what is left is the start."""
+    if not event.stopped:
+        return app, run
+    boot = boot_of(turn, run)
+    app = accomplish(turn, app, Target.STOP, run.version, run.location, boot=boot)
+    run = replace(run, target=Target.START)
+    return turn.save(app, begun(app.record, run)), run
