@@ -27,6 +27,10 @@ run: .venv/run.ready
 test: lint
 	$(BIN)/pytest --numprocesses=8 --dist=worksteal
 
+# Random lives of the core, 2,000 of them; again with other ones: make test-long SEED=2
+test-long: .venv/dev.ready
+	HYPOTHESIS_PROFILE=long nice $(BIN)/pytest tests/property --hypothesis-seed=$(or $(SEED),1)
+
 lint: .venv/dev.ready
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -67,4 +71,4 @@ install:
 start restart stop check:
 	@sh systemd/node $@
 
-.PHONY: help run test lint bench wheel clean install start restart stop check
+.PHONY: help run test test-long lint bench wheel clean install start restart stop check

@@ -49,9 +49,12 @@ def advance(turn: Turn, name: str) -> None:
     app = note_wait(turn, app, wanted)
     app = know_missing(turn, app, wanted)
     steps = plan(app.record, wanted, turn.node.boot)
+    flowing = app.flowing
     while steps and steps[0] in app.missing:
         version, at = version_of(app, wanted), location_of(app, wanted)
         app = accomplish(turn, app, steps[0], version, at, boot=turn.node.boot)
+        # Nothing ran: what follows is no nearer to a step that did.
+        app = turn.put(replace(app, flowing=flowing and app.flowing))
         steps = plan(app.record, wanted, turn.node.boot)
     if not steps:
         finish(turn, app, wanted)

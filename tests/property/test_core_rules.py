@@ -40,7 +40,7 @@ LAYOUTS = {
     "shop": Layout.SYMLINK,
     "blog": Layout.TREE,
 }
-AT_REST = {"good", "failed", "back", "held", "stopped"}
+AT_REST = {"good", "failed", "back", "held", "stopped", "cancelled"}
 LEFT = {"unknown", "held", "unmanaged"}  # what is not on the share any more and still known
 
 apps = st.sampled_from(sorted(LAYOUTS))
