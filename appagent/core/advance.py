@@ -166,7 +166,9 @@ def note_wait(turn: Turn, app: App, wanted: Want) -> App:
         turn.tell(f"app.{wanted.word}", f"{app.name}: {wanted.why}", app, level)
     elif app.blocked and not blocked and wanted.kind is not Kind.WAIT:
         if wanted.kind is not Kind.GONE:
-            turn.tell("app.known", f"{app.name}: no longer {app.blocked}", app)
+            # The old reason, and what could be done about it, is over.
+            word = app.blocked.partition(":")[0]
+            turn.tell("app.known", f"{app.name}: no longer {word}", app)
     elif app.blocked and not blocked:
         blocked = app.blocked  # waiting for another reason now; the old one is not over yet
     return turn.put(replace(app, blocked=blocked))

@@ -39,6 +39,8 @@ class RootLook:
     names: tuple[str, ...] = ()  # children that are apps, before include/exclude
     empty: bool = False  # no entry of any kind
     refused: Mapping[str, str] = field(default_factory=dict)  # name → why it can be no app
+    plain: tuple[str, ...] = ()  # some of the directories that have no Makefile
+    plain_count: int = 0  # of all of them
     mounted: bool = False  # a filesystem of its own kind (a share) holds it
     fstype: str = ""
     looked: float = 0.0

@@ -190,13 +190,17 @@ def read(
 ) -> Iterator[PastDeploy]:
     """Read the newest deploys one by one, newest first; only one is held at a time.
 
+    In the order in which their first runs began, which is what is shown of them; one that was only
+    seen, by that.
+
     The newest are told in full, older ones with fewer runs and without output. `alive` are the
     ids of the deploys and runs that are under way now: what has no end and is not among them was
     interrupted.
     """
     mine = "" if app is None else "app = :app AND "
     sql = f"""
-        SELECT seq, 'deploy' AS what, id FROM deploys WHERE {mine} 1
+        SELECT coalesce((SELECT min(runs.seq) FROM runs WHERE deploy_id = deploys.id), seq) AS seq,
+            'deploy' AS what, id FROM deploys WHERE {mine} 1
         UNION ALL
         SELECT seq, 'run', id FROM runs WHERE {mine}
             coalesce(deploy_id, '') NOT IN (SELECT id FROM deploys)

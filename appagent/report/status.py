@@ -50,6 +50,8 @@ def root_data(node: Node, path: str, now: Now, intervals: Mapping[str, float]) -
         "mounted": bool(root.look and root.look.mounted),
         "interval_s": intervals.get(path),
         "apps": sum(1 for app in node.apps.values() if app.record.root == path),
+        "plain": list(root.look.plain) if root.look else [],
+        "plain_count": root.look.plain_count if root.look else 0,
     }
 
 
@@ -162,7 +164,8 @@ def status_text(data: Data, columns: int = 0) -> str:
         if not root["known"]:
             since = text.duration(root["since_s"])
             lines.append(f"{root['path']}: UNKNOWN for {since}: {root['why']}")
-    lines += [f"no app: {path}: {why}" for path, why in data["refused"].items()]
+        if root["plain_count"]:
+            lines.append(plain_text(root))
     lines += [f"not on the disk yet: {path}" for path in data.get("unwritten", [])]
     lines = [text.one_line(line) for line in lines]  # a pusher chooses names, with newlines in them
     rows = [
@@ -176,12 +179,33 @@ def status_text(data: Data, columns: int = 0) -> str:
         ]
         for app in data["apps"]
     ]
+    rows += [refused_row(path, why) for path, why in data["refused"].items()]
+    rows.sort(key=lambda row: row[0])
     if rows:
         header = ["APP", "STATE", "RUNS", "ON THE SHARE", "PROCESSES", "WHY"]
         lines.append(text.table(header, rows, columns))
     else:
         lines.append("no apps")
     return "\n".join(lines)
+
+
+def refused_row(path: str, why: str) -> list[str]:
+    """What cannot be an app, among the apps."""
+    return [
+        path.rpartition("/")[2],
+        "refused",
+        "-",
+        "-",
+        "-",
+        why if path in why else f"{path}: {why}",
+    ]
+
+
+def plain_text(root: Data) -> str:
+    """The directories of a root that have no Makefile, in one line."""
+    more = root["plain_count"] - len(root["plain"])
+    names = ", ".join(root["plain"]) + (f" and {more} more" if more > 0 else "")
+    return f"{root['path']}: not an app (no Makefile): {names}"
 
 
 def head_line(data: Data) -> str:

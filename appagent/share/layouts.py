@@ -38,7 +38,7 @@ _SAFE = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz01234567
 
 
 class NoApp(Unclear):
-    """A directory without a Makefile: no app, or not yet, or not at the moment."""
+    """A directory like any other, without a Makefile: no app, or not yet, or not at the moment."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +79,7 @@ def look(
     owner = app.status.st_uid
     if layout is Layout.SYMLINK:
         return _symlink(disk, root, app, names, allowed)
-    _need_makefile(app.path, names)
+    _need_makefile(app.path, names, NoApp if layout is Layout.TREE else Unclear)
     settings = _settings(disk, app.path, names)
     marks = tuple(Mark(LINK_MARK, path, os.fsencode(text)) for path, text in app.links)
     dirs = _dirs(app)
@@ -121,7 +121,8 @@ def _symlink(
     else:
         what = "is not a symlink" if CURRENT in names else "is not there"
         raise Unclear(f"{app.path}/{CURRENT} {what}")
-    _need_makefile(release.path, inside)
+    # Only what has a `current` is meant to be an app: a link may lead to anything.
+    _need_makefile(release.path, inside, Unclear if CURRENT in names else NoApp)
     links = dict((*app.links, *release.links))
     return Found(
         layout=Layout.SYMLINK,
@@ -145,9 +146,9 @@ def _parent(path: str) -> str:
     return path.rpartition("/")[0] or "/"
 
 
-def _need_makefile(path: str, names: dict[str, str]) -> None:
+def _need_makefile(path: str, names: dict[str, str], wrong: type[Unclear]) -> None:
     if not any(names.get(makefile, DIR) != DIR for makefile in MAKEFILES):
-        raise NoApp(f"there is no Makefile in {path}")
+        raise wrong(f"there is no Makefile in {path}")
 
 
 def _settings(disk: Disk, path: str, names: dict[str, str]) -> str | None:

@@ -112,7 +112,7 @@ class Marked:
             self._ground.unmoved(mount, self._ground.of_root(root, self.watch))
             return self._failed(app, error, began, how, emit)
         app.odd_since = None
-        root.odd.pop(app.name, None)
+        root.is_app(app.name)
         if app.name not in root.were_apps:
             self._tell_name(root, app.name, emit)
         if not app.sight.believes(found.layout, began):
@@ -141,12 +141,10 @@ class Marked:
             look = app.sight.failed(error, began, how)
             if look is not None:
                 emit("app", wire.look_body(look))
-        elif isinstance(error, NoApp):
-            app.odd_since = None  # a directory like any other
         else:
             app.odd_since = app.odd_since or began
             if began - app.odd_since > _ODD:
-                app.root.odd[app.name] = in_words(error)
+                app.root.is_no_app(app.name, "" if isinstance(error, NoApp) else in_words(error))
         return self._jitter(began, spec.interval if app.sight.doubtful else spec.scan_interval)
 
     def _again(self, app: AppState, began: float) -> Span:

@@ -32,6 +32,7 @@ from appagent.share.watchlist import RootSpec, Watchlist
 
 _MOST = 32  # apps whose marks are looked at in one pass
 _ROOT_LOCAL = 5.0  # s between listings of a root that inotify watches
+_PLAIN = 10  # directories without a Makefile that are named
 _PAUSE = 5  # a root is listed for those who wait no more often than a fifth of the time allows
 _MOUNTS = 1.0  # s between questions whether something was mounted, and counts of what is polled
 
@@ -262,6 +263,8 @@ class Quick:
             names=root.names(found),
             empty=not entries,
             refused={**root.odd, **found.refused},
+            plain=tuple(sorted(root.plain)[:_PLAIN]),
+            plain_count=len(root.plain),
             mounted=mount.is_share,
             fstype=mount.fstype,
             looked=began,
@@ -307,7 +310,7 @@ class Quick:
         """
         for name in root.apps.keys() - found.mine:
             self._drop(root.apps[name])
-            root.odd.pop(name, None)
+            root.is_app(name)
         known = root.apps.keys() & found.mine
         self._held = []  # what is seen of new apps is told after the listing that names them
         for name in sorted(found.mine - root.apps.keys()):
@@ -408,6 +411,8 @@ def _told(look: RootLook) -> tuple[object, ...]:
         look.names,
         look.empty,
         dict(look.refused),
+        look.plain,
+        look.plain_count,
         look.mounted,
         look.fstype,
     )

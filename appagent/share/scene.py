@@ -66,6 +66,7 @@ class RootState:
         self.children: Children | None = None  # by the newest good listing
         self.apps: dict[str, AppState] = {}
         self.were_apps: set[str] = set()  # without a Makefile they are unknown, not no apps
+        self.plain: set[str] = set()  # directories like any other, without a Makefile
         self.odd: dict[str, str] = {}  # what else would be apps, and what stands in the way
         self.known = False
         self.pushed: RootLook | None = None
@@ -94,6 +95,19 @@ class RootState:
             named = tuple(sorted((found.mine & self.were_apps) | found.others))
             self._named = (found, known, named)
         return self._named[2]
+
+    def is_app(self, name: str) -> None:
+        """A child is an app, or is not there any more."""
+        self.odd.pop(name, None)
+        self.plain.discard(name)
+
+    def is_no_app(self, name: str, why: str) -> None:
+        """A child is no app: what stands in the way, or "" for a directory like any other."""
+        self.is_app(name)
+        if why:
+            self.odd[name] = why
+        else:
+            self.plain.add(name)
 
     def owned_by(self, owner: str) -> int:
         """How many of its apps a thread looks at."""

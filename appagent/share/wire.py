@@ -13,7 +13,7 @@ Look = AppLook | RootLook | EnvLook | Beat
 
 MOST = 32 * 1024 * 1024  # bytes of a line; who sends more is broken
 
-_TUPLES = ("names", "changing")
+_TUPLES = ("names", "plain", "changing")
 
 
 def line(kind: str, body: Body) -> bytes:

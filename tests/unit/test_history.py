@@ -123,6 +123,18 @@ def test_newest_come_first_for_one_app_or_all_and_limited(place: Place) -> None:
         assert list(history.deploys(limit=0)) == []
 
 
+def test_deploys_are_in_the_order_in_which_they_began_not_in_which_they_were_seen(
+    place: Place,
+) -> None:
+    with place.opened() as history:
+        history.tell(fact("deploy.seen", 0, deploy_id="tree"))  # … and settles
+        tell_deploy(history.tell, 1, at=1.0)
+        history.tell(fact("deploy.began", 9, deploy_id="tree"))
+        history.tell(fact("run.began", 9, run_id="r", deploy_id="tree", target="install"))
+        history.tell(fact("deploy.seen", 10, deploy_id="seen"))
+        assert [each.id for each in history.deploys()] == ["seen", "tree", "d1"]
+
+
 def test_a_failed_deploy_keeps_the_end_of_its_output(place: Place) -> None:
     output = "".join(f"\x1b[31mline {n}\x1b[0m\n" for n in range(5000)) + "boom\udcff"
     with place.opened() as history:

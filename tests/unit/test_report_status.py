@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from appagent.model import Layout, Outcome
+from appagent.model import Layout, Outcome, RootLook, RootLooked
 from appagent.report import status
-from tests.unit.core_play import HOUR, Play, deployed
+from tests.unit.core_play import HOUR, ROOT, Play, deployed
 
 
 def shown(play: Play) -> dict[str, list[str]]:
@@ -65,3 +65,48 @@ def test_nothing_runs_after_a_boot_until_it_is_started() -> None:
     play.root_trouble("")
     play.rest()
     assert shown(play)["web"][1] == "r1"
+
+
+# --- what cannot be an app -----------------------------------------------------------------------
+
+
+def test_what_cannot_be_an_app_is_in_the_table_with_its_reason() -> None:
+    play = deployed()
+    play.share.refused[ROOT]["dangling"] = f"{ROOT}/dangling/releases/9: No such file or directory"
+    play.share.refused[ROOT]["bad\nname"] = "the name has '\\n' in it"
+    play.share.push_root(ROOT)
+    rows = shown(play)
+    assert rows["dangling"][0] == "refused"
+    assert rows["dangling"][-1].startswith(f"{ROOT}/dangling/releases/9: ")
+    bad = next(row for name, row in rows.items() if name.startswith("bad"))
+    assert bad[0] == "refused"
+    assert "the name has" in bad[-1]
+
+
+def test_directories_without_a_makefile_are_one_line() -> None:
+    play = deployed()
+    look = RootLook(
+        ROOT, known=True, names=("web",), plain=("docs", "lib"), plain_count=9, looked=play.mono + 1
+    )
+    play.feed(RootLooked(look))
+    lines = status.status_text(status.node_data(play.node, play.now(), {})).splitlines()
+    assert f"{ROOT}: not an app (no Makefile): docs, lib and 7 more" in lines
+
+
+# --- what is over --------------------------------------------------------------------------------
+
+
+def test_apps_that_are_back_bring_no_advice_to_forget_them() -> None:
+    play = Play()
+    for app in ("one", "two", "three"):
+        play.push(app, "r1")
+    play.rest()
+    play.remove("one", "two", "three")
+    play.after(HOUR)
+    assert "appagent forget" in play.text("app.unknown")
+    for app in ("one", "two", "three"):
+        play.push(app, "r1")
+    play.after(HOUR)
+    assert play.text("app.known") in {
+        f"{app}: no longer unknown" for app in ("one", "two", "three")
+    }

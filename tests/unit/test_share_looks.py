@@ -143,6 +143,27 @@ def test_a_file_that_vanishes_for_a_moment_is_no_news(
     assert len(seen.told) == told
 
 
+def test_directories_without_a_makefile_are_told_apart_from_apps_that_lack_one(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("appagent.share.marked._ODD", 0.1)
+    for number in range(25):
+        put(root / f"docs-{number:02}" / "README")
+    put(root / "work" / ".git" / "HEAD", "ref: refs/heads/main")
+    put(root / "web" / "releases" / "1" / "code")
+    swap(root / "web" / "current", "releases/1")
+    seen = driven(root)
+    seen.until(lambda: known(seen) and seen.roots[seen.root].plain_count == 25)
+    seen.until(lambda: len(seen.roots[seen.root].refused) == 2)
+    look = seen.roots[seen.root]
+    assert 1 < len(look.plain) < 25
+    assert all(name.startswith("docs-") for name in look.plain)
+    assert all("no Makefile" in look.refused[name] for name in ("web", "work"))
+    put(root / "docs-00" / "Makefile")
+    seen.until(lambda: seen.roots[seen.root].plain_count == 24)
+    assert names(seen) == ("docs-00",)
+
+
 def test_what_keeps_a_directory_from_being_an_app_is_told_in_the_end(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
