@@ -77,12 +77,15 @@ def clear(fleet: Fleet, apps: Iterable[str]) -> None:
     names = list(apps)
     for app in names:
         fleet.developer.remove(app)
-    for host in fleet.apps:
+
+    def away(host: Host) -> None:
         for app in names:
             wait_forgotten(host, app)
             assert not in_slice(host, app)
         for path in [path for app in names for path in (host.root / NOTES).glob(f"{app}*")]:
             path.unlink(missing_ok=True)
+
+    fleet.each(away, fleet.apps)
 
 
 def wait_forgotten(host: Host, app: str) -> None:
