@@ -107,7 +107,7 @@ def host(fleet: Fleet) -> Iterator[Host]:
 
 
 def test_appagent_deploys_itself_in_one_deploy(fleet: Fleet, host: Host) -> None:
-    """The first time, and a newer release, and back: each is one deploy, adopted, good."""
+    """The first time, a newer release, and back: each is one deploy; the next agent ends it."""
     developer = Developer(fleet.host("dev"), fleet.of("file")[0], TOOLS)
     fleet.developer.swap("beside", "1", daemon_files("1"))
     wait_at(fleet.apps, "beside", "1")
@@ -124,7 +124,8 @@ def test_appagent_deploys_itself_in_one_deploy(fleet: Fleet, host: Host) -> None
         deploy = wait_good(host, count)
         install, switch, check = runs(deploy)
         assert install == ("install", "ok", False)
-        assert switch == (target, "ok", True)
+        # The agent that is ended may still hear that make is done; else the next one takes it over.
+        assert switch[:2] == (target, "ok")
         assert check[:2] == ("check", "ok")
         seen.append(runs_from(host))
         goes_on(host, "beside", daemon)
