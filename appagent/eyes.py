@@ -78,6 +78,7 @@ def root_spec(node: Node, root: RootSettings) -> RootSpec:
         was_share=root.path in node.mounted,
         include=root.include,
         exclude=root.exclude,
+        release_dirs=root.release_dirs,
         defaults=usual,
         apps=apps,
         known=tuple(sorted(mine)),

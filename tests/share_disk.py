@@ -71,21 +71,21 @@ class FaultyDisk(Disk):
         super().__init__(pulse)
         self._faults = faults
 
-    def names(self, path: str) -> dict[str, str]:
+    def names(self, path: str, *, base: str = "") -> dict[str, str]:
         self._meet("names", path)
-        return {} if self._faults().empty == path else super().names(path)
+        return {} if self._faults().empty == path else super().names(path, base=base)
 
-    def status(self, path: str) -> os.stat_result:
+    def status(self, path: str, *, base: str = "") -> os.stat_result:
         self._meet("status", path)
-        return super().status(path)
+        return super().status(path, base=base)
 
-    def link(self, path: str) -> str:
+    def link(self, path: str, *, base: str = "") -> str:
         self._meet("link", path)
-        return super().link(path)
+        return super().link(path, base=base)
 
-    def read(self, path: str, most: int, *, follow: bool = False) -> bytes:
+    def read(self, path: str, most: int, *, base: str = "") -> bytes:
         self._meet("read", path)
-        return super().read(path, most, follow=follow)
+        return super().read(path, most, base=base)
 
     def open_dir(self, path: str, name: str = "", at: int | None = None) -> int:
         self._meet("open_dir", path)

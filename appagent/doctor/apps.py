@@ -25,7 +25,9 @@ from appagent.share import layouts
 from appagent.share.disk import DIR, Disk
 from appagent.share.layouts import Found
 from appagent.share.marks import Unclear
+from appagent.share.scene import Ground, RootState
 from appagent.share.sight import in_words
+from appagent.share.watchlist import RootSpec
 
 APP = "app"  # what is Known: (name, root's path, layout)
 WATCHES = "watches"  # how many directories of it inotify has to watch
@@ -55,8 +57,11 @@ def look(app: Judged) -> Iterator[Said]:
     path = f"{app.root.path}/{app.name}"
     yield Doing(f"looking at {path}")
     wanted = settings_for(app.settings, app.name, {}).layout
+    ground = Ground(app.disk)
+    root = RootState(RootSpec(app.root.path, release_dirs=app.root.release_dirs))
+    root.real = ground.real(root.path)
     try:
-        found = layouts.look(app.disk, app.root.path, app.name, wanted)
+        found = ground.look(root, app.name, wanted)
     except layouts.NoApp:
         return
     except (OSError, Unclear) as error:

@@ -46,7 +46,7 @@ def _gluster(name: str, mount: Mount) -> Iterator[Said]:
         path = f"{mount.point}/{inside}"
         yield Doing(f"reading {path}")
         try:
-            texts[inside] = disk.read(path, _MOST, follow=True).decode("utf-8", "replace")
+            texts[inside] = disk.read(path, _MOST).decode("utf-8", "replace")
         except (OSError, NotPlain) as error:
             if isinstance(error, OSError) and error.errno == errno.ENOTCONN:
                 text = "its client has gone, or no server answers (ENOTCONN)"

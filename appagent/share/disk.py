@@ -5,26 +5,38 @@ any way, or never return. Nothing here answers "is it there?": on a share an err
 absence (os.path.exists is False when the connection is gone), so existence is decided by listing
 the parent, and every error is the caller's to judge.
 
+Whoever can write to a share decides what lies there, and the kernel would follow a link of theirs
+anywhere. So an operation is given a `base`, the part of the path that the administrator wrote, and
+below it follows no link: one step after the other is opened with O_PATH, which asks the share for
+nothing that one open of the whole path would not ask, and which opens no device. A file is judged
+as such a descriptor, and only then opened through it.
+
 Each thread has a `Disk` of its own. Its `Pulse` tells the main thread, which never touches a
 share, since when a call has not come back and which one it is.
 """
 
 from __future__ import annotations
 
+import errno
 import os
 import select
 import stat
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from itertools import islice
 from typing import NamedTuple
 
 LINK, DIR, FILE, OTHER = "l", "d", "f", "o"
 
 _OPEN_DIR = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _OPEN_FILE = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+_SEE = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
+_STEP = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
+_REPLACED = (errno.ESTALE, errno.ENOENT)
 _NO_DEVICE = 0  # major number of what lies on no disk of this machine: shares, tmpfs, overlays
 _NEEDS = 2.0  # s that one operation may take before it counts as one that hung
 _BEAT_EVERY = 512  # entries of one directory between two signs of life
+_MOST_ENTRIES = 100_000  # of a directory that is listed by names
 
 
 class NotPlain(Exception):
@@ -70,55 +82,104 @@ class Pulse:
         return (now, "") if state is None else (state[0], f"{state[1]} {state[2]}")
 
 
+class _Reach:
+    """The open directory in which a path's last name is, and that name.
+
+    Without a base (or at the base itself) it is the path as it is, which the kernel follows.
+    """
+
+    __slots__ = ("_fd", "_path", "_steps")
+
+    def __init__(self, path: str, base: str) -> None:
+        self._path = path
+        self._fd: int | None = None
+        prefix = f"{base.rstrip('/')}/"
+        inside = path[len(prefix) :] if base and path.startswith(prefix) else ""
+        self._steps = [base, *inside.split("/")] if inside else [path]
+
+    def __enter__(self) -> tuple[int | None, str]:
+        *above, name = self._steps
+        try:
+            for step in above:
+                fd = self._fd
+                self._fd = os.open(step, _STEP if fd is None else _STEP | os.O_NOFOLLOW, dir_fd=fd)
+                if fd is not None:
+                    os.close(fd)
+        except OSError as error:
+            self.__exit__(None, error, None)
+            raise
+        return self._fd, name
+
+    def __exit__(self, _kind: object, error: BaseException | None, _where: object) -> None:
+        if self._fd is not None:
+            os.close(self._fd)
+            self._fd = None
+        if isinstance(error, OSError):
+            error.filename = self._path  # and not the one name that was opened
+
+
 class Disk:
     """The operations. All raise OSError as the kernel has it."""
 
-    def __init__(self, pulse: Pulse | None = None) -> None:
+    def __init__(self, pulse: Pulse | None = None, most_entries: int = _MOST_ENTRIES) -> None:
         self.pulse = pulse or Pulse()
+        self._most_entries = most_entries
         self._mountinfo = -1
         self._mounted = ""
         self._poll = select.poll()
 
-    def names(self, path: str) -> dict[str, str]:
+    def names(self, path: str, *, base: str = "") -> dict[str, str]:
         """List a directory: names and kinds (l, d, f or o), without the status of any."""
         self.pulse.begin("listing", path)
-        with os.scandir(path) as entries:
-            # A root is listed several times a second, so no call too many for each entry.
-            return {
-                entry.name: DIR if entry.is_dir(follow_symlinks=False) else _kind(entry)
-                for entry in entries
-            }
+        with _Reach(path, base) as (at, name):
+            if at is None:
+                with os.scandir(name) as entries:
+                    return self._names(entries, path)
+            fd = os.open(name, _OPEN_DIR, dir_fd=at)
+            try:
+                with os.scandir(fd) as entries:
+                    return self._names(entries, path)
+            finally:
+                os.close(fd)
 
-    def status(self, path: str) -> os.stat_result:
+    def _names(self, entries: Iterator[os.DirEntry[str]], path: str) -> dict[str, str]:
+        found: dict[str, str] = {}
+        while some := list(islice(entries, _BEAT_EVERY)):
+            # A root is listed several times a second, so no call too many for each entry.
+            found.update(
+                [
+                    (entry.name, DIR if entry.is_dir(follow_symlinks=False) else _kind(entry))
+                    for entry in some
+                ]
+            )
+            if len(found) > self._most_entries:
+                what = f"too many entries (more than {self._most_entries})"
+                raise OSError(errno.EOVERFLOW, what, path)
+            if len(some) == _BEAT_EVERY:
+                self.pulse.begin("listing", path)
+        return found
+
+    def status(self, path: str, *, base: str = "") -> os.stat_result:
         """Give the status of what bears this name; a symlink is not followed."""
         self.pulse.begin("looking at", path)
-        return os.lstat(path)
+        with _Reach(path, base) as (at, name):
+            return os.stat(name, dir_fd=at, follow_symlinks=False)
 
-    def link(self, path: str) -> str:
+    def link(self, path: str, *, base: str = "") -> str:
         """Read a symlink."""
         self.pulse.begin("reading the link", path)
-        return os.readlink(path)
+        with _Reach(path, base) as (at, name):
+            return os.readlink(name, dir_fd=at)
 
-    def read(self, path: str, most: int, *, follow: bool = False) -> bytes:
-        """Read a small regular file; a FIFO or a device neither hangs nor fills the memory."""
+    def read(self, path: str, most: int, *, base: str = "") -> bytes:
+        """Read a small regular file; what else bears the name is never opened. Of a link: ELOOP."""
         self.pulse.begin("reading", path)
-        fd = os.open(path, _OPEN_FILE | (0 if follow else os.O_NOFOLLOW))
-        try:
-            status = os.fstat(fd)
-            if not stat.S_ISREG(status.st_mode):
-                raise NotPlain("is not a regular file")
-            if os.major(status.st_dev) == _NO_DEVICE:
-                # What the page cache holds of a file on a share may be long out of date.
-                os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
-            data = os.read(fd, most + 1)
-            # A status may be out of date, so it only spares to read on where it fits.
-            while data and len(data) != status.st_size and len(data) <= most:
-                more = os.read(fd, most + 1 - len(data))
-                if not more:
-                    break
-                data += more
-        finally:
-            os.close(fd)
+        with _Reach(path, base) as (at, name):
+            fd = _open_file(name, at)
+            try:
+                data = _read(fd, most)
+            finally:
+                os.close(fd)
         if len(data) > most:
             raise NotPlain(f"is larger than {most // 1024} KiB")
         return data
@@ -137,7 +198,9 @@ class Disk:
         self.pulse.begin("scanning", path)
         listing = Listing([], [])
         with os.scandir(fd) as entries:
-            for entry in entries:
+            for number, entry in enumerate(entries, 1):
+                if number % _BEAT_EVERY == 0:
+                    self.pulse.begin("scanning", path)
                 if skip(entry.name, entry.is_dir(follow_symlinks=False)):
                     continue
                 try:
@@ -146,8 +209,6 @@ class Disk:
                     listing.vanished.append(entry.name)
                     continue
                 listing.found.append((entry.name, status))
-                if len(listing.found) % _BEAT_EVERY == 0:
-                    self.pulse.begin("scanning", path)
         return listing
 
     def link_at(self, fd: int, name: str, path: str) -> str:
@@ -175,6 +236,52 @@ class Disk:
             parts.append(more)
         self._mounted = b"".join(parts).decode("utf-8", "surrogateescape")
         return self._mounted
+
+
+def _open_file(name: str, at: int | None) -> int:
+    """Open a regular file, once it is seen to be one."""
+    seen = os.open(name, _SEE, dir_fd=at)
+    try:
+        _need_file(seen)
+        return os.open(f"/proc/self/fd/{seen}", _OPEN_FILE)
+    except OSError as error:
+        if error.errno not in _REPLACED:
+            raise
+    finally:
+        os.close(seen)
+    # What bore the name has gone, though this node has not forgotten it yet. Asked by the name the
+    # kernel finds what bears it now; that is no link either, and judged once it is open.
+    fd = os.open(name, _OPEN_FILE | os.O_NOFOLLOW, dir_fd=at)
+    try:
+        _need_file(fd)
+    except BaseException:
+        os.close(fd)
+        raise
+    return fd
+
+
+def _need_file(fd: int) -> None:
+    mode = os.fstat(fd).st_mode
+    if stat.S_ISLNK(mode):
+        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
+    if not stat.S_ISREG(mode):
+        raise NotPlain("is not a regular file")
+
+
+def _read(fd: int, most: int) -> bytes:
+    """Read at most one byte more than that from an open file."""
+    status = os.fstat(fd)
+    if os.major(status.st_dev) == _NO_DEVICE:
+        # What the page cache holds of a file on a share may be long out of date.
+        os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
+    data = os.read(fd, most + 1)
+    # A status may be out of date, so it only spares to read on where it fits.
+    while data and len(data) != status.st_size and len(data) <= most:
+        more = os.read(fd, most + 1 - len(data))
+        if not more:
+            break
+        data += more
+    return data
 
 
 def _kind(entry: os.DirEntry[str]) -> str:

@@ -16,13 +16,14 @@ import stat
 
 from appagent.core.envfile import MAX_BYTES, EnvFileError, decode, digest, parse
 from appagent.model import EnvLook
-from appagent.share.disk import FILE, Disk, NotPlain
+from appagent.share.disk import FILE, Disk
 from appagent.share.fault import Told
-from appagent.share.marks import is_listed, status_text
+from appagent.share.marks import Unclear, status_text
 from appagent.share.mounts import Mount
-from appagent.share.scene import Away, Ground, RootState
+from appagent.share.scene import AllowedPaths, Away, Ground, RootState
 from appagent.share.sight import in_words
 from appagent.share.watchlist import Watchlist
+from appagent.share.way import Way, parent
 
 AGAIN_SHARE = 1.0  # s until the second read
 AGAIN_LOCAL = 0.25
@@ -49,7 +50,8 @@ class EnvState:
         try:
             before = self._ground(ground, watch, roots)
             again = AGAIN_SHARE if before.is_share else AGAIN_LOCAL
-            read = self._now(disk, watch, local=not before.is_share)
+            way = self._way(disk, ground, before, roots)
+            read = self._now(way, watch, local=not before.is_share)
             ground.unmoved(before, self._ground(ground, watch, roots))
         except (OSError, Away) as error:
             why = in_words(error) if isinstance(error, OSError) else str(error)
@@ -94,24 +96,30 @@ class EnvState:
                     raise Away(f"{self.path} is not looked at while {root.path} is not mounted")
         return mount
 
-    def _now(self, disk: Disk, watch: Watchlist, *, local: bool) -> tuple[str, str, str]:
+    def _way(self, disk: Disk, ground: Ground, own: Mount, roots: list[RootState]) -> Way:
+        """Where it is looked for: a link may lead where one of the shim's might follow it."""
+        others = [path for root in roots for path in (root.path, *ground.others(root))]
+        return Way(disk, parent(self.path), others, AllowedPaths(ground.table, own))
+
+    def _now(self, way: Way, watch: Watchlist, *, local: bool) -> tuple[str, str, str]:
         """Read it: state, digest, why."""
         try:
             status = b""
             if local:
                 # On a local disk a status is true at once, so an unchanged file is not read again
                 # (one that is a symlink is: what it leads to has a status of its own).
-                found = disk.status(self.path)
+                found = way.disk.status(self.path)
                 status = status_text(found) if stat.S_ISREG(found.st_mode) else b""
                 if status and status == self._status and self._read is not None:
                     return self._read
-            data = disk.read(self.path, MAX_BYTES, follow=True)
+            _, data = way.find(self.path, MAX_BYTES)
         except (FileNotFoundError, NotADirectoryError):
-            if is_listed(disk, self.path):
-                raise
+            data = None
+        except Unclear as error:
+            return "broken", "", in_words(error)
+        if data is None:
+            way.need_missing(self.path)
             return "missing", "", ""
-        except NotPlain as error:
-            return "broken", "", f"{self.path}: {error}"
         self._status = status
         try:
             items = parse(decode(data, self.path), self.path)

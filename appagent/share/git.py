@@ -6,17 +6,20 @@ while index.lock is there, so a HEAD that stands without an index.lock is a chec
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from appagent.share.disk import DIR, FILE, Disk, NotPlain
-from appagent.share.marks import ABSENT, CONTENT, STATUS, Mark, Unclear, is_listed, status_text
+from appagent.share.disk import DIR, FILE
+from appagent.share.marks import ABSENT, CONTENT, STATUS, Mark, Unclear, status_text
+from appagent.share.way import Way, parent
 
 _COMMIT = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
 _REF = re.compile(r"refs/[^\0-\x20\x7f~^:?*\[\\]+")
+_LONGEST_REF = 255  # bytes
 _MOST = 4096  # bytes of a HEAD, a ref, a .git file
-_MOST_PACKED = 16 * 1024 * 1024
+_MOST_PACKED = 2 * 1024 * 1024  # some 30,000 refs
 _MOST_HOPS = 5  # a ref may name another one; git's own bound
 
 
@@ -29,91 +32,79 @@ class Head(NamedTuple):
     dirs: tuple[str, ...]  # in which it would change
 
 
-def head(disk: Disk, base: str, names: Mapping[str, str]) -> Head:
+def head(way: Way, base: str, names: Mapping[str, str]) -> Head:
     """Read HEAD of the work tree `base`, whose entries are `names`."""
+    way.need_inside(base, base)
     marks: list[Mark] = []
     kind = names.get(".git")
     if kind == DIR:
         git_dir = f"{base}/.git"
     elif kind == FILE:
-        git_dir = _pointed(disk, base, f"{base}/.git", "gitdir: ", marks)
+        git_dir = _pointed(way, base, f"{base}/.git", "gitdir: ", marks)
     else:
         raise Unclear(f"{base} has no .git that is a directory or a file")
-    inside = disk.names(git_dir)
+    inside = way.names(git_dir)
+    if "reftable" in inside:
+        do = "in its work tree run: git refs migrate --ref-format=files"
+        raise Unclear(f"{git_dir} keeps its refs in a reftable, which is not read here; {do}")
     common = git_dir
     if "commondir" in inside:  # a linked work tree: its refs are the main one's
-        common = _pointed(disk, git_dir, f"{git_dir}/commondir", "", marks)
+        common = _pointed(way, git_dir, f"{git_dir}/commondir", "", marks)
     name, own = "HEAD", git_dir
     for _ in range(_MOST_HOPS):
-        text = _ref(disk, own, name, common, marks)
+        text = _ref(way, own, name, common, marks)
         if _COMMIT.fullmatch(text):
-            parents = [mark.path.rpartition("/")[0] for mark in marks]
+            parents = [parent(mark.path) for mark in marks]
             dirs = tuple(dict.fromkeys([git_dir, common, *parents]))
             return Head(text, "index.lock" in inside, tuple(marks), dirs)
         target = text.removeprefix("ref: ").strip()
         if not text.startswith("ref: ") or not _REF.fullmatch(target) or ".." in target:
             raise Unclear(f"{own}/{name} is no commit and names no ref")
+        if len(os.fsencode(target)) > _LONGEST_REF:
+            raise Unclear(f"{own}/{name} names a ref of more than {_LONGEST_REF} bytes")
         name, own = target, common
     raise Unclear(f"{git_dir}/HEAD leads from ref to ref")
 
 
-def _pointed(disk: Disk, base: str, path: str, prefix: str, marks: list[Mark]) -> str:
-    """Read a file that holds the path of a directory."""
-    data = _read(disk, path)
-    marks.append(Mark(CONTENT, path, data))
+def _pointed(way: Way, base: str, path: str, prefix: str, marks: list[Mark]) -> str:
+    """Read a file that holds the path of a directory, and find that."""
+    data = way.read(path, _MOST)
+    marks.append(way.mark(CONTENT, path, data))
     text = data.decode("utf-8", "surrogateescape").rstrip("\n")
     if not text.startswith(prefix) or not text[len(prefix) :] or "\0" in text:
         raise Unclear(f"{path} does not hold {prefix or 'a path'}")
     where = text[len(prefix) :]
-    return _normal(where if where.startswith("/") else f"{base}/{where}")
+    place, _ = way.follow(where if where.startswith("/") else f"{base}/{where}")
+    way.need_inside(path, place.path)
+    marks += way.marks(place)
+    return place.path
 
 
-def _ref(disk: Disk, own: str, name: str, common: str, marks: list[Mark]) -> str:
+def _ref(way: Way, own: str, name: str, common: str, marks: list[Mark]) -> str:
     """Give the text of HEAD or of a ref: loose, else packed."""
-    path = f"{own}/{name}"
-    try:
-        data = _read(disk, path)
-    except (FileNotFoundError, NotADirectoryError):
-        if is_listed(disk, path):
-            raise
-        marks.append(Mark(ABSENT, path))
-        return _packed(disk, common, name, marks)
-    marks.append(Mark(CONTENT, path, data))
+    place, data = way.find(f"{own}/{name}", _MOST)
+    marks += way.marks(place)
+    if data is None:
+        way.need_missing(place.path)
+        marks.append(way.mark(ABSENT, place.path))
+        return _packed(way, common, name, marks)
+    marks.append(way.mark(CONTENT, place.path, data))
     return data.decode("utf-8", "replace").strip()
 
 
-def _packed(disk: Disk, common: str, name: str, marks: list[Mark]) -> str:
+def _packed(way: Way, common: str, name: str, marks: list[Mark]) -> str:
     """Find a ref in packed-refs."""
-    path = f"{common}/packed-refs"
-    try:  # it may be large, so its status is its mark and not its content
-        data = disk.read(path, _MOST_PACKED)
-    except FileNotFoundError:
-        if is_listed(disk, path):
-            raise
+    place, data = way.find(f"{common}/packed-refs", _MOST_PACKED)
+    if data is None:
+        way.need_missing(place.path)
         data = b""
-    except NotPlain as error:
-        raise Unclear(f"{path} {error}") from None
-    wanted = b" " + name.encode("utf-8", "surrogateescape")
-    for line in data.splitlines():
-        if line.endswith(wanted) and not line.startswith((b"#", b"^")):
-            marks.append(Mark(STATUS, path, status_text(disk.status(path))))
-            return line[: -len(wanted)].decode("ascii", "replace").strip()
-    raise Unclear(f"{common} has no ref {name}: is anything committed there?")
-
-
-def _read(disk: Disk, path: str) -> bytes:
-    try:
-        return disk.read(path, _MOST)
-    except NotPlain as error:
-        raise Unclear(f"{path} {error}") from None
-
-
-def _normal(path: str) -> str:
-    """Take `.` and `..` out of a path by its text."""
-    parts: list[str] = []
-    for part in path.split("/"):
-        if part == "..":
-            del parts[-1:]
-        elif part not in ("", "."):
-            parts.append(part)
-    return "/" + "/".join(parts)
+    wanted = b" %s\n" % name.encode("utf-8", "surrogateescape")
+    end = data.find(wanted)
+    commit = data[data.rfind(b"\n", 0, max(end, 0)) + 1 : max(end, 0)].decode("ascii", "replace")
+    if not _COMMIT.fullmatch(commit):
+        raise Unclear(f"{common} has no ref {name}: is anything committed there?")
+    # It may be large, so its status is its mark and not its content.
+    marks += way.marks(place)
+    status = way.disk.status(place.path, base=way.base(place.path))
+    marks.append(way.mark(STATUS, place.path, status_text(status)))
+    return commit

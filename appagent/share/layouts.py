@@ -13,16 +13,15 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import NamedTuple
 
 from appagent.core.names import MAKEFILES
 from appagent.model import Layout
 from appagent.share import git
-from appagent.share.disk import DIR, FILE, LINK, Disk, NotPlain
-from appagent.share.marks import LINK as LINK_MARK
+from appagent.share.disk import DIR, FILE, LINK, Disk
 from appagent.share.marks import Mark, Unclear
+from appagent.share.way import Place, Way, parent
 
 CURRENT = "current"
 DEPLOYING = ".deploying"
@@ -32,7 +31,6 @@ SETTINGS = "appagent.yaml"
 TELLING = frozenset((CURRENT, DEPLOYING, SETTINGS, ".git", *MAKEFILES))
 
 _MOST_SETTINGS = 64 * 1024
-_MOST_LINKS = 40  # as the kernel has it
 _LONGEST_TEXT = 200  # of a link, inside a release id
 _SAFE = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789/._-+@:~,=")
 
@@ -56,36 +54,35 @@ class Found:
     dirs: tuple[str, ...] = ()  # in which a change of all this would happen
 
 
-class _Place(NamedTuple):
-    """A directory without symlinks in its path, and the links that led there."""
-
-    path: str
-    links: tuple[tuple[str, str], ...]
-    status: os.stat_result
-
-
-def look(
+def look(  # noqa: PLR0913 - what, where, and two rules for how far
     disk: Disk,
     root: str,
     name: str,
     wanted: Layout | None,
     allowed: Callable[[str], str] = lambda _: "",
+    *,
+    others: Iterable[str] = (),
 ) -> Found:
-    """Look at the app `name` in `root`. `allowed` says why a path outside must not be touched."""
-    app = _resolve(disk, root, f"{root.rstrip('/')}/{name}", allowed)
-    names = disk.names(app.path)
+    """Look at the app `name` in `root`.
+
+    `allowed` says why a path must not be touched; `others` are the directories beside the root that
+    releases may lie in, and further names of all of them.
+    """
+    way = Way(disk, root, others, allowed)
+    app, status = _resolve(way, f"{root.rstrip('/')}/{name}")
+    names = way.names(app.path)
     layout = wanted or _auto(names, bool(app.links))
     incomplete = DEPLOYING if DEPLOYING in names else ""
-    owner = app.status.st_uid
+    owner = status.st_uid
     if layout is Layout.SYMLINK:
-        return _symlink(disk, root, app, names, allowed)
+        return _symlink(way, app, status, names)
     _need_makefile(app.path, names, NoApp if layout is Layout.TREE else Unclear)
-    settings = _settings(disk, app.path, names)
-    marks = tuple(Mark(LINK_MARK, path, os.fsencode(text)) for path, text in app.links)
+    settings = _settings(way, app.path, names)
+    marks = tuple(way.marks(app))
     dirs = _dirs(app)
     if layout is Layout.TREE:
         return Found(layout, app.path, "", app.path, owner, incomplete, settings, marks, dirs)
-    found = git.head(disk, app.path, names)
+    found = git.head(way, app.path, names)
     if found.locked and not incomplete:
         incomplete = ".git/index.lock"
     return Found(
@@ -108,50 +105,47 @@ def _auto(names: dict[str, str], linked: bool) -> Layout:  # noqa: FBT001 - a fa
     return Layout.GIT if names.get(".git") in (DIR, FILE) else Layout.TREE
 
 
-def _symlink(
-    disk: Disk, root: str, app: _Place, names: dict[str, str], allowed: Callable[[str], str]
-) -> Found:
+def _symlink(way: Way, app: Place, status: os.stat_result, names: Mapping[str, str]) -> Found:
+    owner = status.st_uid
+    inside = names
     if names.get(CURRENT) == LINK:
         link = f"{app.path}/{CURRENT}"
-        release = _resolve(disk, root, link, allowed)
-        inside = disk.names(release.path)
-        text = next(text for path, text in release.links if path == link)
+        release, status = _resolve(way, link)
+        inside = way.names(release.path)
+        text = dict(release.links).get(link)
+        if text is None:
+            raise Unclear(f"{link} is not a symlink any more")
     elif app.links:
-        release, inside, text = app, names, app.links[0][1]
+        release, text = app, app.links[0][1]
     else:
         what = "is not a symlink" if CURRENT in names else "is not there"
         raise Unclear(f"{app.path}/{CURRENT} {what}")
     # Only what has a `current` is meant to be an app: a link may lead to anything.
     _need_makefile(release.path, inside, Unclear if CURRENT in names else NoApp)
-    links = dict((*app.links, *release.links))
     return Found(
         layout=Layout.SYMLINK,
         base=app.path,
-        release=f"symlink.1:{_id_text(text)}:{release.status.st_ino}",
+        release=f"symlink.1:{_id_text(text)}:{status.st_ino}",
         release_dir=release.path,
-        owner=app.status.st_uid,
+        owner=owner,
         incomplete=DEPLOYING if DEPLOYING in names else "",
-        settings=_settings(disk, release.path, inside),
-        marks=tuple(Mark(LINK_MARK, path, os.fsencode(text)) for path, text in links.items()),
-        dirs=tuple(dict.fromkeys((*_dirs(app), *_dirs(release)[:-1], _parent(release.path)))),
+        settings=_settings(way, release.path, inside),
+        marks=tuple(dict.fromkeys((*way.marks(app), *way.marks(release)))),
+        dirs=tuple(dict.fromkeys((*_dirs(app), *_dirs(release)[:-1], parent(release.path)))),
     )
 
 
-def _dirs(place: _Place) -> tuple[str, ...]:
+def _dirs(place: Place) -> tuple[str, ...]:
     """The directories of the links that led to a place, and the place itself."""
-    return tuple(dict.fromkeys((*(_parent(path) for path, _ in place.links), place.path)))
+    return tuple(dict.fromkeys((*(parent(path) for path, _ in place.links), place.path)))
 
 
-def _parent(path: str) -> str:
-    return path.rpartition("/")[0] or "/"
-
-
-def _need_makefile(path: str, names: dict[str, str], wrong: type[Unclear]) -> None:
+def _need_makefile(path: str, names: Mapping[str, str], wrong: type[Unclear]) -> None:
     if not any(names.get(makefile, DIR) != DIR for makefile in MAKEFILES):
         raise wrong(f"there is no Makefile in {path}")
 
 
-def _settings(disk: Disk, path: str, names: dict[str, str]) -> str | None:
+def _settings(way: Way, path: str, names: Mapping[str, str]) -> str | None:
     """Read the app's own appagent.yaml.
 
     One that cannot be read makes the look unclear rather than being left out: the app would be
@@ -162,9 +156,7 @@ def _settings(disk: Disk, path: str, names: dict[str, str]) -> str | None:
     if names[SETTINGS] != FILE:
         raise Unclear(f"{path}/{SETTINGS} is not a regular file")
     try:
-        return disk.read(f"{path}/{SETTINGS}", _MOST_SETTINGS).decode("utf-8")
-    except NotPlain as error:
-        raise Unclear(f"{path}/{SETTINGS} {error}") from None
+        return way.read(f"{path}/{SETTINGS}", _MOST_SETTINGS).decode("utf-8")
     except UnicodeDecodeError:
         raise Unclear(f"{path}/{SETTINGS} is not UTF-8") from None
 
@@ -175,53 +167,15 @@ def _id_text(text: str) -> str:
     return safe if len(safe) <= _LONGEST_TEXT else safe[: _LONGEST_TEXT - 1] + "~"
 
 
-def _resolve(disk: Disk, root: str, path: str, allowed: Callable[[str], str]) -> _Place:
-    """Find the directory that a path leads to, which is one that a release may lie in."""
-    done, links, status = _follow(disk, root, path, allowed)
-    if not stat.S_ISDIR(status.st_mode):
-        raise NoApp(f"{done} is not a directory")
-    if not done.isprintable():
-        raise Unclear(f"{done!a} has letters in it that the path of a release must not have")
-    return _Place(done, links, status)
+def _resolve(way: Way, path: str) -> tuple[Place, os.stat_result]:
+    """Find the directory that a path leads to, which is one that a release may lie in.
 
-
-def _follow(
-    disk: Disk, root: str, path: str, allowed: Callable[[str], str]
-) -> tuple[str, tuple[tuple[str, str], ...], os.stat_result]:
-    """Follow every symlink of a path below the root, one by one.
-
-    The result can be walked again without following any, which is what the shim does before it
-    runs something there.
+    The result can be walked again without following any link, which is what the shim does before
+    it runs something there.
     """
-    done, todo = _split(root, path)
-    links: list[tuple[str, str]] = []
-    status: os.stat_result | None = None
-    while todo:
-        part = todo.pop(0)
-        if part in ("", "."):
-            continue
-        if part == "..":
-            done, status = _parent(done), None
-            continue
-        step = f"{done.rstrip('/')}/{part}"
-        why = allowed(step)
-        if why:
-            raise Unclear(f"{step} {why}")
-        status = disk.status(step)
-        if not stat.S_ISLNK(status.st_mode):
-            done = step
-            continue
-        if len(links) >= _MOST_LINKS:
-            raise Unclear(f"{path} leads from link to link")
-        text = disk.link(step)
-        links.append((step, text))
-        done, rest = _split(root, text) if text.startswith("/") else (done, text.split("/"))
-        todo, status = [*rest, *todo], None
-    # Without a status the last part was `..`, or there was none.
-    return done or "/", tuple(links), status or disk.status(done or "/")
-
-
-def _split(root: str, path: str) -> tuple[str, list[str]]:
-    """Where to begin with an absolute path: at the root, if it lies inside, else at the top."""
-    inside = path.removeprefix(root.rstrip("/") + "/")
-    return (root.rstrip("/"), inside.split("/")) if inside != path else ("/", path.split("/"))
+    place, status = way.follow(path)
+    if not stat.S_ISDIR(status.st_mode):
+        raise NoApp(f"{place.path} is not a directory")
+    if not place.path.isprintable():
+        raise Unclear(f"{place.path!a} has letters in it that the path of a release must not have")
+    return place, status

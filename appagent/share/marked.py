@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Iterable
 
 from appagent.model import Layout
-from appagent.share import layouts, marks, wire
+from appagent.share import marks, wire
 from appagent.share.agenda import Jitter, Span
 from appagent.share.disk import Disk
 from appagent.share.layouts import Found, NoApp
@@ -105,8 +105,7 @@ class Marked:
         root, spec = app.root, app.root.spec
         mount = self._ground.of_root(root, self.watch)
         try:
-            allowed = self._ground.allowed(root)
-            found = layouts.look(self._disk, root.path, app.name, app.spec.layout, allowed)
+            found = self._ground.look(root, app.name, app.spec.layout)
             self._ground.unmoved(mount, self._ground.of_root(root, self.watch))
         except (OSError, Unclear) as error:
             self._ground.unmoved(mount, self._ground.of_root(root, self.watch))

@@ -30,6 +30,7 @@ class Mark(NamedTuple):
     kind: str
     path: str
     value: bytes = b""
+    base: str = ""  # below which no link is followed
 
 
 def stand(disk: Disk, marks: Iterable[Mark]) -> bool:
@@ -42,15 +43,15 @@ def stand(disk: Disk, marks: Iterable[Mark]) -> bool:
 
 def _value(disk: Disk, mark: Mark) -> bytes | None:
     if mark.kind == LINK:
-        return os.fsencode(disk.link(mark.path))
+        return os.fsencode(disk.link(mark.path, base=mark.base))
     if mark.kind == CONTENT:
         try:
-            return disk.read(mark.path, _MOST)
+            return disk.read(mark.path, _MOST, base=mark.base)
         except NotPlain:
             return None
     if mark.kind == STATUS:
-        return status_text(disk.status(mark.path))
-    return None if is_listed(disk, mark.path) else b""
+        return status_text(disk.status(mark.path, base=mark.base))
+    return None if is_listed(disk, mark.path, base=mark.base) else b""
 
 
 def status_text(status: os.stat_result) -> bytes:
@@ -59,15 +60,21 @@ def status_text(status: os.stat_result) -> bytes:
     return b"%d %d %d %d" % what
 
 
-def is_listed(disk: Disk, path: str) -> bool:
+def is_listed(disk: Disk, path: str, *, base: str = "") -> bool:
     """Whether a name is in the listing of its directory, which alone can say that it is not.
 
     Where that directory is missing too, its own parent has to say so; an error is never an answer.
     """
-    parent, _, name = path.rpartition("/")
-    try:
-        return name in disk.names(parent or "/")
-    except (FileNotFoundError, NotADirectoryError):
-        if parent in ("", "/") or is_listed(disk, parent):
-            raise
-        return False
+    missing: OSError | None = None
+    while True:
+        parent, _, name = path.rpartition("/")
+        try:
+            listed = name in disk.names(parent or "/", base=base)
+        except (FileNotFoundError, NotADirectoryError) as error:
+            if parent in ("", "/"):
+                raise
+            missing, path = error, parent
+            continue
+        if listed and missing is not None:
+            raise missing
+        return listed

@@ -120,7 +120,7 @@ def real(path: str, mounts: Mounts, link: Callable[[str], str | None]) -> str:
 
     `link` gives the text of a symlink, None for anything else (also for what cannot be read).
     """
-    done, todo, followed = "/", [part for part in path.split("/") if part], 0
+    done, todo, followed, asked = "/", [part for part in path.split("/") if part], 0, 0
     while todo:
         part = todo.pop(0)
         if part == ".":
@@ -129,9 +129,10 @@ def real(path: str, mounts: Mounts, link: Callable[[str], str | None]) -> str:
             done = done.rpartition("/")[0] or "/"
             continue
         step = done.rstrip("/") + "/" + part
-        if mounts.holding(step).is_share or followed > _MOST_LINKS:
+        if mounts.holding(step).is_share or followed > _MOST_LINKS or asked >= _MOST_STEPS:
             done = step
             continue
+        asked += 1
         text = link(step)
         if text is None:
             done = step
@@ -143,3 +144,4 @@ def real(path: str, mounts: Mounts, link: Callable[[str], str | None]) -> str:
 
 
 _MOST_LINKS = 40  # as the kernel has it
+_MOST_STEPS = 400  # names on the way, those in the texts of links as well

@@ -12,12 +12,12 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from appagent.core.names import MAKEFILES
-from appagent.model import RootLook
+from appagent.model import Layout, RootLook
 from appagent.share.agenda import Burst, Span
 from appagent.share.children import Children
 from appagent.share.disk import Disk
 from appagent.share.fault import Told
-from appagent.share.layouts import Found
+from appagent.share.layouts import Found, look
 from appagent.share.marks import Mark
 from appagent.share.mounts import Mount, Mounts, real
 from appagent.share.scan import Scan, Scanner
@@ -230,12 +230,15 @@ class Ground:
         if after.fstype == "autofs":  # the look should have mounted what it stands for
             raise Away(f"{after.point}: nothing is mounted there, only the automounter")
 
-    def allowed(self, root: RootState) -> AllowedPaths:
-        """Make the rule for where the links of a root's apps may lead.
+    def look(self, root: RootState, app: str, layout: Layout | None) -> Found:
+        """Look at an app of a root; this goes by the table that the guard before it has read."""
+        rule = AllowedPaths(self._mounts, self._mounts.holding(root.real))
+        return look(self._disk, root.path, app, layout, rule, others=self.others(root))
 
-        This and what follows goes by the table that the guard before the look has read.
-        """
-        return AllowedPaths(self._mounts, self._mounts.holding(root.real))
+    def others(self, root: RootState) -> tuple[str, ...]:
+        """The directories beside a root that its apps' files may lie in, and their real paths."""
+        dirs = root.spec.release_dirs
+        return (root.real, *dirs, *map(self.real, dirs))
 
     def mounted_below(self, root: RootState) -> frozenset[str]:
         """The mount points inside a root, as the root is configured."""

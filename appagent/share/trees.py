@@ -16,7 +16,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from appagent.model import AppLook, Layout
-from appagent.share import layouts, manifest, wire
+from appagent.share import manifest, wire
 from appagent.share.agenda import Agenda, Jitter, Span
 from appagent.share.budget import SHARE, Budget
 from appagent.share.disk import Disk
@@ -230,8 +230,7 @@ class Trees:
     def _found(self, app: AppState) -> Found:
         """See how it lies, as if it were seen for the first time."""
         app.plain = None
-        allowed = self._ground.allowed(app.root)
-        return layouts.look(self.disk, app.root.path, app.name, app.spec.layout, allowed)
+        return self._ground.look(app.root, app.name, app.spec.layout)
 
     def _scan(self, app: AppState, found: Found, began: float) -> Scan:
         others, table = self._ground.mounted_below(app.root), self._ground.table
@@ -271,9 +270,7 @@ class Trees:
         if layout is None:
             return ""
         try:
-            root = app.root
-            allowed = self._ground.allowed(root)
-            return layouts.look(self.disk, root.path, app.name, layout, allowed).release
+            return self._ground.look(app.root, app.name, layout).release
         except Unclear:  # it does not lie like that any more
             return ""
 

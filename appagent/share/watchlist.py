@@ -45,6 +45,7 @@ class RootSpec:
     was_share: bool = False
     include: tuple[str, ...] = ("*",)
     exclude: tuple[str, ...] = ()
+    release_dirs: tuple[str, ...] = ()
     defaults: AppSpec = AppSpec()
     apps: Mapping[str, AppSpec] = field(default_factory=dict)  # only those that differ
     known: tuple[str, ...] = ()
@@ -98,6 +99,7 @@ def _root_body(root: RootSpec) -> dict[str, Any]:
         "was_share": root.was_share,
         "include": list(root.include),
         "exclude": list(root.exclude),
+        "release_dirs": list(root.release_dirs),
         **_app_body(root.defaults),
         "apps": {name: _app_body(spec) for name, spec in root.apps.items()},
         "known": list(root.known),
@@ -136,6 +138,7 @@ def _root(body: Mapping[str, Any]) -> RootSpec:
         was_share=body.get("was_share", False),
         include=tuple(body["include"]),
         exclude=tuple(body["exclude"]),
+        release_dirs=tuple(body.get("release_dirs", ())),
         defaults=_app(body),
         apps={name: _app(spec) for name, spec in body["apps"].items()},
         known=tuple(body.get("known", ())),

@@ -99,20 +99,20 @@ class FailingDisk(Disk):
             raise OSError(fault["errno"], os.strerror(fault["errno"]), path)
         return fault
 
-    def names(self, path: str) -> dict[str, str]:
-        return {} if self._ask("names", path).get("empty") else super().names(path)
+    def names(self, path: str, *, base: str = "") -> dict[str, str]:
+        return {} if self._ask("names", path).get("empty") else super().names(path, base=base)
 
-    def status(self, path: str) -> os.stat_result:
+    def status(self, path: str, *, base: str = "") -> os.stat_result:
         self._ask("status", path)
-        return super().status(path)
+        return super().status(path, base=base)
 
-    def link(self, path: str) -> str:
+    def link(self, path: str, *, base: str = "") -> str:
         self._ask("link", path)
-        return super().link(path)
+        return super().link(path, base=base)
 
-    def read(self, path: str, most: int, *, follow: bool = False) -> bytes:
+    def read(self, path: str, most: int, *, base: str = "") -> bytes:
         self._ask("read", path)
-        return super().read(path, most, follow=follow)
+        return super().read(path, most, base=base)
 
     def open_dir(self, path: str, name: str = "", at: int | None = None) -> int:
         self._ask("open_dir", path)

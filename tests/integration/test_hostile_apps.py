@@ -69,6 +69,22 @@ def env(make: Callable[[Path], object]) -> Callable[[Path, Node], object]:
     return lambda app, made: make(made.env / f"{app.name}.env")
 
 
+def head(git_dir: Path, ref: str) -> None:
+    """Have HEAD name a ref."""
+    (git_dir / "HEAD").write_text(f"ref: {ref}\n")
+
+
+def git(make: Callable[[Path], object]) -> Callable[[Path, Node], object]:
+    """Make a git directory with something odd in it."""
+
+    def spoil(app: Path, _: Node) -> None:
+        (app / ".git").mkdir()
+        head(app / ".git", "refs/x")
+        make(app / ".git")
+
+    return spoil
+
+
 def huge(path: Path) -> None:
     """1 GB, of which nothing is on the disk."""
     with path.open("wb") as file:
@@ -129,11 +145,21 @@ CASES = [
     Case("all", lambda app, _: app.chmod(0o777), "can be changed by everyone"),
     Case("strange", lambda app, _: os.chown(app, 65534, -1), "belongs to nobody", root=True),
     # env files
-    Case("env-pipe", env(os.mkfifo), "env-pipe.env: is not a regular file"),
-    Case("env-zeros", env(device), "env-zeros.env: is not a regular file", root=True),
-    Case("env-huge", env(huge), "env-huge.env: is larger than"),
-    Case("env-dir", env(os.mkdir), "env-dir.env: is not a regular file"),
+    Case("env-pipe", env(os.mkfifo), "env-pipe.env is not a regular file"),
+    Case("env-zeros", env(device), "env-zeros.env is not a regular file", root=True),
+    Case("env-huge", env(huge), "env-huge.env is larger than"),
+    Case("env-dir", env(os.mkdir), "env-dir.env is not a regular file"),
+    Case(
+        "env-out",
+        env(lambda it: it.symlink_to("/proc/kmsg")),
+        "env-out.env leads to /proc/kmsg, which is neither in",
+    ),
     Case("env-words", env(lambda it: it.write_text("A=1\nb c\n")), "words.env:2: there is no ="),
+    # git files
+    Case("git-out", git(lambda it: (it / "refs").symlink_to("/dev")), "git/refs/x leads to /dev,"),
+    Case("git-file", instead(".git", lambda it: it.write_text("gitdir: /etc\n")), "leads to /etc,"),
+    Case("git-pipe", git(lambda it: os.mkfifo(it / "packed-refs")), "refs is not a regular file"),
+    Case("git-deep", git(lambda it: head(it, "refs" + "/a" * 1500)), "ref of more than 255 bytes"),
     # half there
     Case("half-copied", lambda app, _: (app / ".deploying").touch(), ".deploying is there"),
     Case("half-pushed", half_pushed, ".git/index.lock is there"),

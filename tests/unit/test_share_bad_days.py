@@ -138,8 +138,8 @@ def test_a_look_during_which_something_was_mounted_is_void(root: Path) -> None:
     shutil.move(root / "symlink", root.parent / "aside")
     original = seen.quick.disk.names
 
-    def swapped(path: str) -> dict[str, str]:
-        listed = original(path)
+    def swapped(path: str, *, base: str = "") -> dict[str, str]:
+        listed = original(path, base=base)
         seen.faults.mountinfo = second if seen.faults.mountinfo == first else first
         return listed
 
