@@ -6,6 +6,11 @@ CI runs what failed once more (.ci/run). Without its words nobody could mend wha
 from __future__ import annotations
 
 import pytest
+from hypothesis import settings
+
+# How long one example takes says more of the machine than of the code.
+settings.register_profile("any-machine", deadline=None)
+settings.load_profile("any-machine")
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

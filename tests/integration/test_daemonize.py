@@ -123,7 +123,7 @@ def test_a_daemon_leaves_who_called_and_its_log_and_its_apps_are_where_they_shou
     ready = made.facts("agent.ready")
     assert f"{daemon.pid} is the agent" in ready[0]["text"]
     ends = {end["target"]: end["outcome"] for end in made.facts("run.ended", "web")}
-    assert ends == {"build": "missing", "install": "ok", "start": "ok", "check": "ok"}
+    assert ends == {"install": "ok", "start": "ok", "check": "ok"}
     assert made.command("logs", "web", "-n", "1").stdout == "hello of check\n"
     # It is reloaded and ended by signals, as any other.
     daemon.send_signal(signal.SIGHUP)

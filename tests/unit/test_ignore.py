@@ -131,9 +131,7 @@ PATH = st.lists(
 ).map("/".join)
 
 
-@settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(lines=st.lists(LINE, min_size=1, max_size=3), paths=st.lists(PATH, min_size=1, max_size=6))
 def test_any_lines_mean_what_they_mean_to_git(
     repository: Path, lines: list[str], paths: list[str]
