@@ -177,8 +177,9 @@ def journal_tail(app: str, since: float, program: str = "journalctl") -> bytes:
         # What has been sent is not yet there until journald has read it.
         run([program, "--sync"], check=False, timeout=_PATIENCE, stdin=DEVNULL, stdout=DEVNULL,
             stderr=DEVNULL)  # fmt: skip
+        # With --since, systemd before 254 gives the first lines unless it goes backwards.
         done = run(
-            [program, "--quiet", "--no-pager", "--output=cat", "--lines=100", *which],
+            [program, "--quiet", "--no-pager", "--output=cat", "--reverse", "--lines=100", *which],
             check=False,
             timeout=_PATIENCE,
             capture_output=True,
@@ -186,7 +187,7 @@ def journal_tail(app: str, since: float, program: str = "journalctl") -> bytes:
         )
     except (OSError, SubprocessError):
         return b""
-    return done.stdout[-TAIL:]
+    return b"".join(reversed(done.stdout.splitlines(keepends=True)))[-TAIL:]
 
 
 def clean(data: bytes | str) -> str:

@@ -152,9 +152,16 @@ def test_the_tail_of_a_stream_comes_from_journalctl(tmp_path: Path) -> None:
     tool.chmod(0o755)
     said = journal_tail("web", 12.5, str(tool)).decode()
     assert said == (
-        "--quiet --no-pager --output=cat --lines=100 -t appagent-web --since=@12.500000\n"
+        "--quiet --no-pager --output=cat --reverse --lines=100 -t appagent-web --since=@12.500000\n"
     )
     assert journal_tail("web", 1.0, str(tmp_path / "none")) == b""
+
+
+def test_the_tail_of_a_stream_is_in_the_order_in_which_it_was_printed(tmp_path: Path) -> None:
+    tool = tmp_path / "journalctl"
+    tool.write_text('#!/bin/sh\ncase "$*" in *--reverse*) printf "3\\n2\\n1\\n";; esac\n')
+    tool.chmod(0o755)
+    assert journal_tail("web", 1.0, str(tool)) == b"1\n2\n3\n"
 
 
 def test_where_there_is_no_room_output_is_lost_and_that_is_said(
