@@ -178,8 +178,7 @@ def logs(args: Args) -> int:
     command = ["journalctl", "--no-pager", "-n", str(lines)]
     command += ["-f"] if args.follow else []
     flush()
-    command += [f"APP={args.app}", "+", f"SYSLOG_IDENTIFIER=appagent-{args.app}"]
-    return subprocess.run(command, check=False).returncode
+    return subprocess.run([*command, *where["matches"]], check=False).returncode
 
 
 def trigger(args: Args) -> int:

@@ -23,6 +23,7 @@ from appagent.model import (
 )
 from appagent.report import status as show
 from appagent.report.text import one_line
+from appagent.run import output
 from appagent.waiting import Waiting
 
 if TYPE_CHECKING:
@@ -165,7 +166,8 @@ class Verbs:
         name = text_of(request, "app")
         self.known(name)
         log = self.agent.log_file(name)
-        yield {"data": {"journal": not log, "file": log}}
+        matches = [] if log else output.log_matches(name, os.geteuid())
+        yield {"data": {"file": log, "matches": matches}}
 
     # --- waiting ---------------------------------------------------------------------------------
 

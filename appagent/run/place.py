@@ -20,13 +20,9 @@ import os
 import shutil
 from collections.abc import Mapping, Sequence
 
-from appagent.run import cgroup
+from appagent.run import cgroup, units
 
 SYSTEMD = "/run/systemd/system"  # is there if systemd runs the machine
-PREFIX = "appagent"
-SERVICE = "appagent.service"
-
-_PLAIN = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.:")
 _PATIENCE = 10.0  # seconds for systemd to take a property
 
 # What a slice has when the configuration says nothing.
@@ -34,31 +30,10 @@ _UNLIMITED = {"memory": "MemoryMax=infinity", "cpu": "CPUQuota=", "tasks": "Task
 _PROPERTIES = {"memory": "MemoryMax", "cpu": "CPUQuota", "tasks": "TasksMax"}
 
 
-def escape(name: str) -> str:
-    """Write a name so that it is one part of a unit's name, as systemd-escape does."""
-    data = name.encode("utf-8", "surrogateescape")
-    parts = []
-    for place, byte in enumerate(data):
-        letter = chr(byte)
-        plain = letter in _PLAIN and not (letter == "." and place == 0)
-        parts.append(letter if plain else f"\\x{byte:02x}")
-    return "".join(parts)
-
-
-def slice_of(app: str) -> str:
-    """The slice that holds everything of an app."""
-    return f"{PREFIX}-{escape(app)}.slice"
-
-
-def scope_of(app: str, run_id: str) -> str:
-    """The scope of one run. Its name is never used twice: what a run leaves keeps it."""
-    return f"{PREFIX}-{escape(app)}-{escape(run_id)}.scope"
-
-
 def slice_path(app: str) -> str:
     """The cgroup of an app's slice; "" where there are no cgroups."""
     top = cgroup.mount()
-    return f"{top}/{PREFIX}.slice/{slice_of(app)}" if top else ""
+    return f"{top}/{units.PREFIX}.slice/{units.slice_of(app)}" if top else ""
 
 
 def scope_path(app: str, unit: str) -> str:
@@ -84,11 +59,12 @@ def in_scope(app: str, unit: str, argv: Sequence[str]) -> list[str]:
         "--scope",
         "--quiet",
         "--collect",
-        f"--slice={slice_of(app)}",
+        f"--slice={units.slice_of(app)}",
         f"--unit={unit}",
         f"--description=appagent: {' '.join(argv[-3:])}",
         "--property=Delegate=pids",  # the shim makes a cgroup below for what it runs
-        f"--property=Before={SERVICE}",  # so it is stopped after that, when the machine goes down
+        # So it is stopped after that, when the machine goes down.
+        f"--property=Before={units.SERVICE}",
         "--",
         *argv,
     ]
@@ -117,7 +93,7 @@ class Limits:
         before = self.known.get(app)
         if before == limits or (before is None and not limits and not _was_limited(app)):
             return ""
-        argv = ["systemctl", "set-property", "--runtime", slice_of(app), *properties(limits)]
+        argv = ["systemctl", "set-property", "--runtime", units.slice_of(app), *properties(limits)]
         try:
             child = await asyncio.create_subprocess_exec(
                 *argv,
@@ -144,4 +120,4 @@ class Limits:
 
 def _was_limited(app: str) -> bool:
     """Whether an earlier agent has limited the slice in this boot."""
-    return os.path.isdir(f"/run/systemd/system.control/{slice_of(app)}.d")
+    return os.path.isdir(f"/run/systemd/system.control/{units.slice_of(app)}.d")

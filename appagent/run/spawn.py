@@ -27,7 +27,7 @@ from dataclasses import dataclass, field, replace
 
 from appagent.core.names import why_no_app
 from appagent.model import Ended, Identity, Outcome, Run, StepFound
-from appagent.run import cgroup, ending, leavings, output, place, popen
+from appagent.run import cgroup, ending, leavings, output, place, popen, units
 from appagent.run.belongings import Belongings, Usage
 from appagent.run.lock import UNGUARDED
 from appagent.run.order import Order, Places, spec_of
@@ -100,7 +100,7 @@ class Spawner:
         if (before := self._told.pop(run.app, "")) != "":
             leavings.clear(self.places, before)
         warning = await self.limit(run.app, order.limits)
-        unit = place.scope_of(run.app, run.id) if self.scopes else ""
+        unit = units.scope_of(run.app, run.id) if self.scopes else ""
         known, targets = self._targets.get(run.app, ((), {}))
         spec = spec_of(
             run,

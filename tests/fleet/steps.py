@@ -6,7 +6,9 @@ deployed by now, so the nodes have looked since.
 
 import contextlib
 import itertools
+import json
 from collections.abc import Iterable, Iterator
+from typing import Any
 
 from .developer import Noted, app_files, noted
 from .fleet import Fleet
@@ -49,6 +51,13 @@ def ran(host: Host, app: str, version: str) -> list[Noted]:
 def targets(host: Host, app: str) -> tuple[str, ...]:
     """Return the targets that an app ran on a node, in order."""
     return tuple(run.target for run in noted(host, app))
+
+
+def last_run(host: Host, app: str) -> dict[str, Any]:
+    """Return the run of an app that history knows last."""
+    deploys = json.loads(host.out(["appagent", "history", app, "--json"]))["deploys"]
+    found: dict[str, Any] = deploys[0]["runs"][-1]
+    return found
 
 
 def process(host: Host, app: str) -> str:

@@ -30,7 +30,7 @@ from .daemons import (
 from .developer import noted
 from .fleet import Fleet
 from .host import NOTES, Host
-from .steps import FIRST, wait_at
+from .steps import FIRST, last_run, wait_at
 from .told import told
 from .wait import wait_until
 
@@ -243,10 +243,3 @@ def test_a_run_that_does_not_end_is_ended_whole_though_the_agent(fleet: Fleet, h
         goes_on(host, "calm", calm)
         assert targets(host, "calm") == list(FIRST)
         clear(fleet, ["wild", "calm"])
-
-
-def last_run(host: Host, app: str) -> dict[str, Any]:
-    """Return the run of an app that history knows last."""
-    deploys = json.loads(host.out(["appagent", "history", app, "--json"]))["deploys"]
-    found: dict[str, Any] = deploys[0]["runs"][-1]
-    return found

@@ -12,7 +12,7 @@ import pytest
 
 from appagent import machine
 from appagent.model import Outcome
-from appagent.run import cgroup, ending, left, place
+from appagent.run import cgroup, ending, left, place, units
 from tests import running
 from tests.running import Runs, World, alive, becomes
 from tests.waiting import until
@@ -71,7 +71,7 @@ def scoped(world: World, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
         (tools / name).write_text(text % values)
         (tools / name).chmod(0o755)
     monkeypatch.setenv("PATH", f"{tools}:{os.environ['PATH']}")
-    monkeypatch.setattr(place, "PREFIX", PREFIX)
+    monkeypatch.setattr(units, "PREFIX", PREFIX)
     world.scopes = True
     try:
         yield world
@@ -204,7 +204,7 @@ def test_what_a_killed_shim_left_is_found_by_its_scope(scoped: World) -> None:
     async def scene(agent: Runs) -> None:
         run = scoped.plan("install")
         identity = await agent.begin(run)
-        assert identity.unit == place.scope_of("web", run.id)
+        assert identity.unit == units.scope_of("web", run.id)
         agent.spawner.go(run.id)
         await becomes(lambda: (app / "pid").exists() and (app / "pid").read_text().strip())
         os.kill(identity.pid, signal.SIGKILL)

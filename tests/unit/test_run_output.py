@@ -17,7 +17,9 @@ from appagent.run.output import (
     journal,
     journal_tail,
     last_words,
+    log_matches,
     open_log,
+    output_matches,
     trim,
     trim_all,
 )
@@ -138,7 +140,7 @@ def test_the_journal_gets_a_header_that_names_the_app(tmp_path: Path) -> None:
             data = b""
             while more := taken.recv(1000):
                 data += more
-    assert data == b"appagent-web\n\n6\n0\n0\n0\n0\nhello\n"
+    assert data == b"appagent-web\nappagent-web.slice\n6\n0\n0\n0\n0\nhello\n"
 
 
 def test_a_journal_that_is_not_there_is_an_error(tmp_path: Path) -> None:
@@ -152,7 +154,8 @@ def test_the_tail_of_a_stream_comes_from_journalctl(tmp_path: Path) -> None:
     tool.chmod(0o755)
     said = journal_tail("web", 12.5, str(tool)).decode()
     assert said == (
-        "--quiet --no-pager --output=cat --reverse --lines=100 -t appagent-web --since=@12.500000\n"
+        "--quiet --no-pager --output=cat --reverse --lines=100 --since=@12.500000 "
+        f"{' '.join(output_matches('web', os.geteuid()))}\n"
     )
     assert journal_tail("web", 1.0, str(tmp_path / "none")) == b""
 
@@ -162,6 +165,22 @@ def test_the_tail_of_a_stream_is_in_the_order_in_which_it_was_printed(tmp_path: 
     tool.write_text('#!/bin/sh\ncase "$*" in *--reverse*) printf "3\\n2\\n1\\n";; esac\n')
     tool.chmod(0o755)
     assert journal_tail("web", 1.0, str(tool)) == b"1\n2\n3\n"
+
+
+def test_a_line_of_an_app_is_known_by_fields_that_its_writer_cannot_set() -> None:
+    """Those that begin with _ are journald's own; the name is anybody's to take."""
+    for uid in (0, 1000):
+        alternatives = " ".join(log_matches("web", uid)).split(" + ")
+        assert all(" _" in one for one in alternatives), alternatives
+    assert output_matches("a-b", 0) == [
+        "SYSLOG_IDENTIFIER=appagent-a-b",
+        r"_SYSTEMD_SLICE=appagent-a\x2db.slice",
+        "+",
+        "SYSLOG_IDENTIFIER=appagent-a-b",
+        r"_SYSTEMD_UNIT=appagent-a\x2db.slice",
+        "_SYSTEMD_UNIT=appagent.service",
+    ]
+    assert output_matches("web", 1000) == ["SYSLOG_IDENTIFIER=appagent-web", "_UID=1000"]
 
 
 def test_where_there_is_no_room_output_is_lost_and_that_is_said(

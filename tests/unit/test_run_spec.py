@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from appagent.model import AppSettings, Layout, Now, RootSettings, Run, Target, Version
-from appagent.run import environment, place, result, spec, walk
+from appagent.run import environment, place, result, spec, units, walk
 from appagent.run.order import Places, order_for, spec_of
 from appagent.run.users import Account
 
@@ -145,12 +145,12 @@ def test_a_user_who_may_not_log_in_has_a_shell_for_targets(shell: str) -> None:
     ],
 )
 def test_names_are_escaped_as_systemd_does(name: str, escaped: str) -> None:
-    assert place.escape(name) == escaped
-    assert place.slice_of(name) == f"appagent-{escaped}.slice"
+    assert units.escape(name) == escaped
+    assert units.slice_of(name) == f"appagent-{escaped}.slice"
 
 
 def test_a_scope_is_named_by_its_run() -> None:
-    assert place.scope_of("a-b", "20260101-7") == r"appagent-a\x2db-20260101\x2d7.scope"
+    assert units.scope_of("a-b", "20260101-7") == r"appagent-a\x2db-20260101\x2d7.scope"
     argv = place.in_scope("web", "x.scope", ["python", "shim.py", "web", "stop", "1"])
     assert argv[1:4] == ["--scope", "--quiet", "--collect"]
     assert "--property=Before=appagent.service" in argv  # systemd stops what is after it first
