@@ -18,12 +18,10 @@ import signal
 from asyncio.trsock import TransportSocket
 from collections import deque
 from dataclasses import replace
-from pathlib import Path
 
 from appagent import config, hangup, machine
 from appagent.control import Control
 from appagent.core import step as core
-from appagent.core.state import App
 from appagent.eyes import Eyes
 from appagent.gone_apps import GoneApps
 from appagent.model import (
@@ -58,17 +56,18 @@ from appagent.model import (
     Ticked,
 )
 from appagent.own_settings import OwnSettings
+from appagent.reload import reload
 from appagent.report.history import History
 from appagent.report.log import Log
 from appagent.report.outputs import JournalOutput
 from appagent.report.service import Service
+from appagent.report.status import status_line
 from appagent.report.text import one_line, plain
 from appagent.run.failpoint import hit
 from appagent.run.order import Places
 from appagent.running import Running
 from appagent.shutdown import stop_apps
 from appagent.started import Started
-from appagent.state_dir import StateError
 from appagent.store import Store
 from appagent.unrecorded import Unrecorded
 from appagent.verbs import Verbs
@@ -261,10 +260,6 @@ class Agent:
         """A shim could not be started."""
         self.feed(Ended(run.app, run.id, Outcome.FAILED, line=why))
 
-    def changes(self, app: App) -> tuple[str, ...]:
-        """What changed in a tree since it was installed. Reads local files: not in the loop."""
-        return self.eyes.changes(app)
-
     def log_file(self, app: str) -> str:
         """The file that holds an app's output, or "" where the journal does."""
         return self.running.log_file(app)
@@ -289,9 +284,9 @@ class Agent:
         self.running.keep_limits()
         self.say("agent.ready", f"{len(self.settings.roots)} roots; {os.getpid()} is the agent")
         self.service.ready()
-        loop.add_signal_handler(signal.SIGHUP, self.reload)
+        loop.add_signal_handler(signal.SIGHUP, reload, self)
         if hangup.came():
-            self.reload()
+            reload(self)
         chores = (self.beat(), self.keep_house(), self.count())
         tasks = [loop.create_task(chore) for chore in chores]
         await self.over.wait()
@@ -332,23 +327,9 @@ class Agent:
         interval = min(self.service.watchdog_interval or 5.0, 5.0)
         while True:
             self.service.alive()
-            self.service.status(self.status_line())
+            self.service.status(status_line(self.node))
             self.eyes.check_mounts()
             await asyncio.sleep(interval)
-
-    def status_line(self) -> str:
-        """The line that `systemctl status` shows."""
-        away = [path for path, root in self.node.roots.items() if root.stuck or not root.known]
-        busy = [app.name for app in self.node.apps.values() if app.run is not None]
-        failed = [a.name for a in self.node.apps.values() if a.record.failures or a.backoff]
-        parts = [f"{len(self.node.apps)} apps"]
-        if busy:
-            parts.append(f"deploying {', '.join(sorted(busy)[:5])}")
-        if failed:
-            parts.append(f"failed: {', '.join(sorted(failed)[:5])}")
-        if away:
-            parts.append(f"unknown: {', '.join(sorted(away)[:3])}")
-        return "; ".join(parts)
 
     async def count(self) -> None:
         """See now and then whether the apps still have processes."""
@@ -364,36 +345,3 @@ class Agent:
             self.tell_all(self.store.flush())
             await asyncio.to_thread(self.running.trim, tuple(self.node.apps))
             self.eyes.prune(self.node)
-
-    def reload(self) -> None:
-        """Read the configuration again; keep the old one if the new one is bad."""
-        self.service.reloading()
-        try:
-            loaded = self.loaded_anew()
-        except (config.ConfigErrors, StateError) as wrong:
-            self.config_refused = str(wrong).replace("\n", "; ")
-            text = f"the configuration is not taken, the old one stays: {self.config_refused}"
-            self.say("config.refused", text, Level.ERROR)
-        else:
-            self.config_refused = ""
-            self.settings, self.config_files = loaded.settings, loaded.files
-            self.log.set_level(self.settings.log_level)
-            for warning in loaded.warnings:
-                self.say("config.warning", warning, Level.WARNING)
-            self.say("config.loaded", f"the configuration is in force: {', '.join(loaded.files)}")
-            self.feed(Configured(self.settings))
-            self.running.keep_limits()
-        self.service.ready()
-
-    def loaded_anew(self) -> config.Loaded:
-        """The configuration as it is now. Where the agent lives cannot change while it runs."""
-        loaded = config.load(self.config_path)
-        for name in ("state_dir", "runtime_dir"):
-            if getattr(loaded.settings, name) != getattr(self.settings, name):
-                raise StateError(f"{name} changes only with a restart of the agent")
-        return loaded
-
-
-def pidfile_of(settings: Settings) -> Path:
-    """Where `--daemonize` keeps its locked pidfile."""
-    return Path(settings.runtime_dir) / "appagent.pid"

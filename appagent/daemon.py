@@ -14,9 +14,9 @@ from typing import Self, TextIO
 
 import daemon as python_daemon
 
-from appagent.agent import Agent, pidfile_of
+from appagent.agent import Agent
 from appagent.config import Loaded
-from appagent.model import Level
+from appagent.model import Level, Settings
 from appagent.report.log import Log, set_up
 from appagent.run import failpoint
 from appagent.state_dir import StateError
@@ -63,6 +63,11 @@ class Pidfile:
         """Leave no file behind; the lock goes with the descriptor."""
         with contextlib.suppress(OSError):
             self.path.unlink()
+
+
+def pidfile_of(settings: Settings) -> Path:
+    """Where `--daemonize` keeps its locked pidfile."""
+    return Path(settings.runtime_dir) / "appagent.pid"
 
 
 def run(loaded: Loaded, path: str | None, *, daemonize: bool, pidfile: str | None) -> int:

@@ -142,7 +142,7 @@ class Verbs:
         name = text_of(request, "app")
         self.known(name)
         app = self.agent.node.apps[name]
-        changes = await asyncio.to_thread(self.agent.changes, app)
+        changes = await asyncio.to_thread(self.agent.eyes.changes, app)
         told = show.explain_text(self.agent.node, app, self.agent.now(), changes)
         data = show.app_data(self.agent.node, app, self.agent.now())
         yield {"data": {**data, "changes": list(changes), "text": told}}

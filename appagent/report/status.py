@@ -218,6 +218,21 @@ def head_line(data: Data) -> str:
     return ", ".join(parts)
 
 
+def status_line(node: Node) -> str:
+    """Tell how the node is in the line that `systemctl status` shows."""
+    away = [path for path, root in node.roots.items() if root.stuck or not root.known]
+    busy = [app.name for app in node.apps.values() if app.run is not None]
+    failed = [a.name for a in node.apps.values() if a.record.failures or a.backoff]
+    parts = [f"{len(node.apps)} apps"]
+    if busy:
+        parts.append(f"deploying {', '.join(sorted(busy)[:5])}")
+    if failed:
+        parts.append(f"failed: {', '.join(sorted(failed)[:5])}")
+    if away:
+        parts.append(f"unknown: {', '.join(sorted(away)[:3])}")
+    return "; ".join(parts)
+
+
 def what_text(app: Data) -> str:
     """What is going on with an app, in a few words."""
     run = app["run"]
