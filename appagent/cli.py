@@ -19,6 +19,7 @@ from appagent import __version__, hangup
 
 USAGE, SOFTWARE = 64, 70
 ENDED_BY_INT, ENDED_BY_PIPE = 130, 141
+OPTIONS = ("--config", "--help", "--version", "-h")  # before the command
 TARGETS = ("build", "install", "start", "restart", "stop", "check")
 
 
@@ -123,9 +124,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; the exit code."""
     open_streams()
     try:
-        args = parser().parse_args(argv)
+        argv, top = sys.argv[1:] if argv is None else argv, parser()
+        if argv and argv[0].startswith("-") and argv[0].partition("=")[0] not in OPTIONS:
+            top.error(f"unrecognized arguments: {argv[0]}")  # whose value would be the command
+        args = top.parse_args(argv)
         if args.command is None:
-            parser().print_help(sys.stderr)
+            top.print_help(sys.stderr)
             return USAGE
         if args.command == "run":
             hangup.keep()

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from appagent import config
-from appagent.control import LATER, NO_AGENT, OK, USAGE, Refused, ask
+from appagent.control import HISTORY_MOST, LATER, NO_AGENT, OK, USAGE, Refused, ask
 from appagent.logs import show_file
 from appagent.printing import as_json, data, flush, words
 from appagent.report import status as show
@@ -105,11 +105,11 @@ def span(text: str | None, option: str) -> float | None:
         raise Refused(USAGE, f"{option} {text[:80]}: {wrong}") from None
 
 
-def count(text: str, option: str) -> int:
-    """A number of the command line."""
+def count(text: str, option: str, most: int = COUNT_MOST) -> int:
+    """A number of the command line, from 1 to `most`."""
     # Its length first: Python itself refuses to read a number of thousands of digits.
-    if not (text.isascii() and text.isdigit() and len(text) < 8 and 0 < int(text) <= COUNT_MOST):  # noqa: PLR2004
-        raise Refused(USAGE, f"{option} {text[:80]}: a number from 1 to {COUNT_MOST} is wanted")
+    if not (text.isascii() and text.isdigit() and len(text) < 8 and 0 < int(text) <= most):  # noqa: PLR2004
+        raise Refused(USAGE, f"{option} {text[:80]}: a number from 1 to {most} is wanted")
     return int(text)
 
 
@@ -157,7 +157,7 @@ def explain(args: Args) -> int:
 
 def history(args: Args) -> int:
     """`appagent history [APP]`."""
-    limit = count(args.limit, "--limit")
+    limit = count(args.limit, "--limit", HISTORY_MOST)
     request = {"do": "history", "app": args.app or "", "limit": limit}
     deploys = [line["deploy"] for line in asking(args, request) if "deploy" in line]
     if args.json:

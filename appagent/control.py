@@ -37,6 +37,7 @@ PATIENCE = 10.0  # s for a client to send its request, or to read a line
 COSTLY_MOST = 4  # costly requests that are answered at the same time
 TURN = 8.0  # s for one of them to wait for its turn
 COSTLY_LASTS = 60.0  # s at most for one of them, read slowly or not
+HISTORY_MOST = 1000  # deploys of one answer
 GONE_AFTER = 1.0  # s at most until it is seen that a client which only reads has gone
 
 TOO_MANY = "the agent has too many clients; try again"

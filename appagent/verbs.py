@@ -10,7 +10,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from appagent import __version__
-from appagent.control import FAILED, OK, USAGE, Peer, Refused, Request, Verb
+from appagent.control import FAILED, HISTORY_MOST, OK, USAGE, Peer, Refused, Request, Verb
 from appagent.model import (
     Cancel,
     Event,
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from appagent.agent import Agent
 
 Lines = AsyncIterator[Mapping[str, object]]
-HISTORY_MOST = 1000
 NAMES_MOST = 1000  # of a wait
 SECONDS_MOST = 1e9  # 30 years
 
@@ -150,7 +149,9 @@ class Verbs:
     async def history(self, request: Request, _: Peer) -> Lines:
         """Deploys and runs, newest first: a deploy a line, and one at a time in memory."""
         name = text_of(request, "app")
-        limit = min(int(seconds_of(request, "limit") or 20), HISTORY_MOST)
+        limit = int(seconds_of(request, "limit") or 20)
+        if limit > HISTORY_MOST:
+            raise Refused(USAGE, f"limit must be at most {HISTORY_MOST}")
         alive = {app.run.id for app in self.agent.node.apps.values() if app.run}
         deploys = {app.deploy.id for app in self.agent.node.apps.values() if app.deploy}
         past = self.agent.history.deploys(name or None, limit, alive | deploys)
