@@ -43,7 +43,6 @@ GONE = ".gone-"  # what an app's directory begins with while it is being removed
 T = TypeVar("T")
 
 Write = Callable[[Path, bytes], None]
-Remove = Callable[[Path], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,13 +110,11 @@ class Store:
         state_dir: str,
         *,
         write: Write = replace_file,
-        remove: Remove = shutil.rmtree,
         clock: Callable[[], Now] = _now,
     ) -> None:
         """Create, check and lock the directory, or raise StateError."""
         self.path = Path(state_dir)
         self._write = write
-        self._remove = remove
         self._clock = clock
         self._unwritten: dict[Path, bytes | None] = {}  # None: the directory it lies in is to go
         self._said: set[int | None] = set()
@@ -246,11 +243,11 @@ class Store:
         """Take the directory of an app away at once, and then remove what was in it."""
         gone = directory.with_name(GONE + directory.name)
         if gone.exists():  # an earlier try failed
-            self._remove(gone)
+            shutil.rmtree(gone)
         if directory.exists():
             directory.rename(gone)
             sync_directory(directory.parent)
-            self._remove(gone)
+            shutil.rmtree(gone)
 
     def _app_dirs(self, facts: list[Fact]) -> list[Path]:
         """Where apps are kept, after what a crash left half-written is removed."""
@@ -265,7 +262,7 @@ class Store:
         for path in found:
             if path.name.startswith(GONE):
                 with contextlib.suppress(OSError):
-                    self._remove(path)
+                    shutil.rmtree(path)
         found = [path for path in found if not path.name.startswith(".")]
         stray = [path / "record.json.tmp" for path in found]
         for each in (*stray, self.path / "node.json.tmp", self.path / "secret.tmp"):

@@ -196,7 +196,10 @@ def test_an_agent_that_runs_is_asked_whatever_became_of_its_configuration(
 
 @contextlib.contextmanager
 def answering(path: str, answer: bytes | None) -> Iterator[None]:
-    """Something listens there, and says this to one client; None: nothing, for ever."""
+    """Something listens there, and says this to one client; None: nothing, for ever.
+
+    It is over with the block, whether anybody came or not.
+    """
     over = threading.Event()
 
     def serve(server: socket.socket) -> None:
@@ -218,6 +221,7 @@ def answering(path: str, answer: bytes | None) -> Iterator[None]:
             yield
         finally:
             over.set()
+            server.shutdown(socket.SHUT_RDWR)  # ends its waiting, also where nobody came
             thread.join()
 
 

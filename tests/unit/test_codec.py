@@ -6,7 +6,7 @@ import json
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from appagent.codec import MAX_BYTES, Damaged, Newer, decode, dump, encode, parse
@@ -189,6 +189,8 @@ any_text = st.text(st.characters(exclude_categories=()), max_size=20)
 
 
 @given(any_text, any_text, any_text)
+@example("a\0b", "a\0b", "a\0b")
+@example("\udcff", "\udcff", "\udcff")
 def test_whatever_text_comes_from_outside_the_record_can_be_read_again(
     release: str, why: str, line: str
 ) -> None:

@@ -426,26 +426,44 @@ def test_what_is_told_can_be_made_json(place: Place) -> None:
     assert set(data) == set(PastDeploy.__dataclass_fields__)
 
 
-def test_a_long_history_of_failures_is_told_in_little_memory(place: Place) -> None:
-    output = "é\n" * 1_900
-    with place.opened() as history:
-        for n in range(120):
-            common = {"deploy_id": f"d{n}", "tail": output, "outcome": "failed"}
-            history.tell(fact("deploy.seen", n, **common))
-            for run in range(12):
-                history.tell(fact("run.ended", n, run_id=f"r{n}-{run}", **common))
-            history.tell(fact("deploy.failed", n, **common))
+def tell_failures(history: History, numbers: range, runs: int = 7) -> None:
+    """Tell deploys that failed again and again, with 3.8 KB of output each time."""
+    for n in numbers:
+        common = {"deploy_id": f"d{n}", "tail": "é\n" * 1_900, "outcome": "failed"}
+        history.tell(fact("deploy.seen", n, **common))
+        for run in range(runs):
+            history.tell(fact("run.ended", n, run_id=f"r{n}-{run}", **common))
+        history.tell(fact("deploy.failed", n, **common))
         assert history.flush(60)
-        tracemalloc.start()
-        try:
-            sizes = [len(json.dumps(encode(deploy))) for deploy in history.deploys(limit=120)]
-            _, peak = tracemalloc.get_traced_memory()
-        finally:
-            tracemalloc.stop()
-        newest, *_, oldest = history.deploys(limit=120)
-    assert len(sizes) == 120
-    assert max(sizes) < 200_000
-    assert peak < 4 * max(sizes)  # bytes; all of it has 24 million
+
+
+def cost(history: History) -> tuple[int, int]:
+    """Tell all of it, as an answer of the daemon does: bytes of the answer, peak of memory."""
+    tracemalloc.start()
+    try:
+        size = sum(len(json.dumps(encode(deploy))) for deploy in history.deploys(limit=1000))
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    return size, peak
+
+
+def test_however_long_a_history_of_failures_grows_it_is_told_in_little_memory(
+    place: Place,
+) -> None:
+    with place.opened() as history:
+        tell_failures(history, range(60))
+        size, peak = cost(history)
+        tell_failures(history, range(60, 240))
+        more_size, more_peak = cost(history)  # of four times as many
+        assert more_size < 2 * size
+        assert more_peak < 1.5 * peak
+
+
+def test_of_what_failed_long_ago_no_output_is_told(place: Place) -> None:
+    with place.opened() as history:
+        tell_failures(history, range(60), runs=12)
+        newest, *_, oldest = history.deploys(limit=60)
     assert newest.tail.endswith("é")  # of what is new all is there
     assert [bool(run.tail) for run in newest.runs] == [False] * 7 + [True] * 5
     assert len(newest.runs) == 12

@@ -5,9 +5,9 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import shutil
 import stat
 import subprocess
+import sys
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -49,6 +49,11 @@ def opened(path: Path, disk: Disk | None = None) -> Iterator[Store]:
         yield store
     finally:
         store.close()
+
+
+def failing(*_: object, **__: object) -> None:
+    """What a disk answers that is broken."""
+    raise OSError(errno.EIO, os.strerror(errno.EIO))
 
 
 def kinds(facts: tuple[Fact, ...] | list[Fact]) -> list[str]:
@@ -117,42 +122,64 @@ def test_a_dropped_app_is_gone_with_all_that_was_kept(state: Path) -> None:
     assert loaded.lost == frozenset()
 
 
-def test_an_app_dropped_in_the_moment_of_a_crash_is_gone_or_there_and_never_lost(
-    state: Path,
+# Drops `web`. At its N-th change to a name on the disk it is killed (the way of a crash), or that
+# one and all after it fail. Python itself tells of each change before it is made.
+DROPS = """
+import errno, os, signal, sys
+from appagent.store import Store
+store = Store(sys.argv[1])
+store.load()
+left = int(sys.argv[2])
+def change(event, args):
+    global left
+    if event not in ("os.remove", "os.rmdir", "os.rename"):
+        return
+    left -= 1
+    if left < 0 and sys.argv[3] == "killed":
+        os.kill(os.getpid(), signal.SIGKILL)
+    if left < 0 and sys.argv[3] == "failing":
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+sys.addaudithook(change)
+facts = [fact.kind for fact in store.drop("web")]
+if sys.argv[3] == "failing":
+    assert facts == (["store.failed"] if left < 0 else []), facts
+os._exit(0 if left >= 0 else 1)
+"""
+
+
+@pytest.mark.parametrize("how", ["killed", "failing"])
+def test_an_app_whose_removal_is_cut_short_is_gone_or_there_and_never_lost(
+    state: Path, how: str
 ) -> None:
-    """The agent ends while what was kept is being removed: nothing of it is removed yet."""
+    """At each of its steps in turn; the agent ends there, and the next one reads what is left."""
+    code, steps = 1, 0
+    while code:
+        fill(state)
+        with opened(state) as store:
+            store.load()
+            store.makefile("web").write_text("stop:\n")
+        argv = [sys.executable, "-c", DROPS, str(state), str(steps), how]
+        code = subprocess.run(argv, check=False).returncode
+        with opened(state) as store:
+            loaded = store.load()
+            assert loaded.lost == frozenset(), f"{how} at step {steps}"
+            assert loaded.records == ({"web": WEB, "api": API} if steps == 0 else {"api": API})
+            left = {path.name for path in (state / "apps").iterdir()}
+            assert left == set(loaded.records), "nothing else stays"
+        steps += 1
+    assert steps > 2
+
+
+def test_what_could_not_be_removed_of_an_app_is_removed_later(
+    state: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     fill(state)
-    removed: list[Path] = []
-    store = Store(str(state), remove=removed.append)
-    store.load()
-    store.makefile("web").write_text("stop:\n")
-    assert store.drop("web") == []
-    store.close()
-    assert [path.is_dir() for path in removed] == [True]
     with opened(state) as store:
-        loaded = store.load()
-        assert loaded.records == {"api": API}
-        assert loaded.lost == frozenset()
-        store.save(WEB)  # another app of that name
-    assert not removed[0].exists()
-    with opened(state) as store:
-        assert store.load().records == {"web": WEB, "api": API}
-
-
-def test_what_could_not_be_removed_of_an_app_is_removed_later(state: Path) -> None:
-    fill(state)
-    trouble = [OSError(errno.EIO, "Input/output error")]
-
-    def remove(path: Path) -> None:
-        if trouble:
-            raise trouble.pop()
-        shutil.rmtree(path)
-
-    store = Store(str(state), remove=remove)
-    store.load()
-    assert kinds(store.drop("web")) == ["store.failed"]
-    assert kinds(store.flush()) == ["store.works"]
-    store.close()
+        store.load()
+        with monkeypatch.context() as trouble:
+            trouble.setattr(os, "rmdir", failing)
+            assert kinds(store.drop("web")) == ["store.failed"]
+        assert kinds(store.flush()) == ["store.works"]
     assert [path.name for path in (state / "apps").iterdir()] == ["api"]
 
 
