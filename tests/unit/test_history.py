@@ -452,12 +452,14 @@ def test_however_long_a_history_of_failures_grows_it_is_told_in_little_memory(
     place: Place,
 ) -> None:
     with place.opened() as history:
-        tell_failures(history, range(60))
-        size, peak = cost(history)
+        tell_failures(history, range(10))
+        _, peak = cost(history)
+        tell_failures(history, range(10, 60))
+        size, _ = cost(history)
         tell_failures(history, range(60, 240))
-        more_size, more_peak = cost(history)  # of four times as many
+        more_size, more_peak = cost(history)
         assert more_size < 2 * size
-        assert more_peak < 1.5 * peak
+        assert more_peak < 2 * peak
 
 
 def test_of_what_failed_long_ago_no_output_is_told(place: Place) -> None:
