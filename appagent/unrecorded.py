@@ -27,7 +27,7 @@ class Unrecorded:
         self.facts: list[Fact] = []
         for found in account.all_in(places.locks):
             record = records.get(found.app)
-            if found.identity.boot == boot and newest(record) < found.run_id:
+            if found.identity.boot == boot and is_news(found, record):
                 self._take(found)
 
     def _take(self, found: account.Account) -> None:
@@ -52,11 +52,19 @@ class Unrecorded:
         account.remove(self.places.lock(app))
 
 
-def newest(record: Record | None) -> str:
-    """The newest run that a record knows of; ids of runs are in the order of time."""
+def is_news(found: account.Account, record: Record | None) -> bool:
+    """Whether a run of this boot began after all that a record knows of.
+
+    Told by when their shims were started, in ticks since the boot: ids are made of the wall clock,
+    which may be set back.
+    """
     if record is None:
-        return ""
-    return max(record.ended, record.run.id if record.run is not None else "")
+        return True
+    if found.run_id in (record.ended, record.run.id if record.run is not None else ""):
+        return False
+    shims = (record.ended_shim, record.run.identity if record.run is not None else None)
+    known = [shim.started for shim in shims if shim and shim.boot == found.identity.boot]
+    return found.identity.started > max(known, default=-1)
 
 
 def written(run: Run) -> str:

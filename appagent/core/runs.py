@@ -103,8 +103,10 @@ def ended(turn: Turn, event: Ended) -> None:
     tell_end(turn, app, run, replace(event, outcome=outcome), steps)
     app, run = halfway(turn, turn.node.apps[run.app], run, event)
     # A run that was BUSY says nothing of the other one, which is older and lives.
-    over = app.record.ended if outcome is Outcome.BUSY else run.id
-    record = replace(app.record, run=None, ended=over)
+    over, shim = (run.id, run.identity)
+    if outcome is Outcome.BUSY:
+        over, shim = app.record.ended, app.record.ended_shim
+    record = replace(app.record, run=None, ended=over, ended_shim=shim)
     app = turn.save(replace(app, starting=None, processes=None), record)
     if app.missing_for == run.version:  # what make was asked for one target, it told of all
         lacks = frozenset(event.lacks) - {Target.STOP}

@@ -140,6 +140,7 @@ class Record:
     hold: Hold | None = None
     run: Run | None = None  # the one that is under way
     ended: str = ""  # id of the newest run that is over
+    ended_shim: Identity | None = None  # … and its process
     deploy: Deploy | None = None  # the one that has begun: the next agent goes on with it
 
     @staticmethod

@@ -36,7 +36,7 @@ class Belongings:
     def marks(self, app: str) -> list[list[int]]:
         """Give the processes of the app (if need be, only some) to a run that is in no scope."""
         if not self.scopes:
-            return self.remembered(app)
+            return ending.some(self.remembered(app), MOST_MARKS)
         pids = sorted(cgroup.processes(place.slice_path(app)))[:MOST_MARKS]
         return [[one.pid, one.started] for pid in pids if (one := ending.process(pid)) is not None]
 

@@ -115,6 +115,22 @@ def family(marks: Marks) -> set[int]:
     return {pid for pid in known if everything[pid].alive}
 
 
+def some(marks: Marks, most: int) -> Marks:
+    """Choose so many marks that as much as can be is found from them: of each session one first."""
+    if len(marks) <= most:
+        return marks
+    firsts: Marks = []
+    others: Marks = []
+    sessions: set[int] = set()
+    for pid, started in marks:
+        one = process(pid)
+        if one is None or one.started != started:
+            continue
+        (others if one.session in sessions else firsts).append([pid, started])
+        sessions.add(one.session)
+    return (firsts + others)[:most]
+
+
 def of_session(leader: int, started: int) -> set[int]:
     """Find the living members of the session that a process with this start time has led.
 
@@ -139,6 +155,11 @@ def send(pids: set[int], number: int) -> None:
             os.kill(pid, number)
         except (ProcessLookupError, PermissionError):
             continue
+
+
+def _marked(pids: set[int]) -> dict[int, int]:
+    """When each of these processes was started."""
+    return {pid: one.started for pid in pids if (one := process(pid)) is not None}
 
 
 def end(
@@ -166,14 +187,16 @@ def end(
     until = time.monotonic() + last
     pause = _PAUSE
     while found and time.monotonic() < until:
-        still = set(found)
+        still = _marked(found)
         if kill is not None and kill():
-            still = found = set()
+            still, found = {}, set()
         while found and time.monotonic() < until:  # until a round finds nothing that still moves
             send(found, signal.SIGSTOP)
-            found = find() - still
-            still |= found
-        send(still, signal.SIGKILL)
+            found = find() - still.keys()
+            still |= _marked(found)
+        # A number may have been given away in that time.
+        now = _marked(set(still))
+        send({pid for pid, started in still.items() if now.get(pid) == started}, signal.SIGKILL)
         rest(pause)
         pause = min(pause * 2, _MAX_PAUSE)
         found = find()

@@ -14,6 +14,7 @@ import pytest
 from appagent.core.step import first
 from appagent.model import (
     Applied,
+    Identity,
     Layout,
     Level,
     Location,
@@ -207,6 +208,7 @@ def test_what_lies_there_besides_is_passed_over(places: Places) -> None:
 
 
 RECORD = Record("web", "/files", Applied("r1", VERSION, VERSION, BOOT))
+LATE = Identity(1, 1 << 60, "", BOOT)  # started after the process of this test
 OLDER, SAME, NEWER = run_of(6).id, run_of(7).id, run_of(8).id
 
 
@@ -218,9 +220,9 @@ OLDER, SAME, NEWER = run_of(6).id, run_of(7).id, run_of(8).id
         (replace(RECORD, ended=OLDER), True),
         (replace(RECORD, run=run_of(6)), True),
         (replace(RECORD, ended=SAME), False),
-        (replace(RECORD, ended=NEWER), False),
+        (replace(RECORD, ended=NEWER, ended_shim=LATE), False),
         (replace(RECORD, ended=OLDER, run=run_of(7)), False),
-        (replace(RECORD, ended=OLDER, run=run_of(8)), False),
+        (replace(RECORD, ended=OLDER, run=replace(run_of(8), identity=LATE)), False),
     ],
 )
 def test_a_run_that_is_newer_than_its_record_is_taken_over(
