@@ -17,7 +17,6 @@ import os
 import signal
 from asyncio.trsock import TransportSocket
 from collections import deque
-from dataclasses import replace
 
 from appagent import config, hangup, machine
 from appagent.control import Control
@@ -62,7 +61,6 @@ from appagent.report.log import Log
 from appagent.report.outputs import JournalOutput
 from appagent.report.service import Service
 from appagent.report.status import status_line
-from appagent.report.text import one_line, plain
 from appagent.run.failpoint import hit
 from appagent.run.order import Places
 from appagent.running import Running
@@ -70,6 +68,7 @@ from appagent.shutdown import stop_apps
 from appagent.started import Started
 from appagent.store import Store
 from appagent.unrecorded import Unrecorded
+from appagent.unreported import Unreported, safe
 from appagent.verbs import Verbs
 
 HOUSEKEEPING = 60.0  # s
@@ -106,6 +105,7 @@ class Agent:
         self.secret = found.secret
         self.first_facts = [*found.facts, *self.unrecorded.facts]
         self.history = History(self.settings.state_dir, self.tell_from_thread)
+        self.unreported = Unreported(places, self.history)
         self.eyes = Eyes(self)
         self.running = Running(self, journal=isinstance(log.output, JournalOutput))
         self.control = Control(
@@ -243,7 +243,7 @@ class Agent:
     def ended(self, event: Ended) -> None:
         """A run is over. What it printed is kept and shown, so it is made safe here."""
         self.hit("ended", event.app)
-        self.feed(replace(event, line=one_line(event.line), tail=plain(event.tail)))
+        self.feed(safe(event))
 
     def began(self, event: Began) -> None:
         """A shim waits for its go."""
@@ -280,6 +280,7 @@ class Agent:
             self.say("agent.failed", f"cannot listen at {where}: {error.strerror}", Level.ERROR)
             return 75
         self.feed(Configured(self.settings))
+        self.unreported.report(self.running.over())
         self.running.adopt_all()
         self.running.keep_limits()
         self.say("agent.ready", f"{len(self.settings.roots)} roots; {os.getpid()} is the agent")
@@ -315,8 +316,7 @@ class Agent:
         error = context.get("exception")
         if isinstance(error, OSError) and isinstance(context.get("socket"), TransportSocket):
             # No client can be taken for want of descriptors; the loop tries again after a second.
-            text = f"{context.get('message')}: {error.strerror}"
-            self.log.say(Level.ERROR, text)
+            self.log.say(Level.ERROR, f"{context.get('message')}: {error.strerror}")
         elif isinstance(error, BaseException):
             self.fault(str(context.get("message", "an exception that nobody took")), error)
         else:
@@ -341,6 +341,7 @@ class Agent:
         """What is to be done now and then: output files, scans, what could not be written."""
         while True:
             await asyncio.to_thread(self.gone.sweep, tuple(self.node.apps), self.now().wall)
+            await self.unreported.sweep(self.running.over(), self.store.unwritten)
             await asyncio.sleep(HOUSEKEEPING)
             self.tell_all(self.store.flush())
             await asyncio.to_thread(self.running.trim, tuple(self.node.apps))

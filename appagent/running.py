@@ -130,11 +130,15 @@ class Running:
         self.spawner.end(run_id, why)
 
     def adopt_all(self) -> None:
-        """Take over the runs that an earlier agent left, and sweep up after those it did not."""
+        """Take over the runs that an earlier agent left."""
         runs = [app.record.run for app in self.daemon.node.apps.values() if app.record.run]
         for run in runs:
             self.spawner.adopt(run)
-        self.spawner.sweep([run.id for run in runs])
+
+    def over(self) -> list[str]:
+        """Name the runs that are over and have left something on the disk."""
+        runs = [app.run for app in self.daemon.node.apps.values()]
+        return self.spawner.over([run.id for run in runs if run is not None])
 
     def count(self) -> None:
         """Tell the core of each app that is up whether it has processes, where that is news.

@@ -279,29 +279,39 @@ def deploy_failed(turn: Turn, app: App, run: Run, event: Ended, then: str) -> No
 def tell_end(turn: Turn, app: App, run: Run, event: Ended, steps: Sequence[Target]) -> None:
     """Tell how a run ended; `steps` are those that it could have come to."""
     bad = event.outcome in (Outcome.FAILED, Outcome.TIMEOUT, Outcome.REFUSED, Outcome.LOST)
-    what = called(run, event.calls)
-    text = f"{app.name}: make {what} {event.outcome} after {event.seconds:.1f} s"
-    if event.outcome is Outcome.MISSING:
-        text = f"{app.name}: the Makefile has no {', '.join(steps)}; skipped"
-    elif event.outcome is Outcome.LOST:
-        text = f"{app.name}: make {what} was interrupted: {event.line or 'no result'}"
-    elif event.line:
-        text += f": {event.line}"
     turn.tell(
         "run.ended",
-        text,
+        end_text(run, event, steps),
         replace(app, deploy=None),  # the run belongs to the deploy that it began in
         Level.WARNING if bad else Level.INFO,
-        target=event.calls[0] if len(event.calls) == 1 else run.target,
-        run_id=run.id,
-        deploy_id=run.deploy,
-        release=run.version.release,
-        reason=run.reason,
-        outcome=event.outcome,
-        exit_code=event.exit_code if event.exit_code is not None else "",
-        duration_ms=round(event.seconds * 1000),
-        tail=event.tail,
-        adopted="yes" if event.adopted else "",
+        **end_fields(run, event),
     )
     for warning in event.warnings:
         turn.tell("run.warning", f"{app.name}: {warning}", app, Level.WARNING, run_id=run.id)
+
+
+def end_text(run: Run, event: Ended, steps: Sequence[Target]) -> str:
+    """Say how a run ended."""
+    what = called(run, event.calls)
+    if event.outcome is Outcome.MISSING:
+        return f"{run.app}: the Makefile has no {', '.join(steps)}; skipped"
+    if event.outcome is Outcome.LOST:
+        return f"{run.app}: make {what} was interrupted: {event.line or 'no result'}"
+    text = f"{run.app}: make {what} {event.outcome} after {event.seconds:.1f} s"
+    return f"{text}: {event.line}" if event.line else text
+
+
+def end_fields(run: Run, event: Ended) -> dict[str, str | int | float]:
+    """Give the fields of the fact that a run ended."""
+    return {
+        "target": event.calls[0] if len(event.calls) == 1 else run.target,
+        "run_id": run.id,
+        "deploy_id": run.deploy,
+        "release": run.version.release,
+        "reason": run.reason,
+        "outcome": event.outcome,
+        "exit_code": event.exit_code if event.exit_code is not None else "",
+        "duration_ms": round(event.seconds * 1000),
+        "tail": event.tail,
+        "adopted": "yes" if event.adopted else "",
+    }

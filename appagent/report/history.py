@@ -87,6 +87,11 @@ class History:
         self._incoming.put(done)
         return done.wait(timeout)
 
+    @property
+    def behind(self) -> bool:
+        """Whether what was told before the last `flush` is not all written."""
+        return bool(self._waiting)
+
     def deploys(
         self, app: str | None = None, limit: int = 20, alive: AbstractSet[str] = frozenset()
     ) -> Iterator[PastDeploy]:

@@ -45,6 +45,7 @@ _TIMES = {
     "deploy.interrupted": "ended",
     "run.began": "began",
     "run.ended": "ended",
+    "run.result": "ended",
 }
 _OUTCOMES = {
     "deploy.done": "done",
@@ -159,6 +160,8 @@ def record(db: sqlite3.Connection, fact: Fact, seq: int) -> None:
         f"INSERT INTO {table} ({', '.join(values)}) "  # noqa: S608 - names are all ours
         f"VALUES ({', '.join('?' * len(values))}) ON CONFLICT (id) DO UPDATE SET {updates}"
     )
+    if fact.kind == "run.result":  # as its shim saw it; what an agent told of it says more
+        sql += f" WHERE {table}.outcome IS NULL"
     db.execute(sql, tuple(values.values()))
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-from collections.abc import Collection
 
 from appagent.model import Ended, Outcome, Run, StepFound, Target
 from appagent.run import account, output, targets
@@ -22,12 +21,19 @@ def read(places: Places, run: Run) -> dict[str, object] | None:
 
     What the disk did not take is in the app's lock.
     """
-    found: object
+    return load(places.result(run.id)) or _sensible(account.result(places.lock(run.app), run.id))
+
+
+def load(path: str) -> dict[str, object] | None:
+    """Read the file of a result; None if there is none that makes sense."""
     try:
-        with open(places.result(run.id), "rb") as file:
-            found = json.loads(file.read())
-    except (OSError, ValueError):
-        found = account.result(places.lock(run.app), run.id)
+        with open(path, "rb") as file:
+            return _sensible(json.loads(file.read()))
+    except (OSError, ValueError, RecursionError):
+        return None
+
+
+def _sensible(found: object) -> dict[str, object] | None:
     return found if isinstance(found, dict) and found.get("outcome") in OUTCOMES else None
 
 
@@ -110,11 +116,11 @@ def clear(places: Places, run_id: str) -> None:
         os.rmdir(bare)
 
 
-def sweep(places: Places, keep: Collection[str]) -> None:
-    """Remove what all runs have left but these."""
+def runs(places: Places) -> set[str]:
+    """Name the runs that have left something."""
     with contextlib.suppress(OSError):
-        for run_id in {_run_id(name) for name in os.listdir(places.runs)} - {*keep}:
-            clear(places, run_id)
+        return {_run_id(name) for name in os.listdir(places.runs)}
+    return set()
 
 
 def _run_id(name: str) -> str:

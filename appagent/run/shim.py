@@ -44,7 +44,7 @@ def main() -> int:
     failpoint.hit("shim.locked")
     made = shim.run() if free else shim.nothing("busy", lock.holder(order["lock"]))
     failpoint.hit("shim.ended")
-    status = result.leave(order["result"], made)
+    status = result.leave(order["result"], {**made, "run": order["account"]})
     mine.over(made)
     failpoint.hit("shim.left")
     return status

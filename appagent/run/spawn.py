@@ -82,7 +82,6 @@ class Spawner:
         self._belongings = Belongings(self.places, boot, scopes=self.scopes)
         self._watched: dict[str, _Watched] = {}
         self._targets: dict[str, tuple[tuple[str, ...], dict[str, str]]] = {}
-        self._told: dict[str, str] = {}  # app → run whose result has been handed over
         self._unguarded = False
         self._released = False
 
@@ -97,8 +96,6 @@ class Spawner:
                 os.makedirs(path, mode, exist_ok=True)
         with contextlib.suppress(OSError):  # the shim then says what is wrong with it
             os.makedirs(self.places.locks, 0o700, exist_ok=True)
-        if (before := self._told.pop(run.app, "")) != "":
-            leavings.clear(self.places, before)
         warning = await self.limit(run.app, order.limits)
         unit = units.scope_of(run.app, run.id) if self.scopes else ""
         known, targets = self._targets.get(run.app, ((), {}))
@@ -171,7 +168,7 @@ class Spawner:
         identity = run.identity
         if identity is None or (identity.boot and self.boot and identity.boot != self.boot):
             # Never begun as far as anybody knows, or before the machine went down.
-            loop.call_soon(self._tell, run, self._result(run, adopted=True, status=None))
+            loop.call_soon(self._tell, self._result(run, adopted=True, status=None))
             return
         pidfd = _pidfd(identity)
         watched = _Watched(run, identity, pidfd, why=run.cancelled)
@@ -265,12 +262,11 @@ class Spawner:
         if watched.warning:
             ended = replace(ended, warnings=(*ended.warnings, watched.warning))
         self._watched.pop(watched.run.id, None)
-        self._tell(watched.run, ended)
+        self._tell(ended)
 
-    def _tell(self, run: Run, ended: Ended) -> None:
+    def _tell(self, ended: Ended) -> None:
         if self._released:
             return
-        self._told[run.app] = run.id
         self.on_ended(self._said_once(ended))
 
     def _said_once(self, ended: Ended) -> Ended:
@@ -325,9 +321,12 @@ class Spawner:
         """Cut the output files that what runs on has made too large. Safe in another thread."""
         return output.trim_all([self.places.log(app) for app in apps])
 
-    def sweep(self, keep: Collection[str]) -> None:
-        """Remove what runs have left that nobody waits for: all but those of these ids."""
-        leavings.sweep(self.places, {*keep, *self._watched, *self._told.values()})
+    def over(self, alive: Collection[str]) -> list[str]:
+        """Name the runs of which something lies on the disk and that nobody waits for, by id.
+
+        `alive` are those that are under way as far as the core knows.
+        """
+        return sorted(leavings.runs(self.places) - {*alive, *self._watched})
 
     def release(self) -> None:
         """Let go of everything: what runs goes on, what waits for a go never runs."""

@@ -6,6 +6,7 @@ import contextlib
 import os
 import random
 import signal
+import sqlite3
 import threading
 import time
 from collections import Counter
@@ -81,6 +82,24 @@ def let_go(made: Node) -> None:
 def runs_of(made: Node, app: str) -> list[dict[str, Any]]:
     """The runs of an app in the history, oldest first."""
     return [run for deploy in reversed(made.history(app)) for run in deploy["runs"]]
+
+
+def test_what_ran_while_the_history_could_not_be_written_is_in_it_after_a_crash(made: Node) -> None:
+    app = SymlinkApp(made, "web")
+    made.start()
+    app.deploy("1")
+    good(made, "web", "1")
+    with contextlib.closing(sqlite3.connect(made.state / "history.sqlite")) as other:
+        other.execute("BEGIN IMMEDIATE")  # who writes has to wait for who writes already
+        app.deploy("2")
+        good(made, "web", "2")
+        made.kill()
+    made.start()
+    told = [
+        (run["target"], name_of(run["release"]), run["outcome"]) for run in runs_of(made, "web")
+    ]
+    assert told[-3:] == [("install", "2", "ok"), ("restart", "2", "ok"), ("check", "2", "ok")]
+    assert len(told) == 6
 
 
 # --- at exact places -----------------------------------------------------------------------------

@@ -86,21 +86,7 @@ def test_a_result_of_a_later_version_is_understood(world: World) -> None:
 # --- what is left --------------------------------------------------------------------------------
 
 
-def test_a_result_stays_until_the_next_run_of_the_app_begins(world: World) -> None:
-    world.app("install start:\n\ttrue\n")
-    world.app("install:\n\ttrue\n", "api")
-
-    async def scene(agent: Runs) -> None:
-        await agent.whole(world.plan("install", id="a"))
-        await agent.whole(world.plan("install", id="b", app="api"))
-        assert world.results() == ["a", "b"]
-        await agent.whole(world.plan("start", id="c"))
-        assert world.results() == ["b", "c"]
-
-    world.play(scene)
-
-
-def test_a_sweep_removes_what_nobody_waits_for(world: World) -> None:
+def test_runs_that_are_over_are_those_that_nobody_waits_for(world: World) -> None:
     world.app("install:\n\ttrue\n")
     for name in ("a", "b", "c"):
         world.run("install", id=name)
@@ -108,13 +94,13 @@ def test_a_sweep_removes_what_nobody_waits_for(world: World) -> None:
     async def scene(agent: Runs) -> None:
         run = world.plan("install", id="d")
         await agent.begin(run)
-        agent.spawner.sweep({"b"})
-        assert world.results() == ["b"]
+        assert agent.spawner.over({"b"}) == ["a", "c"]
         agent.spawner.go("d")
         assert (await agent.ended()).outcome is Outcome.OK
+        assert agent.spawner.over({"b"}) == ["a", "c", "d"]
 
     world.play(scene)
-    assert world.results() == ["b", "d"]
+    assert world.results() == ["a", "b", "c", "d"]
 
 
 def test_many_runs_at_once_end_each_by_itself(world: World) -> None:

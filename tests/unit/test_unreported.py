@@ -1,0 +1,129 @@
+"""What an agent that was killed did not tell the history of its runs, the next one does."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from appagent.model import Fact, Later, Layout, Now, Run, Target, Version
+from appagent.report.history import History
+from appagent.report.past import PastRun
+from appagent.run.order import Places
+from appagent.unrecorded import written
+from appagent.unreported import MOST_KEPT, Unreported
+
+
+class Node:
+    """A state directory with results and a history."""
+
+    def __init__(self, path: Path) -> None:
+        self.places = Places(str(path), str(path))
+        Path(self.places.runs).mkdir()
+        self.history = History(str(path), lambda _: None)
+        self.unreported = Unreported(self.places, self.history)
+
+    def left(self, run_id: str, **result: object) -> None:
+        """A run that was begun for a build, came to its install, and left this result."""
+        run = Run(run_id, "web", "/r", Target.BUILD, Version("r1", ""), "", Layout.TREE, "/r/web",
+                  "new release", "deploy-1", 1.0, 1.0, Now(0.0, 0.0),
+                  then=(Later(Target.INSTALL, 1.0),))  # fmt: skip
+        whole = {"outcome": "ok", "seconds": 0.5, "step": "install", "calls": "install",
+                 "run": written(run), **result}  # fmt: skip
+        Path(self.places.result(run_id)).write_text(json.dumps(whole))
+
+    def results(self) -> list[str]:
+        return sorted(path.stem for path in Path(self.places.runs).iterdir())
+
+    def runs(self) -> list[PastRun]:
+        return [run for deploy in self.history.deploys() for run in deploy.runs]
+
+    def sweep(self, *unwritten: str) -> None:
+        asyncio.run(self.unreported.sweep(self.results(), unwritten))
+
+
+@pytest.fixture
+def node(tmp_path: Path) -> Iterator[Node]:
+    made = Node(tmp_path)
+    with contextlib.closing(made.history):
+        yield made
+
+
+def test_a_result_has_all_that_the_history_tells_of_a_run(node: Node) -> None:
+    node.left("1", outcome="failed", exit_code=2, line="exit 2", tail="no such\x1b[31m file")
+    node.unreported.report(["1"])
+    (run,) = node.runs()
+    assert (run.id, run.app, run.deploy_id, run.target) == ("1", "web", "deploy-1", "install")
+    assert (run.release, run.reason, run.outcome) == ("r1", "new release", "failed")
+    assert (run.exit_code, run.duration_ms, run.tail) == (2, 500, "no such file")
+    assert run.line == "web: make install failed after 0.5 s: exit 2"
+    assert run.ended is not None
+
+
+def test_a_run_of_which_only_the_begin_is_known_gets_its_end(node: Node) -> None:
+    fields = {"run_id": "1", "target": "build", "release": "r1"}
+    node.history.tell(Fact("run.began", Now(1.0, 7.0), "began", "web", fields=fields))
+    node.left("1")
+    node.unreported.report(["1"])
+    (run,) = node.runs()
+    assert (run.began, run.target, run.outcome) == (7.0, "install", "ok")
+
+
+def test_what_was_told_of_an_end_stays(node: Node) -> None:
+    fields = {"run_id": "1", "target": "install", "outcome": "cancelled"}
+    node.history.tell(Fact("run.ended", Now(1.0, 7.0), "a newer release", "web", fields=fields))
+    node.left("1", outcome="failed")
+    node.unreported.report(["1", "1"])
+    (run,) = node.runs()
+    assert (run.outcome, run.ended, run.line) == ("cancelled", 7.0, "a newer release")
+
+
+@pytest.mark.parametrize(
+    "result",
+    [{"outcome": "cancelled", "calls": ""}, {"run": ""}, {"run": "\ud800"}, {"outcome": "fine"}],
+)
+def test_where_nothing_ran_or_nobody_knows_what_there_is_nothing_to_tell(
+    node: Node, result: dict[str, object]
+) -> None:
+    node.left("1", **result)
+    node.unreported.report(["1", "2"])
+    assert node.runs() == []
+
+
+def test_results_go_once_the_history_is_on_the_disk(node: Node) -> None:
+    node.left("1")
+    node.unreported.report(["1"])
+    node.sweep()
+    assert node.results() == []
+    assert [run.id for run in node.runs()] == ["1"]
+
+
+def test_they_stay_while_a_record_is_in_memory_alone(node: Node) -> None:
+    node.left("1")
+    node.sweep("apps/web/record.json")
+    assert node.results() == ["1"]
+
+
+class Stuck:
+    """A history that cannot be written."""
+
+    behind = True
+
+    def tell(self, fact: Fact) -> None:
+        pass
+
+    def flush(self) -> bool:
+        return True
+
+
+def test_they_stay_while_the_history_cannot_be_written_but_not_without_end(node: Node) -> None:
+    names = [f"{number:05}" for number in range(MOST_KEPT + 2)]
+    for name in names:
+        (Path(node.places.runs) / f"{name}.json").touch()
+    node.unreported = Unreported(node.places, Stuck())
+    node.sweep()
+    assert node.results() == names[2:]
