@@ -31,6 +31,7 @@ from appagent.model import (
     Looked,
     RootLooked,
     RootSettings,
+    Slow,
 )
 from appagent.share import manifest
 from appagent.share.client import Eye
@@ -227,6 +228,11 @@ class Eyes:
 
     # --- for people ------------------------------------------------------------------------------
 
+    def slow(self) -> dict[tuple[str, str], Slow]:
+        """The trees that are scanned less often than they should be, by root and name."""
+        beats = [eye.beat for eye in self.eyes.values() if eye.beat is not None]
+        return {(one.root, one.app): one for beat in beats for one in beat.slow}
+
     def intervals(self) -> dict[str, float]:
         """How often the markers of each root are really looked at, in seconds."""
         found = {}
@@ -245,6 +251,8 @@ class Eyes:
                 "stuck": eye.stuck,
                 "stuck_s": round(now - eye.stuck_since, 1) if eye.stuck else 0.0,
                 "busy": eye.beat.busy if eye.beat else "",
+                "interval_s": eye.beat.interval if eye.beat else 0.0,
+                "interval_why": eye.beat.why if eye.beat else "",
                 "roots": [root.path for root in eye.watchlist.roots],
             }
             for share, eye in sorted(self.eyes.items())

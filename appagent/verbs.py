@@ -108,6 +108,9 @@ class Verbs:
             "user": os.geteuid(),
         }
         found["eyes"] = agent.eyes.data(agent.now().mono)
+        slow = agent.eyes.slow()
+        for app in found["apps"]:
+            app["slow"] = show.slow_data(slow.get((app["root"], app["app"])))
         found["unwritten"] = list(agent.store.unwritten)
         found["config"] = {"files": list(agent.config_files), "refused": agent.config_refused}
         return found

@@ -56,7 +56,7 @@ from appagent.model.events import (
     Trigger,
 )
 from appagent.model.facts import Deploy, Fact, Level
-from appagent.model.looks import AppLook, Beat, EnvLook, RootLook
+from appagent.model.looks import AppLook, Beat, EnvLook, RootLook, Slow
 from appagent.model.settings import (
     DEFAULT_TIMEOUT,
     AppSettings,
@@ -122,6 +122,7 @@ __all__ = [
     "SaveRoots",
     "Settings",
     "ShuttingDown",
+    "Slow",
     "StepFound",
     "Stopping",
     "Target",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from appagent.model.words import Layout
 
@@ -58,6 +59,15 @@ class EnvLook:
     mounted: bool = False  # it lies on a share
 
 
+class Slow(NamedTuple):
+    """A tree that is scanned less often than it should be."""
+
+    root: str
+    app: str
+    every: float  # s between two scans
+    takes: float  # s that a scan takes
+
+
 @dataclass(frozen=True, slots=True)
 class Beat:
     """An eye's heartbeat, once a second."""
@@ -67,3 +77,5 @@ class Beat:
     scan: float  # mono: the same for the scanning thread
     busy: str = ""  # what the older of the two is doing: "listing /files/production"
     interval: float = 0.0  # between looks at the markers, as in force
+    why: str = ""  # that is more than it should be
+    slow: tuple[Slow, ...] = ()  # trees that are scanned less often than they should be

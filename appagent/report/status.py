@@ -14,7 +14,7 @@ from appagent.core.release import short, short_version
 from appagent.core.state import App, Node
 from appagent.core.view import View, view
 from appagent.core.want import seen_version
-from appagent.model import Ended, Hold, Now, Run, Version
+from appagent.model import Ended, Hold, Now, Run, Slow, Version
 from appagent.report import text
 
 Data = dict[str, Any]
@@ -106,6 +106,15 @@ def app_data(node: Node, app: App, now: Now) -> Data:
     }
 
 
+def slow_data(slow: Slow | None) -> Data | None:
+    """How seldom a tree is scanned, if that is less often than it should be."""
+    if slow is None:
+        return None
+    takes = f"{slow.takes:.2g} s"
+    why = f"a scan takes {takes}, and all scans together get a tenth of the time"
+    return {"every_s": round(slow.every, 1), "takes_s": round(slow.takes, 2), "why": why}
+
+
 def version_data(version: Version | None) -> Data:
     """A version, or empty."""
     if version is None:
@@ -166,6 +175,11 @@ def status_text(data: Data, columns: int = 0) -> str:
             lines.append(f"{root['path']}: UNKNOWN for {since}: {root['why']}")
         if root["plain_count"]:
             lines.append(plain_text(root))
+    lines += [
+        f"apps are polled every {eye['interval_s']:.2g} s: {eye['interval_why']}"
+        for eye in data.get("eyes", [])
+        if eye["interval_why"]
+    ]
     lines += [f"not on the disk yet: {path}" for path in data.get("unwritten", [])]
     lines = [text.one_line(line) for line in lines]  # a pusher chooses names, with newlines in them
     rows = [
@@ -282,6 +296,8 @@ def app_text(app: Data, node: str) -> str:
     ]
     if app["run"]:
         rows.append(("now", f"{what_text(app)} (pid {app['run']['pid']}, {app['run']['id']})"))
+    if slow := app.get("slow"):
+        rows.append(("scanned", f"every {text.duration(slow['every_s'])}: {slow['why']}"))
     if app["hold"]:
         rows.append(("held", app["hold"]["why"]))
     rows += [

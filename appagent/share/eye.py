@@ -24,7 +24,7 @@ import threading
 import time
 from collections.abc import Callable
 
-from appagent.model import Beat
+from appagent.model import Beat, Slow
 from appagent.prctl import die_with_parent
 from appagent.share import wire
 from appagent.share.disk import Disk
@@ -38,6 +38,7 @@ from appagent.share.watchlist import from_body
 _BEAT = 1.0
 _FAULT = 70  # of ours: os.EX_SOFTWARE
 _MOST_LOGS = 1000  # that wait to be sent
+_MOST_SLOW = 100  # trees that are told to be scanned too seldom
 
 
 class Outbox:
@@ -122,7 +123,11 @@ class Eye:
         quick, doing = self._quick.disk.pulse.read(now)
         scan, scanning = self._trees.disk.pulse.read(now)
         busy = doing if quick < scan or not scanning else scanning
-        return Beat(now, quick, scan, busy, self._quick.interval)
+        slow = tuple(
+            Slow(app.root.path, app.name, app.scan_every, app.scan_takes)
+            for app in self._trees.slow[:_MOST_SLOW]
+        )
+        return Beat(now, quick, scan, busy, self._quick.interval, self._quick.why, slow)
 
     def _send(self) -> bool:
         """Send what waits; False when nobody is there any more."""

@@ -28,6 +28,7 @@ from appagent.share.watchlist import Watchlist
 SAFETY = 60.0  # s between looks at what inotify watches
 _WHOLE = 10.0  # s between whole looks at an app whose marks stand
 _BUSY = 0.5  # of the time that looks at marks may take at most
+_LEFT = 0.1  # of the bound on looks: for plain directories, however many apps there are
 _ODD = 10.0  # s after which what keeps a directory from being an app is told
 
 
@@ -43,7 +44,9 @@ class Marked:
     ) -> None:
         self.watch = Watchlist()
         self.polled = 0  # apps whose marks are polled
+        self.plain = 0  # directories that are no apps, and may become some
         self.interval = 0.0  # between looks at marks, as in force; 0: none are polled
+        self.why = ""  # that is more than it should be
         self._disk = disk
         self._ground = Ground(disk)
         self._watched = watched
@@ -144,14 +147,30 @@ class Marked:
             app.odd_since = app.odd_since or began
             if began - app.odd_since > _ODD:
                 app.root.is_no_app(app.name, "" if isinstance(error, NoApp) else in_words(error))
+        if app.name not in app.root.were_apps:
+            return self._jitter(began, max(spec.scan_interval, self._plain_interval()))
         return self._jitter(began, spec.interval if app.sight.doubtful else spec.scan_interval)
+
+    def _plain_interval(self) -> float:
+        """How often plain directories may be looked at by what the apps leave of the bound."""
+        most = self.watch.looks_per_second
+        if most <= 0:
+            return 0.0
+        taken = self.polled / self.interval if self.interval else 0.0
+        return self.plain / max(most - taken, most * _LEFT)
 
     def _again(self, app: AppState, began: float) -> Span:
         """After the interval in force, or when it is to be seen that it stood."""
-        interval = max(app.root.spec.interval, self.polled * self._cost / _BUSY)
-        if self.watch.looks_per_second > 0:
-            interval = max(interval, self.polled / self.watch.looks_per_second)
+        usual, most = app.root.spec.interval, self.watch.looks_per_second
+        interval = max(usual, self.polled * self._cost / _BUSY)
+        if most > 0:
+            interval = max(interval, self.polled / most)
         self.interval = interval if self.polled else 0.0
+        self.why = ""
+        if self.interval > usual:
+            bounded = most > 0 and interval == self.polled / most
+            bound = f"{most:g} looks a second" if bounded else "half the time"
+            self.why = f"{self.polled} apps are polled, with at most {bound}"
         due = app.whole if app.root.inotify else self._jitter(began, interval)
         confirm = app.sight.confirm_at
         if confirm is None:

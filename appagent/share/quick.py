@@ -74,6 +74,11 @@ class Quick:
         """Between looks at marks, as in force."""
         return self._marked.interval
 
+    @property
+    def why(self) -> str:
+        """Why that is more than it should be; "" if it is not."""
+        return self._marked.why
+
     def post(self, task: Callable[[Emit], None]) -> None:
         """Have something done by the quick thread, before its next look."""
         self._inbox.append(task)
@@ -214,8 +219,9 @@ class Quick:
     # --- mounts and env files ------------------------------------------------------------------
 
     def _look_at_mounts(self, state: MountsState) -> None:
-        polled = [root for root in self._roots.values() if not root.inotify]
-        self._marked.polled = sum(root.owned_by(QUICK) for root in polled)
+        roots = self._roots.values()
+        self._marked.polled = sum(root.polled() for root in roots if not root.inotify)
+        self._marked.plain = sum(len(root.apps.keys() - root.were_apps) for root in roots)
         text = self._ground.mounts().text
         if text != state.text:
             state.text = text

@@ -109,9 +109,10 @@ class RootState:
         else:
             self.plain.add(name)
 
-    def owned_by(self, owner: str) -> int:
-        """How many of its apps a thread looks at."""
-        return sum([app.owner == owner for app in self.apps.values()])
+    def polled(self) -> int:
+        """How many of its apps are looked at by their marks; plain directories are no apps."""
+        apps = self.apps.items()
+        return sum([app.owner == QUICK and name in self.were_apps for name, app in apps])
 
 
 class AppState:

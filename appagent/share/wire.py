@@ -6,7 +6,7 @@ import json
 from dataclasses import fields
 from typing import Any
 
-from appagent.model import AppLook, Beat, EnvLook, Layout, RootLook
+from appagent.model import AppLook, Beat, EnvLook, Layout, RootLook, Slow
 
 Body = dict[str, Any]
 Look = AppLook | RootLook | EnvLook | Beat
@@ -56,7 +56,8 @@ def env_look(body: Body) -> EnvLook:
 
 def beat(body: Body) -> Beat:
     """Read a heartbeat."""
-    return Beat(**_known(Beat, body))
+    values = _known(Beat, body)
+    return Beat(**{**values, "slow": tuple(Slow(*one) for one in values.get("slow", ()))})
 
 
 def _known(kind: type[Look], body: Body) -> Body:

@@ -385,3 +385,22 @@ def test_the_interval_stretches_to_the_budget(root: Path) -> None:
     watch = Watchlist((seen.spec,), looks_per_second=20.0)
     seen.quick.post(lambda _: seen.quick.set_watch(watch))
     seen.until(lambda: seen.quick.interval == 0.5)
+    assert seen.quick.why == "10 apps are polled, with at most 20 looks a second"
+
+
+def test_plain_directories_neither_slow_the_apps_nor_are_looked_at_all_the_time(
+    root: Path,
+) -> None:
+    SymlinkApp(root / "web").deploy("one")
+    for number in range(300):
+        (root / f"data{number:03}").mkdir()
+    seen = Driven(root, interval=0.1)
+    watch = Watchlist((seen.spec,), looks_per_second=50.0)
+    seen.quick.post(lambda _: seen.quick.set_watch(watch))
+    seen.until(lambda: seen.quick.interval > 0)
+    assert seen.quick.interval == 0.1
+    assert not seen.quick.why
+    seen.until_looked_again(400)
+    seen.faults.seen.clear()
+    seen.until(lambda: seen.faults.seen.count("link") >= 30)
+    assert seen.faults.seen.count("names") < 30 * 12  # the root is listed as often as the link

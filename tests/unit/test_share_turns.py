@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 from pathlib import Path
 
 import pytest
 
+from appagent.report.status import slow_data
 from appagent.share.watchlist import AppSpec
 from tests.share_disk import Faults, mounted
-from tests.share_eye import Driven, put
+from tests.share_eye import Driven, eye_on, put, root_of
 
 SETTLE = 0.1
 TENTH = 0.1  # of the time, as in the eye itself
@@ -61,6 +63,24 @@ def test_a_tree_whose_scan_always_fails_pays_for_that_and_others_do_not(root: Pa
     seen.until(lambda: "large" in seen.apps and seen.settled("small"))
     assert not seen.apps["large"].known
     assert while_small_is_scanned(seen) <= 4
+
+
+def test_a_tree_that_is_scanned_more_seldom_is_told_with_what_its_scans_take(
+    root: Path, tmp_path: Path
+) -> None:
+    async def play() -> None:
+        Faults(slow=0.02, mountinfo=mounted(str(root)[1:])).save(tmp_path)
+        async with eye_on(root_of(root, "poll"), faults_in=tmp_path) as seen:
+            await seen.until(lambda: seen.eye.beat and seen.eye.beat.slow)
+            assert seen.eye.beat is not None
+            (slow,) = seen.eye.beat.slow
+            assert (slow.root, slow.app) == (str(root), "large")
+            assert slow.every > slow.takes > 30 * 0.02
+            text = slow_data(slow)
+            assert text is not None
+            assert "and all scans together get a tenth of the time" in text["why"]
+
+    asyncio.run(play())
 
 
 def test_a_long_scan_lets_short_ones_in_between(root: Path) -> None:

@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-from appagent.model import AppLook, Beat, EnvLook, Layout, RootLook
+from appagent.model import AppLook, Beat, EnvLook, Layout, RootLook, Slow
 from appagent.share import wire
 from appagent.share.eye import Outbox
 from appagent.share.watchlist import Also, AppSpec, RootSpec, Watchlist, from_body, to_body
@@ -53,7 +53,7 @@ def test_looks() -> None:
     assert wire.root_look(over("root", wire.look_body(root))) == root
     env = EnvLook("/e", "broken", "", "/e:3: no =", 4.5)
     assert wire.env_look(over("env", wire.look_body(env))) == env
-    beat = Beat(1.0, 2.0, 3.0, "listing /r", 0.25)
+    beat = Beat(1.0, 2.0, 3.0, "listing /r", 0.25, "why", (Slow("/r", "web", 30.0, 3.0),))
     assert wire.beat(over("beat", wire.look_body(beat))) == beat
 
 
