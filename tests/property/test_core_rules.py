@@ -11,6 +11,7 @@ More of them, for hours if need be: HYPOTHESIS_PROFILE=long (or hunt).
 from __future__ import annotations
 
 import os
+import sys
 
 import pytest
 from hypothesis import HealthCheck, Phase, settings
@@ -268,6 +269,8 @@ class Life(RuleBasedStateMachine):
     # --- what must hold --------------------------------------------------------------------------
 
     def teardown(self) -> None:
+        if sys.exception() is not None:
+            return  # what follows from a broken rule would hide it
         self.everything_heals()
         self.all_is_well()
         self.a_new_agent_runs_nothing()

@@ -50,7 +50,6 @@ class Rules:
         # new when it comes back.
         self.start_asked: set[str] = set()
         self.forgotten: set[str] = set()  # by a person, until it is started or stopped
-        self.bare: set[str] = set()  # up without a process: there is no target that starts one
         self.away: set[str] = set()  # could not be seen since its last run
         self.steps = 0
 
@@ -90,14 +89,11 @@ class Rules:
         name, record, boot = app.name, app.record, self.play.node.boot
         runs = self.play.shims.running.get(name)
         if runs is not None:
-            self.bare.discard(name)
             stopped = plan(record, Want(Kind.STOPPED), boot)
             known = stopped == (Target.STOP,) or name in self.forgotten
             assert known, f"{name}: runs {runs}, and a stop would stop nothing"
         elif record.applied.up == boot and not app.exited:
-            if {Target.START, Target.RESTART} & app.missing:
-                self.bare.add(name)
-            known = name in self.bare or name in self.play.shims.emptied
+            known = name in self.play.shims.bare | self.play.shims.emptied
             assert known, f"{name}: counts as up, and nothing runs"
 
     def judge(self, command: Command) -> None:

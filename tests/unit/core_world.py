@@ -233,6 +233,7 @@ class FakeShims:
         self.usual: dict[tuple[str, Target], Doing] = {}
         self.running: dict[str, str] = {}  # app → release it runs; "?": who knows
         self.emptied: set[str] = set()  # whose stop has ended all that ran, however it ended
+        self.bare: set[str] = set()  # made by a Makefile that starts no process
         self.log: list[str] = []  # "target app release" of each run that ran something
         self.gone: list[tuple[float, str]] = []  # when which "target app" was let go
         self.slow = SOON  # s until a shim is there
@@ -245,6 +246,14 @@ class FakeShims:
     def targets_of(self, release: str) -> set[Target]:
         """What the Makefile of a release has now."""
         return self.targets & self.makefiles.get(short(release), self.targets)
+
+    def ask_make(self, run: Run) -> tuple[Target, ...]:
+        """The targets that the Makefile of a run lacks now."""
+        has = {str(target) for target in self.targets_of(run.version.release)}
+        lacks = tuple(target for target in Target if not makefile.calls(target, has))
+        if {Target.START, Target.RESTART} & set(lacks):
+            self.bare.add(run.app)
+        return lacks
 
     def begin(self, run: Run) -> None:
         """A shim is started; it says so, and waits."""
@@ -269,6 +278,7 @@ class FakeShims:
             moved = Doing(Outcome.MOVED, seconds=SOON)
             self.play.at(self.play.mono + SOON, lambda: self.over(run_id, moved.outcome, moved))
             return
+        self.ask_make(run)
         shim.step, shim.calls = Target(step), tuple(map(Target, calls))
         if calls:
             found = StepFound(run.app, run_id, shim.step, shim.calls)
@@ -294,6 +304,7 @@ class FakeShims:
             if run.layout is Layout.SYMLINK:
                 self.log[-1] = f"{target} {run.app} {run.release_dir.rpartition('/')[2]}"
             if target in (Target.START, Target.RESTART, Target.STOP):
+                self.bare.discard(run.app)
                 self.running[run.app] = "?"
                 self.emptied.discard(run.app)
         if doing.after and doing.then is not None:
@@ -331,7 +342,6 @@ class FakeShims:
         elif outcome is Outcome.OK and shim.step in (Target.START, Target.RESTART):
             self.running[run.app] = run.version.release
         asked = outcome not in (Outcome.MOVED, Outcome.REFUSED, Outcome.BUSY, Outcome.LOST)
-        has = {str(target) for target in self.targets_of(run.version.release)}
         lost = outcome is Outcome.LOST
         shim.ended = Ended(
             run.app,
@@ -339,7 +349,7 @@ class FakeShims:
             outcome,
             line=doing.line if doing is not None else "",
             seconds=0.5,
-            lacks=tuple(t for t in Target if asked and not makefile.calls(t, has)),
+            lacks=self.ask_make(run) if asked else (),
             leaves=doing is not None and doing.leaves,
             step=None if lost else shim.step,
             stopped=shim.stopped and not lost,

@@ -150,3 +150,15 @@ def test_one_that_exits_again_and_again_waits_longer_though_it_has_only_a_restar
         play.rest()
     assert waits == sorted(waits)
     assert waits[-1] > 8 * waits[0]
+
+
+def test_what_needs_no_process_is_good_whenever_the_agent_dies() -> None:
+    for commands in range(20):
+        play = Play()
+        play.makefile("install")
+        play.crash_in = commands
+        play.push("web", "r1")
+        play.rest()
+        play.restart()
+        play.rest()
+        assert play.word() == "good"
