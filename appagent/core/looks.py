@@ -32,7 +32,7 @@ UNNOTICED = 5.0  # s that a share may be away before its eye has missed it
 def root_looked(turn: Turn, look: RootLook) -> None:
     """A root was looked at."""
     old = turn.node.roots.get(look.root, Root(since=turn.now.mono))
-    late = old.look is not None and look.looked < old.look.looked
+    late = look.looked < (old.look.looked if old.look is not None else old.back)
     if turn.node.root_settings(look.root) is None or late:
         return
     changed = old.known != look.known or old.look is None
@@ -235,7 +235,9 @@ def eye_back(turn: Turn, event: EyeBack) -> None:
         root = turn.node.roots.get(path)
         if root is not None and root.stuck:
             was = True
-            turn.node = turn.node.with_root(path, replace(root, stuck="", since=turn.now.mono))
+            # A listing of before would tell who is gone and who is here.
+            anew = Root() if root.known else replace(root, stuck="")
+            turn.node = turn.node.with_root(path, replace(anew, since=turn.now.mono))
             come_back(turn, path, root.since, turn.now.mono)
             note_absence(turn, path)
             take_in(turn)

@@ -327,3 +327,20 @@ def test_what_was_forgotten_and_is_back_is_believed_again() -> None:
     play.rest()
     assert not play.app("a").record.forgotten
     assert play.word("a") == "good"
+
+
+def test_what_was_forgotten_while_nothing_was_seen_is_looked_for_before_it_is_stopped() -> None:
+    play = deployed()
+    play.push("shop", "r1")
+    play.rest()
+    play.remove("web")
+    play.after(1.0)
+    play.share.hang()
+    play.forget("web")
+    play.push("web", "r1")
+    play.share.come_back()
+    assert play.rest() == []
+    assert play.word() == "good"
+    play.remove("web")
+    play.forget("web")
+    assert play.rest() == ["stop web r1"]
