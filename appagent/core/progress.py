@@ -118,6 +118,13 @@ def step_found(turn: Turn, event: StepFound) -> None:
     app, run = come_to(turn, app, run, event.step)
     if event.calls:
         tell_began(turn, app, run, event.calls)
+    let_in(turn)  # a check holds no place
+
+
+def let_in(turn: Turn) -> None:
+    """Compare those who wait for a place, who waits longest first: one may be free."""
+    queued = [app for app in turn.node.apps.values() if app.queued]
+    turn.touch(*(app.name for app in sorted(queued, key=lambda app: app.queued_since)))
 
 
 def tell_began(turn: Turn, app: App, run: Run, calls: Sequence[Target]) -> None:

@@ -19,6 +19,7 @@ from appagent.core.progress import (
     boot_of,
     called,
     halfway,
+    let_in,
     tell_began,
 )
 from appagent.core.release import short
@@ -128,8 +129,7 @@ def ended(turn: Turn, event: Ended) -> None:
         turn.save(replace(app, asked=asked), replace(app.record, applied=applied))
     if turn.node.apps[run.app].flowing:
         turn.touch(run.app)  # who has begun comes to its end first, then who waits longest
-    queued = [other for other in turn.node.apps.values() if other.queued]
-    turn.touch(*(other.name for other in sorted(queued, key=lambda other: other.queued_since)))
+    let_in(turn)
     turn.touch(run.app)
 
 

@@ -85,7 +85,7 @@ class Play:
             roots=tuple(roots) or (RootSettings(ROOT),), defaults=defaults, **changes
         )
         self.mono = 1000.0
-        self.wall = WALL
+        self.ahead = WALL - self.mono  # of the wall clock
         self.boots = 1
         self.count = itertools.count()
         self.later: list[tuple[float, int, Callable[[], None]]] = []
@@ -106,8 +106,8 @@ class Play:
     # --- the clock -------------------------------------------------------------------------------
 
     def now(self) -> Now:
-        """The time."""
-        return Now(self.mono, self.wall)
+        """The time. A wall clock that adds up small steps would lose them."""
+        return Now(self.mono, self.mono + self.ahead)
 
     def at(self, when: float, what: Callable[[], None]) -> None:
         """Have something happen at a time."""
@@ -120,7 +120,6 @@ class Play:
 
     def turn_to(self, when: float) -> None:
         """The clock shows this time."""
-        self.wall += max(0.0, when - self.mono)
         self.mono = max(self.mono, when)
 
     def next_time(self) -> float:
@@ -211,7 +210,7 @@ class Play:
         self.shims.shims = {id_: s for id_, s in self.shims.shims.items() if s.ended is not None}
         self.shims.running = {}
         self.boots += 1
-        self.mono, self.wall = 50.0, self.wall + down
+        self.mono, self.ahead = 50.0, self.now().wall + down - 50.0
         self.start_agent()
 
     def feed(self, event: Event) -> None:
@@ -413,7 +412,7 @@ class Play:
 
     def hold(self, app: str | None = None, seconds: float | None = None) -> int:
         """`appagent hold [APP] --why W [--for S]`."""
-        until = None if seconds is None else self.wall + seconds
+        until = None if seconds is None else self.now().wall + seconds
         return self.ask(HoldAsked(app, Hold("a freeze", until, "ann"))).code
 
     def resume(self, app: str | None = None) -> int:

@@ -127,7 +127,8 @@ class Rules:
         assert not list(play.shims.living(app)), f"{app}: two runs at once"
         kept = play.disk.get(app)
         assert kept is None or kept.run is None, f"{app}: begun beside the run on the disk"
-        busy = [shim for shim in play.shims.living() if shim.run.target is not Target.CHECK]
+        steps = [shim.step or shim.run.target for shim in play.shims.living()]
+        busy = [step for step in steps if step is not Target.CHECK]
         place = run.target is Target.CHECK or len(busy) < play.settings.parallel_apps
         assert place, f"{app}: more than parallel_apps at once"
         second = (app, play.boots, int(play.mono))

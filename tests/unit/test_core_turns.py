@@ -97,6 +97,15 @@ def test_checks_that_hang_keep_nobody_out() -> None:
     assert play.after(10.0)[-3:] == steps("r1", "install", "start", "check", app="d")
 
 
+def test_a_run_that_has_come_to_its_check_keeps_nobody_out() -> None:
+    play = Play(parallel_apps=1)
+    play.makefile("check")
+    play.always("a", "check", seconds=20.0)
+    play.push("a", "r1")
+    play.push("b", "r1")
+    assert play.after(10.0) == ["check a r1", "check b r1"]
+
+
 def test_a_check_begins_while_all_places_are_taken() -> None:
     play = Play(parallel_apps=1)
     play.push("a", "r1")
@@ -304,3 +313,14 @@ def test_a_trigger_during_a_run_is_done_after_it_even_if_the_agent_dies_over_it(
     play.after(moment)
     play.restart()
     assert play.rest() == ["restart web r2", "check web r2"]
+
+
+# --- the clock -----------------------------------------------------------------------------------
+
+
+def test_the_clocks_of_a_play_go_on_together_however_small_the_steps() -> None:
+    play = Play()
+    mono, wall = play.now().mono, play.now().wall
+    for _ in range(100_000):
+        play.turn_to(play.mono + 1e-7)
+    assert play.now().wall - wall == pytest.approx(play.now().mono - mono, rel=1e-3)
