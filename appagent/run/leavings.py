@@ -118,13 +118,15 @@ def clear(places: Places, run_id: str) -> None:
 
 def runs(places: Places) -> set[str]:
     """Name the runs that have left something."""
-    with contextlib.suppress(OSError):
-        return {_run_id(name) for name in os.listdir(places.runs)}
-    return set()
+    found: set[str] = set()
+    for place in (places.runs, places.stops):
+        with contextlib.suppress(OSError):
+            found |= {_run_id(name) for name in os.listdir(place)}
+    return found
 
 
 def _run_id(name: str) -> str:
-    for end in (".json.new", ".json", ".err", ".stop"):
+    for end in (".json.new", ".json", ".err"):
         if name.endswith(end):
             return name.removesuffix(end)
     return name

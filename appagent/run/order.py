@@ -102,9 +102,14 @@ class Places:
         """What the shim itself had to say, if it broke."""
         return f"{self.runs}/{run_id}.err"
 
+    @property
+    def stops(self) -> str:
+        """The directory of those that the stops of apps that are gone run in."""
+        return f"{self.runtime_dir}/stops"
+
     def bare(self, run_id: str) -> str:
         """A directory of its own for the stop of an app that is gone."""
-        return f"{self.runs}/{run_id}.stop"
+        return f"{self.stops}/{run_id}"
 
     def log(self, app: str) -> str:
         """The output of an app."""

@@ -91,9 +91,9 @@ class Spawner:
         """Start the shim of a run; it waits for the go. Raises OSError if it cannot be started."""
         if why := why_no_app(run.app):  # it becomes part of paths here; others have refused it too
             raise OSError(errno.EINVAL, f"{run.app!a} is no app: {why}")
-        for path, mode in ((self.places.runs, 0o755), (self.places.logs, 0o755)):
+        for path in (self.places.runs, self.places.logs, self.places.stops):
             with contextlib.suppress(OSError):  # a disk that takes nothing keeps no run from it
-                os.makedirs(path, mode, exist_ok=True)
+                os.makedirs(path, 0o755, exist_ok=True)
         with contextlib.suppress(OSError):  # the shim then says what is wrong with it
             os.makedirs(self.places.locks, 0o700, exist_ok=True)
         warning = await self.limit(run.app, order.limits)

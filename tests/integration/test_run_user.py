@@ -134,13 +134,14 @@ def test_the_stop_of_what_is_gone_runs_as_the_owner_that_it_had(world: World) ->
 @needs_root
 def test_a_user_needs_no_way_into_the_agents_state(world: World) -> None:
     world.state.chmod(0o700)
+    world.runtime.mkdir(0o700)
     order = replace(world.order, run_as="daemon")
     app = world.app("install:\n\t@id -u >/dev/stdout\nstop:\n\t@pwd; cat Makefile | head -1\n")
     assert world.run("install", order).outcome is Outcome.OK
     app.rename(world.base / "away")
     ended = world.run("stop", order, id="last")
     assert (ended.outcome, ended.line) == (Outcome.OK, "")
-    assert world.log() == f"1\n{world.state}/runs/last.stop\ninstall:\n"
+    assert world.log() == f"1\n{world.runtime}/stops/last\ninstall:\n"
 
 
 @needs_root

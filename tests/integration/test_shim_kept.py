@@ -52,10 +52,24 @@ def test_a_stop_of_what_is_gone_uses_the_copy_of_its_makefile(world: World, targ
     assert ended.outcome is Outcome.OK
     assert "stopped with the copy of its Makefile" in ended.warnings[0]
     assert stopped.exists()
-    bare = world.state / "runs" / "the-stop.stop"
+    bare = world.runtime / "stops" / "the-stop"
     assert world.log().endswith(f"{bare}\n{app} {bare}\n")
     world.app("install:\n\ttrue\n")
     assert world.run("install").outcome is Outcome.OK
+
+
+def test_a_disk_that_takes_nothing_any_more_keeps_no_app_that_is_gone_from_its_stop(
+    world: World,
+) -> None:
+    stopped = world.base / "stopped"
+    app = world.app(f"install:\n\ttrue\nstop:\n\ttouch {stopped}\n")
+    world.run("install")
+    shutil.rmtree(app)
+    shutil.rmtree(world.state / "runs")
+    (world.state / "runs").write_text("in the way")
+    assert world.run("stop").outcome is Outcome.OK
+    assert stopped.exists()
+    assert list((world.runtime / "stops").iterdir())  # until it is swept as all that runs leave
 
 
 def test_nothing_is_kept_of_a_run_that_failed(world: World) -> None:
