@@ -37,8 +37,7 @@ class Belongings:
         """Give the processes of the app (if need be, only some) to a run that is in no scope."""
         if not self.scopes:
             return ending.some(self.remembered(app), MOST_MARKS)
-        pids = sorted(cgroup.processes(place.slice_path(app)))[:MOST_MARKS]
-        return [[one.pid, one.started] for pid in pids if (one := ending.process(pid)) is not None]
+        return ending.some(ending.marks(cgroup.processes(place.slice_path(app))), MOST_MARKS)
 
     def remember(self, app: str, new: object) -> None:
         """Note the processes that a run has left, with those of the runs before it."""

@@ -115,6 +115,11 @@ def family(marks: Marks) -> set[int]:
     return {pid for pid in known if everything[pid].alive}
 
 
+def marks(pids: set[int]) -> Marks:
+    """Mark these processes, as far as they are there."""
+    return [[pid, started] for pid, started in sorted(_marked(pids).items())]
+
+
 def some(marks: Marks, most: int) -> Marks:
     """Choose so many marks that as much as can be is found from them: of each session one first."""
     if len(marks) <= most:

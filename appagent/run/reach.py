@@ -14,7 +14,10 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from appagent.run.ending import Marks
     from appagent.run.spec import Spec
+
+MOST_LEFT = 5_000  # processes; a result must fit into the lock of its app, too
 
 
 class Reach:
@@ -36,6 +39,10 @@ class Reach:
     def of_run(self) -> set[int]:
         """Find all that this run has started and that still lives."""
         return ending.below(self.me) | (cgroup.processes(self.run) if self.run else set())
+
+    def left_by_run(self, most: int = MOST_LEFT) -> Marks:
+        """Mark what this run leaves running, so that all of it can be found again later."""
+        return ending.some(ending.marks(self.of_run()), most)
 
     def of_app(self) -> set[int]:
         """Find all else that there is of the app."""

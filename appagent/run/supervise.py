@@ -164,13 +164,7 @@ class Shim(Attempts):
             line += ", did not end on TERM and was killed"
         if self.hanging:
             line += f"; {self.hanging} of its processes hang in the kernel (is the share away?)"
-        left: list[list[int]] = []
-        if outcome in {"ok", "failed"} and not self.childless:
-            left = [
-                [one.pid, one.started]
-                for pid in self.reach.of_run()
-                if (one := ending.process(pid)) is not None
-            ]
+        lives = outcome in {"ok", "failed"} and not self.childless
         return {
             "run_id": self.spec["run_id"],
             "outcome": outcome,
@@ -180,7 +174,7 @@ class Shim(Attempts):
             "tail": tail,
             "warnings": self.warnings,
             "targets": self.targets,
-            "left": left,
+            "left": self.reach.left_by_run() if lives else [],
             "step": self.step,
             "stopped": self.stopped,
             "calls": " ".join(self.calls),

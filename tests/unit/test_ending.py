@@ -1,0 +1,93 @@
+"""Processes that are found again by marks, and ended; real ones."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from appagent.run import ending, left, spec
+from appagent.run.belongings import Belongings
+from appagent.run.order import Places
+from appagent.run.reach import Reach
+
+BOOT = "this-boot"
+SPEC: spec.Spec = {"grace": 0.0, "left": [], "unit": ""}  # type: ignore[typeddict-item]
+
+
+@contextlib.contextmanager
+def family(members: int) -> Iterator[set[int]]:
+    """A session with so many processes beside its leader."""
+    script = f"for i in $(seq {members}); do sleep 600 & done; echo; wait"
+    argv = ["sh", "-c", script]
+    with subprocess.Popen(argv, stdout=subprocess.PIPE, start_new_session=True) as leader:
+        assert leader.stdout is not None
+        leader.stdout.readline()
+        try:
+            yield {leader.pid, *ending.below(leader.pid)}
+        finally:
+            os.killpg(leader.pid, 9)
+
+
+@pytest.fixture
+def families() -> Iterator[list[set[int]]]:
+    with contextlib.ExitStack() as stack:
+        yield [stack.enter_context(family(4)) for _ in range(3)]
+
+
+def sessions(marks: list[list[int]]) -> set[int]:
+    return {os.getsid(pid) for pid, _ in marks}
+
+
+def test_a_mark_of_each_session_is_enough_to_find_all_of_them(families: list[set[int]]) -> None:
+    everybody = set[int]().union(*families)
+    chosen = ending.some(ending.marks(everybody), 3)
+    assert len(chosen) == 3
+    assert ending.family(chosen) == everybody
+
+
+def test_what_a_run_leaves_is_told_within_bounds(families: list[set[int]]) -> None:
+    marks = Reach(SPEC).left_by_run(4)
+    assert len(marks) == 4
+    assert sessions(marks) >= {os.getsid(min(one)) for one in families}
+
+
+def test_what_thousands_of_processes_are_left_of_can_still_be_run(tmp_path: Path) -> None:
+    places = Places(str(tmp_path), str(tmp_path))
+    mine = ending.process(os.getpid())
+    assert mine is not None
+    marks = [[mine.pid, mine.started]] * 4_000
+    left.save(places.left("web"), BOOT, marks)
+    told: spec.Spec = {**SPEC, "left": Belongings(places, BOOT, scopes=False).marks("web")}
+    assert told["left"]
+    spec.pack(told)
+
+
+def test_who_has_got_the_number_of_a_process_that_was_found_is_not_killed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Between the look and the KILL the one that was found ends and its number is given away."""
+    with subprocess.Popen(["sleep", "600"], start_new_session=True) as other:
+        found = [{other.pid}, {other.pid}, {other.pid}]  # … and it is not found after that
+        earlier = [True]
+
+        def looked(pid: int) -> ending.Process | None:
+            one = look(pid)
+            if one is not None and earlier:
+                earlier.pop()
+                one.started -= 1
+            return one
+
+        look = ending.process
+        # TERM is for whoever has the number then, too; only KILL comes later than the look.
+        monkeypatch.setattr(ending, "process", looked)
+        monkeypatch.setattr(ending, "send", lambda pids, number: sent.append((number, {*pids})))
+        sent: list[tuple[int, set[int]]] = []
+        ending.end(lambda: found.pop() if found else set(), 0.0, lambda _: None)
+        other.kill()
+    assert (9, set()) in sent
+    assert (9, {other.pid}) not in sent
