@@ -88,6 +88,17 @@ def test_what_says_that_it_is_half_written_is_never_deployed_but_said(unsettled:
     assert play.rest() == steps("r2", "install", "restart", "check")
 
 
+@pytest.mark.parametrize("layout", [Layout.TREE, Layout.GIT])
+def test_a_step_that_is_skipped_is_no_reason_to_begin_with_what_is_half_there(
+    layout: Layout,
+) -> None:
+    play = deployed(layout=layout, settle=5.0)
+    play.push("web", "r2")
+    play.trigger("web", "build")  # which its Makefile is known to lack
+    assert play.after(1.0) == []
+    assert play.rest() == steps("r2", "install", "restart", "check")
+
+
 def test_rest_ends_the_wait_and_the_next_one_is_said_again() -> None:
     play = deployed(layout=Layout.TREE, settle=1.0, max_wait=5.0)
     churn(play, 10.0)
