@@ -171,7 +171,7 @@ def forget(turn: Turn, event: Forget) -> None:
             turn.do(Answer(LATER, f"{app.name}: make {app.run.target} is under way"))
             return
         turn.do(Drop(app.name))
-        turn.node = turn.node.without_app(app.name)
+        turn.drop(app.name)
         take_in(turn)
         turn.do(Answer(OK, f"{app.name}: forgotten; what runs of it goes on"))
         return

@@ -138,7 +138,7 @@ def finish(turn: Turn, app: App, wanted: Want) -> None:
         turn.tell("app.gone", f"{app.name} has left {app.record.root}", app)
         turn.do(Drop(app.name))
         turn.do(Rewatch())
-        turn.node = turn.node.without_app(app.name)
+        turn.drop(app.name)
         return
     deploy = app.deploy
     if deploy is not None and deploy.begun is not None:

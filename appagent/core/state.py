@@ -141,14 +141,6 @@ class Node:
         runs = ((name, app.run) for name, app in self.apps.items())
         return tuple(name for name, run in runs if run and run.target is not Target.CHECK)
 
-    def with_app(self, app: App) -> Node:
-        """The node with this app put in or replaced."""
-        return replace(self, apps={**self.apps, app.name: app})
-
-    def without_app(self, name: str) -> Node:
-        """The node without an app."""
-        return replace(self, apps={k: v for k, v in self.apps.items() if k != name})
-
     def with_root(self, path: str, root: Root) -> Node:
         """The node with this root put in or replaced."""
         return replace(self, roots={**self.roots, path: root})

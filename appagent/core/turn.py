@@ -32,15 +32,27 @@ class Turn:
     now: Now
     commands: list[Command] = field(default_factory=list)
     due: dict[str, None] = field(default_factory=dict)  # apps to compare before the turn ends
+    own: dict[str, App] | None = None  # the node's apps, once this turn has changed one
 
     def app(self, name: str) -> App | None:
         """An app as it is now."""
         return self.node.apps.get(name)
 
     def put(self, app: App) -> App:
-        """Replace an app."""
-        self.node = self.node.with_app(app)
+        """Put in or replace an app."""
+        self._apps()[app.name] = app
         return app
+
+    def drop(self, name: str) -> None:
+        """Take an app out."""
+        del self._apps()[name]
+
+    def _apps(self) -> dict[str, App]:
+        """The apps of the node as it becomes: copied once a turn, however many of them change."""
+        if self.own is None:
+            self.own = dict(self.node.apps)
+            self.node = replace(self.node, apps=self.own)
+        return self.own
 
     def save(self, app: App, record: Record) -> App:
         """Replace an app's record, and have it written before anything that follows.
