@@ -78,7 +78,8 @@ def accomplish(  # noqa: PLR0913 - each says one thing of the step
         if ignore != record.ignore:
             turn.do(Rewatch())  # the id under the older lines need not be made any more
         record = replace(record, ignore=ignore)
-    app = turn.save(replace(app, backoff=None, flowing=True), record)
+    # A stop is no step of a deploy: what is there after it may be half there.
+    app = turn.save(replace(app, backoff=None, flowing=target is not Target.STOP), record)
     done = app.deploy is not None and record.applied.good == app.deploy.version
     return conclude(turn, app) if done else app
 

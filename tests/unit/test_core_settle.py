@@ -99,6 +99,16 @@ def test_a_step_that_is_skipped_is_no_reason_to_begin_with_what_is_half_there(
     assert play.rest() == steps("r2", "install", "restart", "check")
 
 
+@pytest.mark.parametrize("layout", [Layout.TREE, Layout.GIT])
+def test_what_comes_back_while_it_is_stopped_is_started_when_it_is_whole(layout: Layout) -> None:
+    play = deployed(layout=layout, settle=5.0)
+    play.remove("web")
+    play.forget("web")
+    play.push("web", "r2", layout)
+    assert play.after(3.0) == ["stop web r1"]
+    assert play.rest() == steps("r2", "install", "start", "check")
+
+
 def test_rest_ends_the_wait_and_the_next_one_is_said_again() -> None:
     play = deployed(layout=Layout.TREE, settle=1.0, max_wait=5.0)
     churn(play, 10.0)
