@@ -111,7 +111,7 @@ def slow_data(slow: Slow | None) -> Data | None:
     if slow is None:
         return None
     takes = f"{slow.takes:.2g} s"
-    why = f"a scan takes {takes}, and all scans together get a tenth of the time"
+    why = f"a scan takes {takes}, and all scans together get only a part of the time"
     return {"every_s": round(slow.every, 1), "takes_s": round(slow.takes, 2), "why": why}
 
 

@@ -40,7 +40,8 @@ _NEVER = Span(math.inf, math.inf)
 class Agenda(Generic[Key]):
     """Keys by the time at which they are due. Any thread may put and ring; one takes."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
         self._spans: dict[Key, Span] = {}
         self._firsts: list[tuple[float, int, Key]] = []
         self._lasts: list[tuple[float, int, Key]] = []
@@ -75,7 +76,7 @@ class Agenda(Generic[Key]):
         """
         with self._change:
             for last in (False, True):
-                now = time.monotonic()
+                now = self._clock()
                 key = self._due(now, rank)
                 if key is not None:
                     del self._spans[key]

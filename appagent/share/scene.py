@@ -138,6 +138,7 @@ class AppState:
         self.confirm: float | None = None  # when to scan again to see that a change stood
         self.put_off = False  # since its newest scan: it could not be paid
         self.scan_takes = 0.0  # s, the newest
+        self.scan_price = 0.0  # s, what it cost its account
         self.scan_every = 0.0  # s, where that is much more than it should be; else 0
         self.odd_since: float | None = None  # since when something keeps it from being an app
         self.kept = ""  # release whose manifest is kept

@@ -2,9 +2,9 @@
 
 A tree pays for its scans from an account of its own (budget.py). What does not wait for that, and
 comes before all others, is the first scan of an app and one that somebody triggered; the one that
-confirms a change, `settle` after it was seen, and one that somebody waits for, as long as not too
-much is owed. All of them are paid. A long scan lets short ones in between two directories, so a
-large tree holds up nobody.
+confirms a change, just `settle` after it was seen, and one that somebody waits for, as long as not
+too much is owed. All of them are paid. A long scan lets short ones in between two directories, so
+a large tree holds up nobody.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import NamedTuple
 from appagent.model import AppLook, Layout
 from appagent.share import manifest, wire
 from appagent.share.agenda import Agenda, Jitter, Span
-from appagent.share.budget import SHARE, Budget
+from appagent.share.budget import SHARE, Budget, price
 from appagent.share.disk import Disk
 from appagent.share.layouts import Found
 from appagent.share.marked import SAFETY
@@ -53,15 +53,22 @@ class _Cost(NamedTuple):
 class Trees:
     """Scans trees. `hand_over` takes an app that is none, `ring_root` a root in doubt."""
 
-    def __init__(self, disk: Disk, watched: Watched, share: float = SHARE) -> None:
-        self.agenda: Agenda[AppState] = Agenda()
+    def __init__(
+        self,
+        disk: Disk,
+        watched: Watched,
+        share: float = SHARE,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._clock = clock
+        self.agenda: Agenda[AppState] = Agenda(clock)
         self.watch = Watchlist()
         self.disk = disk
         self.hand_over: Callable[[AppState], None] = lambda _: None
         self.ring_root: Callable[[RootState], None] = lambda _: None
         self._ground = Ground(disk)
         self._watched = watched
-        self._budget: Budget[AppState] = Budget(time.monotonic(), share)
+        self._budget: Budget[AppState] = Budget(clock(), share)
         self._dropped: deque[AppState] = deque()
         self._scanned: list[AppState] = []  # now: a long one, and one that was let in between
         self._let_in_at = 0.0  # when others were last let in
@@ -88,17 +95,17 @@ class Trees:
         self._emit = emit
         app = self.agenda.take(timeout, self._rank)
         if app is not None:
-            self._let_in_at = time.monotonic()
+            self._let_in_at = self._clock()
             self._turn_of(app)
 
     def _let_others_in(self) -> None:
         """Between two directories of a long scan: scan others that are due and take less."""
-        if len(self._scanned) > 1 or time.monotonic() - self._let_in_at < _LONG:
+        if len(self._scanned) > 1 or self._clock() - self._let_in_at < _LONG:
             return
-        self._let_in_at = time.monotonic()  # each of them once
+        self._let_in_at = self._clock()  # each of them once
         while (app := self.agenda.take(0.0, self._rank)) is not None:
             self._turn_of(app)
-        self._let_in_at = time.monotonic()
+        self._let_in_at = self._clock()
 
     def _rank(self, app: AppState) -> int | None:
         """In which order trees are scanned that are due: 0 waits for nothing, None not now."""
@@ -109,8 +116,8 @@ class Trees:
         if not app.tried or app.sight.urgent:
             return 0
         # What goes on changing, or is waited for again and again, is in time only now and then.
-        awaited = app.sight.asked or (app.confirm is not None and time.monotonic() >= app.confirm)
-        return 0 if awaited and not self._budget.owes(app, _OWED * app.scan_takes) else 1
+        awaited = app.sight.asked or (app.confirm is not None and self._clock() >= app.confirm)
+        return 0 if awaited and not self._budget.owes(app, _OWED * app.scan_price) else 1
 
     def _turn_of(self, app: AppState) -> None:
         """Scan an app, if it can be paid."""
@@ -120,12 +127,13 @@ class Trees:
             self._leave(app)
             self.hand_over(app)
             return
-        now = time.monotonic()
+        now = self._clock()
         free_at = self._budget.free_at(app, now)
         if free_at > now and self._rank(app) != 0:
             self._slower(app, free_at - app.began)
             app.put_off = True
-            self.agenda.sooner(app, Span(free_at, free_at))
+            confirm = app.confirm if app.confirm is not None and app.confirm > now else free_at
+            self.agenda.sooner(app, Span(free_at, free_at).sooner(Span(confirm, confirm)))
             return
         if not app.put_off:
             self._slower(app, 0.0)
@@ -150,17 +158,19 @@ class Trees:
             whole = self._cost().since(before)
             own = whole.since(self._inner.since(inner))
             self._inner = whole.added_to(inner)
-            # A share pays with its time. A local disk has enough of it; what a scan takes there
-            # is the processor.
-            app.scan_takes = max(0.0, own.shared if app.root.on_share else own.processor)
+            # A local disk has time enough; what a scan takes there is the processor.
+            shared = own.shared if app.root.on_share else 0.0
+            app.scan_takes = max(0.0, shared or own.processor)
+            directories = len(app.scan.blocks) if app.scan and app.root.on_share else 0
+            app.scan_price = price(own.processor, shared, directories)
             if app.owner == TREES and not app.dropped():
-                self._budget.pay(app, time.monotonic(), app.scan_takes)
+                self._budget.pay(app, self._clock(), app.scan_price)
 
     def _cost(self) -> _Cost:
         """What scanning took so far, from some moment on."""
         # Without the time in which a share hung: after a minute away it would not be scanned for
         # ten.
-        return _Cost(time.monotonic() - self.disk.pulse.hung, time.thread_time())
+        return _Cost(self._clock() - self.disk.pulse.hung, time.thread_time())
 
     def _slower(self, app: AppState, every: float) -> None:
         """Have it told how seldom an app is scanned."""
@@ -216,7 +226,9 @@ class Trees:
         added = self._watched.tree(app, found, scan, emit)
         every = again if added or scan.torn or not root.inotify else self._jitter(began, SAFETY)
         confirm = app.confirm = app.sight.confirm_at
-        return every if confirm is None else every.sooner(confirm)
+        if confirm is None or every.last < confirm:
+            return every
+        return Span(confirm, confirm)  # a moment earlier it would be too early, and no use
 
     def _failed(
         self, app: AppState, error: OSError | Unclear, began: float, how: str, emit: Emit

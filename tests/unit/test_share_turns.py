@@ -78,7 +78,7 @@ def test_a_tree_that_is_scanned_more_seldom_is_told_with_what_its_scans_take(
             assert slow.every > slow.takes > 30 * 0.02
             text = slow_data(slow)
             assert text is not None
-            assert "and all scans together get a tenth of the time" in text["why"]
+            assert "and all scans together get only a part of the time" in text["why"]
 
     asyncio.run(play())
 
