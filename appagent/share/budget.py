@@ -49,9 +49,16 @@ class Budget(Generic[Key]):
     def pay(self, key: Key, now: float, seconds: float) -> None:
         """Pay for a scan that ended now."""
         self._fill(now)
-        saved = self._saved.get(key, _SAVED / (len(self._saved) + 1))
-        self._saved[key] = max(saved - seconds, -_DEEPEST * seconds)
+        if key not in self._saved:
+            self._open(key)
+        self._saved[key] = max(self._saved[key] - seconds, -_DEEPEST * seconds)
         self._needy.add(key)
+
+    def _open(self, key: Key) -> None:
+        """Open an account that is full, and have none that holds more."""
+        self._saved[key] = full = _SAVED / (len(self._saved) + 1)
+        for other, saved in self._saved.items():
+            self._saved[other] = min(saved, full)
 
     def free_at(self, key: Key, now: float) -> float:
         """When its next scan may begin, if nobody pays for another one until then."""

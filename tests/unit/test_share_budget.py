@@ -80,3 +80,15 @@ def test_an_account_that_is_closed_takes_nothing() -> None:
     shared = budget.free_at("tree", 0.0)
     budget.drop("gone")
     assert budget.free_at("tree", 0.0) < shared
+
+
+def test_many_that_begin_together_have_no_more_saved_than_one() -> None:
+    budget: Budget[int] = Budget(0.0)
+    for tree in range(50):
+        budget.pay(tree, 0.0, 0.01)
+    at_once = 50
+    for tree in range(50):
+        while budget.free_at(tree, 0.0) == 0.0:
+            budget.pay(tree, 0.0, 0.01)
+            at_once += 1
+    assert at_once * 0.01 <= 1.0 + 2 * 50 * 0.01  # one that found the account, and one on credit
