@@ -36,7 +36,8 @@ def root_looked(turn: Turn, look: RootLook) -> None:
     if turn.node.root_settings(look.root) is None or late:
         return
     changed = old.known != look.known or old.look is None
-    since = turn.now.mono if changed else old.since
+    # What hung until now has been away since then, whatever the call that hung says in the end.
+    since = turn.now.mono if changed and not old.stuck else old.since
     turn.node = turn.node.with_root(
         look.root, replace(old, look=look, known=look.known, why=look.why, since=since)
     )

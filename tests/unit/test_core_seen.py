@@ -102,6 +102,22 @@ def test_what_fails_while_the_share_is_away_is_done_again_after_it(
     assert play.word() == "good"
 
 
+def test_what_fails_while_a_share_hangs_is_done_again_also_where_it_then_gives_errors() -> None:
+    play = deployed(layout=Layout.GIT)
+    play.will("web", "restart", Outcome.FAILED, seconds=20.0)
+    play.push("web", "r2")
+    play.after(15.0)
+    play.share.hang()
+    assert play.after(100.0) == []
+    play.share.hangs = False  # the call that hung ends with an error, before the eye is back
+    play.root_trouble("ENOTCONN")
+    play.share.come_back()
+    assert play.after(100.0) == []
+    play.root_trouble("")
+    assert play.rest() == steps("r2", "restart", "check")
+    assert play.word() == "good"
+
+
 @pytest.mark.parametrize("trouble", [trouble_of_the_root, trouble_of_the_eye])
 def test_what_was_seen_before_the_share_went_away_is_not_deployed_after_it(trouble: object) -> None:
     play = deployed(layout=Layout.GIT)
