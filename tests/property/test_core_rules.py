@@ -63,7 +63,7 @@ class Life(RuleBasedStateMachine):
         for app in LAYOUTS:
             self.play.env(f"/files/config/{app}.env", state="missing")
         self.writes = 0
-        self.lacked: set[Target] = set()  # what an include took away at some time
+        self.lacked: set[Target] = set()  # what a Makefile did not have at some time
 
     def root_of(self, app: str) -> str:
         """Where an app is, or would be."""
@@ -156,10 +156,12 @@ class Life(RuleBasedStateMachine):
 
     @rule(app=apps, step=targets, outcome=outcomes, seconds=lengths)
     def next_run(self, app: str, step: Target, outcome: Outcome, seconds: float) -> None:
+        self.lacked |= {step} if outcome is Outcome.MISSING else set()
         self.play.will(app, step, outcome, seconds=seconds)
 
     @rule(app=apps, step=targets, outcome=outcomes)
     def every_run(self, app: str, step: Target, outcome: Outcome) -> None:
+        self.lacked |= {step} if outcome is Outcome.MISSING else set()
         self.play.always(app, step, outcome)
 
     @rule(app=st.sampled_from(["tree", "blog"]), step=targets, after=lengths)

@@ -68,6 +68,7 @@ from tests.unit.core_world import SOON, Doing, FakeShare, FakeShims, Files
 ROOT = "/files/production"
 SECOND = "/files/staging"
 WALL = 1_700_000_000.0
+MOMENT = 0.001  # s; no change is made at the very moment of a look
 HOUR = 3600.0
 
 
@@ -308,6 +309,7 @@ class Play:
         new = Files(root, app, layout, release, own, own_error, incomplete, changing)
         known = (root, app) in self.share.files
         self.share.inodes[self.share.place(new)] += anew
+        self.turn_to(self.mono + MOMENT)
         self.share.files[root, app] = new
         if not known and not self.share.empty:
             self.share.push_root(root)
