@@ -152,6 +152,8 @@ class Control:
             await self.finish(writer, end.code, end.text)
         except (OSError, TimeoutError, asyncio.IncompleteReadError):
             pass  # the client went away, or never reads: there is nobody to tell
+        except asyncio.CancelledError:
+            pass  # the agent ends. asyncio's callback of a connection reports a cancelled task
         except Exception as error:  # noqa: BLE001 - no answer is worth the agent's life
             self.fault("a request could not be answered", error)
             await self.finish(writer, SOFTWARE, "a fault of appagent; the agent's log has it")

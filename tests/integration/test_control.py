@@ -376,3 +376,14 @@ def test_a_socket_that_is_closed_to_me_is_77(made: Node) -> None:
     assert refused.value.code == 77
     assert (done.returncode, done.stdout) == (77, "")
     assert done.stderr == f"appagent: {refused.value.text}\n"
+
+
+def test_an_agent_that_ends_while_somebody_waits_ends_well(tmp_path: Path) -> None:
+    with node(tmp_path, **QUICK) as one:
+        one.start()
+        with socket.socket(socket.AF_UNIX) as client:
+            client.connect(path_of(one))
+            client.sendall(b'{"do": "wait", "apps": ["nobody"]}\n')
+            assert client.recv(1000)  # what it waits for
+            assert one.stop() == 0
+        assert not [fact for fact in one.facts() if fact["level"] == "error"]
