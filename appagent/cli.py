@@ -15,7 +15,8 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
-from appagent import __version__, hangup
+from appagent import __version__
+from appagent.daemon import hangup
 
 USAGE, SOFTWARE = 64, 70
 ENDED_BY_INT, ENDED_BY_PIPE = 130, 141
@@ -52,10 +53,10 @@ def parser() -> Parser:
     )
     top.add_argument("--config", metavar="F", help="the configuration file")
     top.add_argument("--version", action="version", version=f"appagent {__version__}")
-    commands = top.add_subparsers(dest="command", metavar="COMMAND", parser_class=Parser)
+    table = top.add_subparsers(dest="command", metavar="COMMAND", parser_class=Parser)
 
     def add(name: str, text: str, *, app: str = "", json: bool = False) -> Parser:
-        sub: Parser = commands.add_parser(name, help=text, description=text, allow_abbrev=False)
+        sub: Parser = table.add_parser(name, help=text, description=text, allow_abbrev=False)
         # Without a default of its own, which would undo what stood before the command.
         sub.add_argument(
             "--config", metavar="F", help="the configuration file", default=argparse.SUPPRESS
@@ -133,9 +134,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             return USAGE
         if args.command == "run":
             hangup.keep()
-        from appagent import commands  # noqa: PLC0415 - `--help` should not wait for the rest
+        from appagent.commands import table  # noqa: PLC0415 - `--help` should not wait for the rest
 
-        code = commands.COMMANDS[args.command](args)
+        code = table.COMMANDS[args.command](args)
         try:
             sys.stdout.flush()
         except BrokenPipeError:

@@ -10,11 +10,11 @@ import asyncio
 import json
 import sys
 
-from appagent import machine
+from appagent.daemon.recovery import written
+from appagent.host import boot
 from appagent.model import Ended, Layout, Run, Target, Version
-from appagent.run.order import Order, Places
+from appagent.run.launch import Order, Places
 from appagent.run.spawn import Spawner
-from appagent.unrecorded import written
 
 
 async def main() -> None:
@@ -23,7 +23,7 @@ async def main() -> None:
     asked["target"] = Target(asked["target"])
     asked["layout"] = Layout(asked["layout"])
     asked["version"] = Version(*asked["version"])
-    run = Run(**asked, began=machine.now())
+    run = Run(**asked, began=boot.now())
     over = asyncio.Event()
 
     def ended(event: Ended) -> None:
@@ -32,7 +32,7 @@ async def main() -> None:
         over.set()
 
     places = Places(sys.argv[1], sys.argv[3])
-    spawner = Spawner(places, ended, boot=machine.boot(), journal=False)
+    spawner = Spawner(places, ended, boot=boot.boot(), journal=False)
     identity = await spawner.begin(run, Order(run_as=run_as, account=written(run)))
     sys.stdout.write(f"began {identity.pid} {identity.started}\n")
     sys.stdout.flush()

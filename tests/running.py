@@ -14,11 +14,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TypedDict, TypeVar, Unpack
 
-from appagent import machine
+from appagent.daemon.recovery import written
+from appagent.host import boot
 from appagent.model import Ended, Identity, Later, Layout, Run, StepFound, Target, Version
-from appagent.run.order import Order, Places
+from appagent.run.launch import Order, Places
 from appagent.run.spawn import Spawner
-from appagent.unrecorded import written
 
 T = TypeVar("T")
 
@@ -97,7 +97,7 @@ class World:
             deploy="",
             timeout=fields.get("timeout", WITHIN),
             grace=fields.get("grace", 5.0),
-            began=machine.now(),
+            began=boot.now(),
             identity=fields.get("identity"),
             cancelled=fields.get("cancelled", ""),
             then=fields.get("then", ()),
@@ -155,7 +155,7 @@ class Runs:
             Places(str(world.state), str(world.runtime)),
             self.ends.put_nowait,
             on_step=self.found.append,
-            boot=machine.boot(),
+            boot=boot.boot(),
             journal=world.journal,
             scopes=world.scopes,
         )
@@ -164,7 +164,7 @@ class Runs:
         told = replace(order or self.world.order, account=written(run))
         identity = await self.spawner.begin(run, told)
         self.world.sessions.append(identity.pid)
-        return Identity(identity.pid, identity.started, identity.unit, machine.boot())
+        return Identity(identity.pid, identity.started, identity.unit, boot.boot())
 
     async def ended(self) -> Ended:
         return await asyncio.wait_for(self.ends.get(), WITHIN)

@@ -119,7 +119,7 @@ class FaultyDisk(Disk):
 
 def main() -> None:
     """Be an eye with such a disk."""
-    from appagent.share import eye  # noqa: PLC0415 - only the program needs it
+    from appagent.share import watcher  # noqa: PLC0415
 
     file = Path(sys.argv[1]) / "faults.json"
 
@@ -129,7 +129,7 @@ def main() -> None:
         except FileNotFoundError:
             return Faults(errno=0)
 
-    eye.main(lambda: FaultyDisk(faults))
+    watcher.main(lambda: FaultyDisk(faults))
 
 
 if __name__ == "__main__":

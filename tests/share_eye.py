@@ -25,11 +25,11 @@ from appagent.model import (
     RootLook,
     RootLooked,
 )
-from appagent.share import marked, quick, sight, wire
-from appagent.share.client import COMMAND, Eye
-from appagent.share.quick import Quick
-from appagent.share.trees import Trees
-from appagent.share.watched import Watched
+from appagent.share import debounce, marker_poll, poller, protocol
+from appagent.share.poller import Quick
+from appagent.share.process import COMMAND, Eye
+from appagent.share.scanner import Trees
+from appagent.share.watches import Watched
 from appagent.share.watchlist import AppSpec, RootSpec, Watchlist
 from tests.share_disk import Faults, FaultyDisk
 
@@ -154,13 +154,13 @@ class Driven:
         """`share` of the time goes into scanning: as often as asked, if it is not said."""
         self.faults = Faults(errno=0)
         self.root = str(root)
-        quick: dict[str, Any] = {"watch": "poll", "interval": 0.01, "scan_interval": 0.02}
-        self.spec = RootSpec(str(root), **{**quick, **fields})
+        poller: dict[str, Any] = {"watch": "poll", "interval": 0.01, "scan_interval": 0.02}
+        self.spec = RootSpec(str(root), **{**poller, **fields})
         self.apps: dict[str, AppLook] = {}
         self.roots: dict[str, RootLook] = {}
         self.envs: dict[str, EnvLook] = {}
         self.logs: list[str] = []
-        self.told: list[tuple[str, wire.Body]] = []
+        self.told: list[tuple[str, protocol.Body]] = []
         watched = Watched()
         self.trees = Trees(self._disk(), watched, share)
         self.quick = Quick(self._disk(), self.trees, watched)
@@ -172,14 +172,14 @@ class Driven:
         watchlist = Watchlist((self.spec,), env, b"secret", manifests, share)
         self.quick.post(lambda _: self.quick.set_watch(watchlist))
 
-    def emit(self, kind: str, body: wire.Body) -> None:
+    def emit(self, kind: str, body: protocol.Body) -> None:
         self.told.append((kind, body))
         if kind == "app":
-            self.apps[body["app"]] = wire.app_look(body)
+            self.apps[body["app"]] = protocol.app_look(body)
         elif kind == "root":
-            self.roots[body["root"]] = wire.root_look(body)
+            self.roots[body["root"]] = protocol.root_look(body)
         elif kind == "env":
-            self.envs[body["path"]] = wire.env_look(body)
+            self.envs[body["path"]] = protocol.env_look(body)
         else:
             self.logs.append(body["text"])
 
@@ -334,6 +334,6 @@ def known(seen: Driven) -> bool:
 
 def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
     """Doubt for a moment only."""
-    monkeypatch.setattr(sight, "CONFIRM", 0.2)
-    monkeypatch.setattr(quick, "CONFIRM", 0.2)
-    monkeypatch.setattr(marked, "_WHOLE", 0.3)
+    monkeypatch.setattr(debounce, "CONFIRM", 0.2)
+    monkeypatch.setattr(poller, "CONFIRM", 0.2)
+    monkeypatch.setattr(marker_poll, "_WHOLE", 0.3)

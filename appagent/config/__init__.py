@@ -12,11 +12,11 @@
 - users.py: whether the users it names are known here, for `check-config`
 """
 
+from appagent.config.app_file import parse_own
 from appagent.config.load import Loaded, Machine, load
 from appagent.config.locate import Located, locate
-from appagent.config.own import parse_own
-from appagent.config.reading import ConfigErrors
 from appagent.config.users import lookup_warnings
+from appagent.config.validate import ConfigErrors
 from appagent.config.values import BadValueError, seconds
 
 __all__ = [

@@ -11,7 +11,7 @@ import stat
 from pathlib import Path
 from typing import NamedTuple
 
-from appagent.config.tree import Place, Problem, TreeError, printable
+from appagent.config.yaml_tree import Place, Problem, TreeError, printable
 
 DEFAULT = "/etc/appagent/appagent.yaml"
 VARIABLE = "APPAGENT_CONFIG"

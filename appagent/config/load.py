@@ -14,9 +14,10 @@ from typing import Any, NamedTuple, cast
 
 from appagent.config import files
 from appagent.config.merge import merged, root_path, same_root_twice
-from appagent.config.reading import ConfigErrors, Reader, Values
 from appagent.config.schema import NODE, ROOT
-from appagent.config.tree import (
+from appagent.config.validate import ConfigErrors, Reader, Values
+from appagent.config.values import BadValueError, plain_name
+from appagent.config.yaml_tree import (
     Limits,
     Listing,
     Map,
@@ -28,7 +29,6 @@ from appagent.config.tree import (
     joined,
     printable,
 )
-from appagent.config.values import BadValueError, plain_name
 from appagent.core.settings import laid_over
 from appagent.model import (
     AppSettings,

@@ -13,9 +13,9 @@ from typing import NamedTuple
 
 from appagent.config import files
 from appagent.config.load import LIMITS, load
-from appagent.config.reading import ConfigErrors
-from appagent.config.tree import UNPRINTABLE, Scalar, TreeError, grow
+from appagent.config.validate import ConfigErrors
 from appagent.config.values import BadValueError, directory
+from appagent.config.yaml_tree import UNPRINTABLE, Scalar, TreeError, grow
 from appagent.model import Settings
 
 _KEYS = ("state_dir", "runtime_dir")

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from appagent.config.tree import Listing, Map, Node, Scalar
 from appagent.config.values import BadValueError, directory
+from appagent.config.yaml_tree import Listing, Map, Node, Scalar
 
 
 def merged(trees: Iterable[Map]) -> Map:

@@ -11,7 +11,7 @@ from math import inf
 
 from appagent.core.release import short
 from appagent.core.state import App
-from appagent.core.turn import Turn
+from appagent.core.transition import Turn
 from appagent.core.want import Kind, Want
 from appagent.model import Deploy, Drop, Layout, Level, Location, Rewatch
 

@@ -18,7 +18,7 @@ from appagent.core.ignore import made_under
 from appagent.core.plan import begin, succeed
 from appagent.core.settings import settings_for
 from appagent.core.state import App
-from appagent.core.turn import Turn
+from appagent.core.transition import Turn
 from appagent.model import (
     ALONE,
     Ended,

@@ -25,7 +25,7 @@ from appagent.core.progress import (
 from appagent.core.release import short
 from appagent.core.settings import settings_for
 from appagent.core.state import App, Backoff
-from appagent.core.turn import Turn
+from appagent.core.transition import Turn
 from appagent.core.want import hold_of, seen_version, way_back
 from appagent.model import (
     Began,

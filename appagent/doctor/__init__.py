@@ -12,9 +12,9 @@ from __future__ import annotations
 
 import sys
 
-from appagent.doctor.exam import CONFIGURATION, exam
+from appagent.doctor.checks import CONFIGURATION, exam
 from appagent.doctor.finding import Level
-from appagent.doctor.telling import as_json, as_text, sorted_out
+from appagent.doctor.output import as_json, as_text, sorted_out
 
 __all__ = ["examine"]
 

@@ -18,16 +18,16 @@ from appagent.core.settings import settings_for
 from appagent.doctor import makefile
 from appagent.doctor.finding import Doing, Finding, Known, Said, note, problem, warning
 from appagent.model import Layout, RootSettings, Settings
-from appagent.run import users
-from appagent.run.trust import Refused
-from appagent.run.walk import Bases, Directory, Gone, Moved
 from appagent.share import layouts
+from appagent.share.debounce import in_words
 from appagent.share.disk import DIR, Disk
 from appagent.share.layouts import Found
-from appagent.share.marks import Unclear
-from appagent.share.scene import Ground, RootState
-from appagent.share.sight import in_words
+from appagent.share.markers import Unclear
+from appagent.share.state import Ground, RootState
 from appagent.share.watchlist import RootSpec
+from appagent.shim import users
+from appagent.shim.trust import Refused
+from appagent.shim.walk import Bases, Directory, Gone, Moved
 
 APP = "app"  # what is Known: (name, root's path, layout)
 WATCHES = "watches"  # how many directories of it inotify has to watch

@@ -8,7 +8,7 @@ import shutil
 import subprocess
 from typing import NamedTuple
 
-from appagent.run.environment import SEARCH
+from appagent.shim.environment import SEARCH
 
 
 class Answer(NamedTuple):

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from appagent.core.names import is_hidden, managed, why_no_app
 from appagent.doctor import apps
 from appagent.doctor.finding import Doing, Finding, Known, Level, Said, note, ok, problem, warning
-from appagent.doctor.mounting import Line, not_mounted
+from appagent.doctor.mount_options import Line, not_mounted
+from appagent.host.mounts import Mount
 from appagent.model import RootSettings, Settings
 from appagent.report.text import count
 from appagent.share.disk import DIR, LINK, Disk
-from appagent.share.mounts import Mount
 
 _SHOWN = 10
 

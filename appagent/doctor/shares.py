@@ -6,11 +6,11 @@ import errno
 import os
 from collections.abc import Iterator
 
-from appagent.doctor import gluster, mounting
+from appagent.doctor import gluster, mount_options
 from appagent.doctor.finding import Doing, Said, note, problem
 from appagent.doctor.programs import ask
+from appagent.host.mounts import Mount
 from appagent.share.disk import Disk, NotPlain
-from appagent.share.mounts import Mount
 
 _MOST = 4 * 1024 * 1024
 
@@ -23,18 +23,18 @@ def about(mount: Mount) -> str:
 def look(mount: Mount, mountinfo: str, fstab: str, *, systemd: bool) -> Iterator[Said]:
     """Judge a mounted share."""
     name = about(mount)
-    yield from mounting.judge_in_force(name, mounting.in_force(mountinfo, mount.point))
-    line = mounting.covering(mounting.fstab(fstab), mount.point)
+    yield from mount_options.judge_in_force(name, mount_options.in_force(mountinfo, mount.point))
+    line = mount_options.covering(mount_options.fstab(fstab), mount.point)
     if (line is None or line.point != mount.point) and systemd:
-        unit = mounting.unit_name(mount.point)
+        unit = mount_options.unit_name(mount.point)
         yield Doing(f"asking systemctl about {unit}")
         answer = ask("systemctl", "cat", "--no-pager", unit)
-        line = mounting.unit(answer.text) if answer is not None else None
+        line = mount_options.unit(answer.text) if answer is not None else None
     if line is None or line.point != mount.point:
         text = "neither fstab nor a mount unit has it: after a reboot it is not there"
         yield note(name, text, "write one: systemd/files.mount of appagent shows how")
     else:
-        yield from mounting.judge_line(name, line, systemd=systemd)
+        yield from mount_options.judge_line(name, line, systemd=systemd)
     if mount.fstype.endswith("glusterfs"):
         yield from _gluster(name, mount)
 

@@ -23,8 +23,8 @@ from collections.abc import Set as AbstractSet
 from pathlib import Path
 
 from appagent.model import Fact, Level, Now
-from appagent.report import past
-from appagent.report.past import PastDeploy
+from appagent.report import history_db
+from appagent.report.history_db import PastDeploy
 
 FILE = "history.sqlite"
 
@@ -74,7 +74,7 @@ class History:
 
     def tell(self, fact: Fact) -> None:
         """Take a fact in; what is no part of the history is passed over. Never waits."""
-        if fact.kind not in past.KINDS:
+        if fact.kind not in history_db.KINDS:
             return
         if self._incoming.qsize() >= _BACKLOG:
             self._overflow += 1
@@ -171,7 +171,7 @@ class History:
         with db:
             for fact in facts:
                 self._seq += 1
-                past.record(db, fact, self._seq)
+                history_db.record(db, fact, self._seq)
         for _ in facts:
             self._waiting.popleft()
         if self._failing:
@@ -189,7 +189,7 @@ class History:
         db = sqlite3.connect(self.path, timeout=5.0)
         try:
             _prepare(db)
-            self._seq = past.newest(db)
+            self._seq = history_db.newest(db)
             self._prune(db)
         except BaseException:
             db.close()
@@ -205,7 +205,7 @@ class History:
     def _prune(self, db: sqlite3.Connection) -> None:
         self._written = 0
         with db:
-            past.prune(db, self._clock().wall - _MOST_AGE, self._most_rows)
+            history_db.prune(db, self._clock().wall - _MOST_AGE, self._most_rows)
 
     def _in_trouble(self, error: Exception) -> bool:
         """Deal with what keeps us from writing; whether to try again at once, with a new file."""
@@ -250,10 +250,10 @@ def _prepare(db: sqlite3.Connection) -> None:
     db.execute("PRAGMA journal_mode = WAL")
     db.execute("PRAGMA synchronous = NORMAL")
     (version,) = db.execute("PRAGMA user_version").fetchone()
-    if version > past.SCHEMA:
-        raise _NewerError(f"schema {version}, and this agent knows up to {past.SCHEMA}")
+    if version > history_db.SCHEMA:
+        raise _NewerError(f"schema {version}, and this agent knows up to {history_db.SCHEMA}")
     if version == 0:
-        past.create(db)
+        history_db.create(db)
     (sound,) = db.execute("PRAGMA quick_check(1)").fetchone()
     if sound != "ok":
         raise sqlite3.DatabaseError(sound)
@@ -269,4 +269,4 @@ def deploys(
     with contextlib.closing(
         sqlite3.connect(uri, uri=True, timeout=2.0, check_same_thread=False)
     ) as db:
-        yield from past.read(db, app, limit, alive)
+        yield from history_db.read(db, app, limit, alive)

@@ -23,7 +23,7 @@ from typing import Any, TextIO
 
 from appagent.model import Fact, Level
 from appagent.report import journal
-from appagent.report.outputs import (
+from appagent.report.sinks import (
     ConsoleOutput,
     JournalOutput,
     JsonOutput,
@@ -31,7 +31,7 @@ from appagent.report.outputs import (
     Output,
     SyslogOutput,
 )
-from appagent.report.quietly import structlog
+from appagent.report.structlog_setup import structlog
 from appagent.report.text import one_line, plain
 
 LEVELS = {

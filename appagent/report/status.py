@@ -12,7 +12,7 @@ from typing import Any
 
 from appagent.core.release import short, short_version
 from appagent.core.state import App, Node
-from appagent.core.view import View, view
+from appagent.core.summary import View, view
 from appagent.core.want import seen_version
 from appagent.model import Ended, Hold, Now, Run, Slow, Version
 from appagent.report import text

@@ -14,7 +14,7 @@ import sys
 from typing import NamedTuple
 
 from appagent.model import Run
-from appagent.run import place
+from appagent.run import scope
 
 SHIM = os.path.join(os.path.dirname(os.path.abspath(__file__)), "shim.py")
 
@@ -31,7 +31,7 @@ def start(run: Run, told: bytes, unit: str, complaints: str) -> Started:
     """Start a shim and tell it everything but the go. Raises OSError that says what is wrong."""
     argv = [sys.executable, "-I", "-S", SHIM, run.app, str(run.target), run.id]
     if unit:
-        argv = place.in_scope(run.app, unit, argv)
+        argv = scope.in_scope(run.app, unit, argv)
     listen, go = os.pipe2(os.O_CLOEXEC)
     heard, speak = os.pipe2(os.O_CLOEXEC)
     errors = _complaints(complaints)

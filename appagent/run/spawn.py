@@ -26,12 +26,14 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 
 from appagent.core.names import why_no_app
+from appagent.host import units
 from appagent.model import Ended, Identity, Outcome, Run, StepFound
-from appagent.run import cgroup, ending, leavings, output, place, popen, units
-from appagent.run.belongings import Belongings, Usage
-from appagent.run.lock import UNGUARDED
-from appagent.run.order import Order, Places, spec_of
-from appagent.run.spec import GO, pack
+from appagent.run import popen, results, scope
+from appagent.run.app_processes import Belongings, Usage
+from appagent.run.launch import Order, Places, spec_of
+from appagent.shim import cgroup, kill, output
+from appagent.shim.lock import UNGUARDED
+from appagent.shim.spec import GO, pack
 
 FAILPOINTS = "APPAGENT_FAILPOINT"
 
@@ -77,8 +79,8 @@ class Spawner:
         self.on_ended, self.on_step = on_ended, on_step
         self.boot = boot
         self.journal = os.path.exists(output.JOURNAL) if journal is None else journal
-        self.scopes = place.has_scopes() if scopes is None else scopes
-        self._limits = place.Limits()
+        self.scopes = scope.has_scopes() if scopes is None else scopes
+        self._limits = scope.Limits()
         self._belongings = Belongings(self.places, boot, scopes=self.scopes)
         self._watched: dict[str, _Watched] = {}
         self._targets: dict[str, tuple[tuple[str, ...], dict[str, str]]] = {}
@@ -117,7 +119,7 @@ class Spawner:
         child, go, heard = popen.start(run, told, unit, self.places.complaints(run.id))
         try:
             pidfd = os.pidfd_open(child.pid)
-            looked = ending.process(child.pid)
+            looked = kill.process(child.pid)
         except OSError:
             os.close(go)
             os.close(heard)
@@ -194,7 +196,7 @@ class Spawner:
             return
         said = os.read(watched.heard, 4096).decode("ascii", "replace")
         self._stop_hearing(watched)
-        found = leavings.step_found(watched.run, said.partition("\n")[0])
+        found = results.step_found(watched.run, said.partition("\n")[0])
         if found is not None:
             self.on_step(found)
 
@@ -237,14 +239,14 @@ class Spawner:
         self, loop: asyncio.AbstractEventLoop, watched: _Watched, status: int | None
     ) -> None:
         identity = watched.identity
-        scope = place.scope_path(watched.run.app, identity.unit)
+        path = scope.scope_path(watched.run.app, identity.unit)
 
         def find() -> set[int]:
-            of_scope = cgroup.processes(scope) if scope else set[int]()
-            return of_scope | ending.of_session(identity.pid, identity.started)
+            of_scope = cgroup.processes(path) if path else set[int]()
+            return of_scope | kill.of_session(identity.pid, identity.started)
 
-        kill = (lambda: cgroup.kill(scope)) if scope else None
-        _, hanging = ending.end(find, watched.run.grace, kill=kill)
+        at_once = (lambda: cgroup.kill(path)) if path else None
+        _, hanging = kill.end(find, watched.run.grace, kill=at_once)
         ended = self._result(watched.run, adopted=watched.child is None, status=status)
         if hanging:
             hang = f"{ended.line}; {len(hanging)} of its processes hang in the kernel"
@@ -289,15 +291,15 @@ class Spawner:
 
     def _result(self, run: Run, *, adopted: bool, status: int | None) -> Ended:
         """Read what the shim has left, or say that there is nothing."""
-        found = leavings.read(self.places, run)
+        found = results.read(self.places, run)
         if found is None:
-            return leavings.without_result(self.places, run, adopted=adopted, status=status)
+            return results.without_result(self.places, run, adopted=adopted, status=status)
         targets = found.get("targets")
         if isinstance(targets, str):
             pairs = (pair.partition("=") for pair in targets.split())
             self._targets[run.app] = (_key(run), {name: how for name, _, how in pairs})
         self._belongings.remember(run.app, found.get("left"))
-        return leavings.ended(run, found, adopted=adopted)
+        return results.ended(run, found, adopted=adopted)
 
     # --- what is there ---------------------------------------------------------------------------
 
@@ -326,7 +328,7 @@ class Spawner:
 
         `alive` are those that are under way as far as the core knows.
         """
-        return sorted(leavings.runs(self.places) - {*alive, *self._watched})
+        return sorted(results.runs(self.places) - {*alive, *self._watched})
 
     def release(self) -> None:
         """Let go of everything: what runs goes on, what waits for a go never runs."""
@@ -340,7 +342,7 @@ def _not_begun(ended: Ended, why: str) -> Ended:
     """Say of a shim that ended before its go that nothing ran; the version is not to blame."""
     if why:
         return replace(ended, outcome=Outcome.CANCELLED, line=why)
-    no_word = ended.line == leavings.NO_RESULT
+    no_word = ended.line == results.NO_RESULT
     line = "the shim ended before it began" if no_word else ended.line
     return replace(ended, outcome=Outcome.REFUSED, line=line)
 
@@ -356,7 +358,7 @@ def _pidfd(identity: Identity) -> int:
         pidfd = os.pidfd_open(identity.pid)
     except OSError:
         return -1
-    now = ending.process(identity.pid)  # behind the pidfd: it cannot change hands any more
+    now = kill.process(identity.pid)  # behind the pidfd: it cannot change hands any more
     if now is not None and now.started == identity.started and now.alive:
         return pidfd
     os.close(pidfd)

@@ -12,8 +12,8 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from appagent.share.disk import DIR, FILE
-from appagent.share.marks import ABSENT, CONTENT, STATUS, Mark, Unclear, status_text
-from appagent.share.way import Way, parent
+from appagent.share.markers import ABSENT, CONTENT, STATUS, Mark, Unclear, status_text
+from appagent.share.resolve import Way, parent
 
 _COMMIT = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
 _REF = re.compile(r"refs/[^\0-\x20\x7f~^:?*\[\\]+")

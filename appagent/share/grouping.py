@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable
 
-from appagent.share.mounts import Mounts, real
+from appagent.host.mounts import Mounts, real
 
 
 def local_link(path: str) -> str | None:

@@ -20,8 +20,8 @@ from appagent.core.names import MAKEFILES
 from appagent.model import Layout
 from appagent.share import git
 from appagent.share.disk import DIR, FILE, LINK, Disk
-from appagent.share.marks import Mark, Unclear
-from appagent.share.way import Place, Way, parent
+from appagent.share.markers import Mark, Unclear
+from appagent.share.resolve import Place, Way, parent
 
 CURRENT = "current"
 DEPLOYING = ".deploying"

@@ -14,7 +14,7 @@ import zlib
 from collections.abc import Collection, Iterable, Iterator
 from typing import NamedTuple
 
-from appagent.share.scan import Scan
+from appagent.share.signature import Scan
 
 _FIELDS = ("type", "mode", "inode", "size", "mtime", "ctime", "link")
 _STALE = 3600.0  # seconds until a temporary file that a crash left is removed

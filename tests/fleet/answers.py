@@ -19,7 +19,7 @@ ANSWERS = "var/log/answers"
 AT_ONCE = 1.0  # s
 ASK = f"""\
 import collections, threading, time
-from appagent.control import Refused, ask
+from appagent.daemon.control import (Refused, ask)
 
 TICK = 0.02
 late = collections.deque(maxlen=100_000)

@@ -17,7 +17,7 @@ from .steps import AGAIN, FIRST, PATIENCE, held, process, targets, wait_at, wait
 from .told import began, said_by_systemd, told, wait_lost
 from .wait import wait_until
 
-EYE = "appagent.share.eye"
+EYE = "appagent.share.watcher"
 
 
 def systemctl(host: Host, verb: str) -> None:

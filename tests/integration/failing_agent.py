@@ -11,9 +11,10 @@ from functools import partial
 from pathlib import Path
 from unittest import mock
 
-from appagent import cli, eyes
-from appagent.run.order import order_for
-from appagent.share.client import Eye
+from appagent import cli
+from appagent.daemon import watchers
+from appagent.run.launch import order_for
+from appagent.share.process import Eye
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from tests.integration.failing_eye import Script
@@ -23,18 +24,20 @@ EYE = Path(__file__).with_name("failing_eye.py")
 
 def main(script: str, *args: str) -> int:
     """Be an agent."""
-    look, table = Script(script), eyes.mount_table
+    look, table = Script(script), watchers.mount_table
     command = (sys.executable, "-P", str(EYE), script)
     changes = {
-        "appagent.agent.Eyes": partial(eyes.Eyes, make=partial(Eye, command=command)),
-        "appagent.eyes.mount_table": lambda: table() + look.mounts(),
+        "appagent.daemon.loop.Eyes": partial(watchers.Eyes, make=partial(Eye, command=command)),
+        "appagent.daemon.watchers.mount_table": lambda: table() + look.mounts(),
         # A shim asks the kernel what is mounted, and the kernel does not know the script.
-        "appagent.running.order_for": lambda run, **more: order_for(run, **{**more, "fstype": ""}),
-        "appagent.share.client._TICK": 0.1,
-        "appagent.share.client._SILENT": 1.0,
-        "appagent.share.client._SCANNING": 1.0,
-        "appagent.share.client._KILL": look.now().get("kill", 3600.0),
-        "appagent.share.client._BACKOFF": (0.2, 1.0),
+        "appagent.daemon.runner.order_for": lambda run, **more: order_for(
+            run, **{**more, "fstype": ""}
+        ),
+        "appagent.share.process._TICK": 0.1,
+        "appagent.share.process._SILENT": 1.0,
+        "appagent.share.process._SCANNING": 1.0,
+        "appagent.share.process._KILL": look.now().get("kill", 3600.0),
+        "appagent.share.process._BACKOFF": (0.2, 1.0),
     }
     for name, value in changes.items():
         mock.patch(name, value).start()

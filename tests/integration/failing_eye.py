@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
-from appagent.share import eye
+from appagent.share import watcher
 from appagent.share.disk import Disk, Listing, Pulse
 
 CALLS = ("names", "status", "link", "read", "open_dir", "entries", "link_at", "close")
@@ -140,4 +140,4 @@ if __name__ == "__main__":
     # So that a test need not wait long for what is stuck, or is not believed at once.
     for name, value in {"eye._BEAT": 0.2, "sight.CONFIRM": 0.5, "quick.CONFIRM": 0.5}.items():
         mock.patch(f"appagent.share.{name}", value).start()
-    eye.main(partial(FailingDisk, sys.argv[1]))
+    watcher.main(partial(FailingDisk, sys.argv[1]))

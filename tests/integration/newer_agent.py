@@ -11,9 +11,10 @@ from functools import partial
 from pathlib import Path
 from unittest import mock
 
-from appagent import cli, eyes
-from appagent.share import eye, scan
-from appagent.share.client import Eye
+from appagent import cli
+from appagent.daemon import watchers
+from appagent.share import signature, watcher
+from appagent.share.process import Eye
 
 NEWER = "tree.2"
 
@@ -21,17 +22,19 @@ NEWER = "tree.2"
 def main(*args: str) -> int:
     """Be an agent, or its eye."""
     changes: dict[str, object] = {
-        "appagent.share.scan.SCHEME": NEWER,
-        "appagent.share.scan.SCHEMES": scan.SCHEMES | {NEWER},
-        "appagent.share.trees.SCHEME": NEWER,
-        "appagent.eyes.SCHEME": NEWER,
+        "appagent.share.signature.SCHEME": NEWER,
+        "appagent.share.signature.SCHEMES": signature.SCHEMES | {NEWER},
+        "appagent.share.scanner.SCHEME": NEWER,
+        "appagent.daemon.watchers.SCHEME": NEWER,
     }
     command = (sys.executable, "-P", str(Path(__file__).resolve()), "eye")
-    changes["appagent.agent.Eyes"] = partial(eyes.Eyes, make=partial(Eye, command=command))
+    changes["appagent.daemon.loop.Eyes"] = partial(
+        watchers.Eyes, make=partial(Eye, command=command)
+    )
     for name, value in changes.items():
         mock.patch(name, value).start()
     if args == ("eye",):
-        eye.main()
+        watcher.main()
     return cli.main(args)
 
 

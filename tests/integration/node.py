@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from appagent import control
+from appagent.daemon import control
 
 T = TypeVar("T")
 

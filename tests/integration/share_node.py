@@ -12,7 +12,7 @@ from typing import Any
 
 import psutil
 
-from appagent import control
+from appagent.daemon import control
 from tests.integration.node import (
     APPS,
     Node,

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from appagent.run import ending
+from appagent.shim import kill
 from tests.integration.node import SymlinkApp, node, wait_until
 from tests.integration.shown import QUICK, Shown, deploy_all, edit, record
 
@@ -69,7 +69,7 @@ def test_what_a_reboot_cut_short_is_done_again(shown: Shown, target: str, then: 
     wait_until(lambda: shown.new("cut") and shown.new("cut")[-1].target == target, "it has begun")
     shim = node.app("cut")["run"]["pid"]
     node.kill()
-    for pid in (shim, *ending.below(shim)):
+    for pid in (shim, *kill.below(shim)):
         with contextlib.suppress(ProcessLookupError):  # a sleep of the recipe's has just ended
             os.kill(pid, signal.SIGKILL)
     shown.take("cut")

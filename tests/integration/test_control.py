@@ -23,7 +23,7 @@ from typing import Any
 import psutil
 import pytest
 
-from appagent.control import CLIENTS_MOST, LINE_MOST, Refused, ask
+from appagent.daemon.control import CLIENTS_MOST, LINE_MOST, Refused, ask
 from tests.integration.node import Node, SymlinkApp, node, wait_until
 from tests.integration.shown import QUICK
 
@@ -36,8 +36,10 @@ MANY = 2000
 # not be readable for that one. Runs each command line of stdin; answers with what came of it.
 STRANGER = """\
 import contextlib, io, json, os, sys
-from appagent import cli, commands, config
-from appagent.report import story, text
+from appagent import (cli, config)
+from appagent.commands.table import table
+from appagent.report import text
+from appagent.report import history_text
 lines = json.load(sys.stdin)
 os.setgroups([])
 os.setgid({nobody})

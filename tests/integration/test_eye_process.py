@@ -32,8 +32,8 @@ def root(tmp_path: Path) -> Path:
 def test_a_call_that_never_returns_is_noticed_and_another_eye_goes_on(
     root: Path, tmp_path: Path, call: str, layout: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("appagent.share.client._SCANNING", 2.0)
-    monkeypatch.setattr("appagent.share.client._SILENT", 2.0)
+    monkeypatch.setattr("appagent.share.process._SCANNING", 2.0)
+    monkeypatch.setattr("appagent.share.process._SILENT", 2.0)
 
     async def play() -> None:
         app = LAYOUTS[layout](root / "web")
@@ -142,8 +142,8 @@ def test_an_eye_that_is_killed_is_started_again(root: Path) -> None:
 def test_one_that_is_stuck_for_long_is_killed_and_only_then_replaced(
     root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("appagent.share.client._SILENT", 1.5)
-    monkeypatch.setattr("appagent.share.client._KILL", 3.0)
+    monkeypatch.setattr("appagent.share.process._SILENT", 1.5)
+    monkeypatch.setattr("appagent.share.process._KILL", 3.0)
 
     async def play() -> None:
         SymlinkApp(root / "web").deploy("one")
@@ -175,7 +175,7 @@ def test_an_eye_that_cannot_start_is_stuck_and_tried_again(root: Path, tmp_path:
         await seen.until(lambda: seen.heard(EyeStuck))
         assert "cannot be started" in seen.eye.stuck
         python = sys.executable
-        put(script, f"#!/bin/sh\nexec {python} -P -m appagent.share.eye\n")
+        put(script, f"#!/bin/sh\nexec {python} -P -m appagent.share.watcher\n")
         script.chmod(0o755)
         await seen.until(lambda: seen.release("web") and not seen.eye.stuck)
         await seen.eye.close()

@@ -7,7 +7,7 @@ import time
 from functools import partial
 from pathlib import Path
 
-from appagent.gone_apps import OUTPUT_STAYS
+from appagent.daemon.cleanup import OUTPUT_STAYS
 from tests.integration.node import Node, TreeApp, node, wait_until
 from tests.integration.shown import QUICK
 

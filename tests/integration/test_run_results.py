@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from appagent import machine
+from appagent.host import boot
 from appagent.model import Identity, Outcome
 from tests import running
 from tests.running import Runs, World, alive
@@ -32,7 +32,7 @@ def sleeper() -> subprocess.Popen[bytes]:
 @pytest.mark.parametrize("change", ["started", "boot"])
 def test_a_process_that_has_got_the_number_of_a_run_is_let_alone(world: World, change: str) -> None:
     with sleeper() as other:
-        identity = Identity(other.pid, machine.started(other.pid), "", machine.boot())
+        identity = Identity(other.pid, boot.started(other.pid), "", boot.boot())
         if change == "started":
             identity = replace(identity, started=identity.started - 1)
         else:

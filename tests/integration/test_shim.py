@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from appagent.model import Outcome, Version
-from appagent.run import output
+from appagent.shim import output
 from tests import running
 from tests.running import Runs, World, alive, becomes, members
 from tests.waiting import until

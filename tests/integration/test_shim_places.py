@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from appagent import machine
+from appagent.host import boot, units
 from appagent.model import Outcome
-from appagent.run import cgroup, ending, left, place, units
+from appagent.run import processes, scope
+from appagent.shim import cgroup, kill
 from tests import running
 from tests.running import Runs, World, alive, becomes
 from tests.waiting import until
@@ -76,7 +77,7 @@ def scoped(world: World, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     try:
         yield world
     finally:
-        clear(Path(place.slice_path("web")).parent)
+        clear(Path(scope.slice_path("web")).parent)
 
 
 def clear(path: Path) -> None:
@@ -92,7 +93,7 @@ def clear(path: Path) -> None:
 
 
 def slice_of(app: str = "web") -> set[int]:
-    return cgroup.processes(place.slice_path(app))
+    return cgroup.processes(scope.slice_path(app))
 
 
 # --- scopes --------------------------------------------------------------------------------------
@@ -262,7 +263,7 @@ def test_limits_are_properties_of_the_slice_and_are_set_when_they_change(scoped:
 def family(world: World, app: str = "web") -> set[int]:
     """All processes that runs of an app have left, as the next run would find them."""
     kept = world.state / "apps" / app / "left.json"
-    return ending.family(left.load(str(kept), machine.boot()))
+    return kill.family(processes.load(str(kept), boot.boot()))
 
 
 def test_without_scopes_what_start_leaves_is_remembered_and_counted(world: World) -> None:

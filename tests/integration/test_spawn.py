@@ -15,7 +15,7 @@ from typing import Self, Unpack
 
 import pytest
 
-from appagent import machine
+from appagent.host import boot
 from appagent.model import Identity, Outcome
 from appagent.run import popen, spawn
 from tests import running
@@ -65,7 +65,7 @@ class Daemon:
         assert word == "began"
         self.pid = int(pid)
         world.sessions.append(self.pid)
-        self.run = replace(run, identity=Identity(self.pid, int(started), "", machine.boot()))
+        self.run = replace(run, identity=Identity(self.pid, int(started), "", boot.boot()))
 
     def go(self) -> None:
         self.into.write("\n")

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from appagent.model import Layout, Outcome
-from appagent.run.order import Order
+from appagent.run.launch import Order
 from tests import running
 from tests.running import World
 
@@ -109,7 +109,7 @@ def with_accounts(line: str, program: str, where: Path) -> str:
 
 
 TRUSTED = """
-from appagent.run import users
+from appagent.shim import users
 print(sorted(users.trust_of(users.account("www-data", None), []).gids))
 """
 
@@ -130,8 +130,8 @@ def test_a_group_is_private_when_it_is_nobody_elses_primary_group_either(
 
 
 TOOR = """
-from appagent.run import users
-from appagent.run.trust import Refused
+from appagent.shim import users
+from appagent.shim.trust import Refused
 try:
     print("runs as", users.account("toor", None).uid)
 except Refused as words:

@@ -21,11 +21,10 @@ from dataclasses import replace
 from math import inf
 from typing import Any
 
-from appagent import codec
-from appagent.core import step as core
+from appagent.core import reduce as core
 from appagent.core.settings import settings_for
 from appagent.core.state import App, Node
-from appagent.core.view import View, view
+from appagent.core.summary import View, view
 from appagent.model import (
     ALONE,
     Answer,
@@ -62,6 +61,7 @@ from appagent.model import (
     Ticked,
     Trigger,
 )
+from appagent.state import codec
 from tests.unit.core_rules import Rules
 from tests.unit.core_world import SOON, Doing, FakeShare, FakeShims, Files
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from appagent.core import step as core
+from appagent.core import reduce as core
 from appagent.core.names import managed
 from appagent.core.plan import plan
 from appagent.core.release import short

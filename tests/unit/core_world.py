@@ -33,7 +33,7 @@ from appagent.model import (
     StepFound,
     Target,
 )
-from appagent.run import targets as makefile
+from appagent.shim import targets as makefile
 
 if TYPE_CHECKING:
     from tests.unit.core_play import Play

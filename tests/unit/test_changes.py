@@ -8,10 +8,10 @@ from types import SimpleNamespace
 from typing import Any
 
 from appagent.core.state import App
-from appagent.eyes import Eyes
+from appagent.daemon.watchers import Eyes
 from appagent.model import Applied, AppLook, Layout, Record, Settings
 from appagent.share import manifest
-from appagent.share.scan import Scan
+from appagent.share.signature import Scan
 
 
 def explained(state: Path, files: int) -> tuple[int, int]:

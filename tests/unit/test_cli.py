@@ -17,8 +17,9 @@ from pathlib import Path
 
 import pytest
 
-from appagent import cli, control
-from appagent.control import Refused, ask
+from appagent import cli
+from appagent.daemon import control
+from appagent.daemon.control import Refused, ask
 
 BIG = "9" * 5000
 

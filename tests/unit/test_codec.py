@@ -9,7 +9,6 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from appagent.codec import MAX_BYTES, Damaged, Newer, decode, dump, encode, parse
 from appagent.model import (
     Applied,
     AppLook,
@@ -26,6 +25,7 @@ from appagent.model import (
     Target,
     Version,
 )
+from appagent.state.codec import MAX_BYTES, Damaged, Newer, decode, dump, encode, parse
 
 FULL = Record(
     app="web",

@@ -11,7 +11,7 @@ import yaml
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from appagent.config import ConfigErrors, Loaded, load, parse_own, schema, tree
+from appagent.config import ConfigErrors, Loaded, load, parse_own, schema, yaml_tree
 from tests.config_texts import AS_ROOT
 
 _WORDS = sorted({part for row in schema.rows() for part in row.path.replace("[]", "").split(".")})
@@ -61,7 +61,7 @@ def _parser(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
     loader = getattr(yaml, request.param, None)
     if loader is None:
         pytest.skip("PyYAML is without libyaml here")
-    monkeypatch.setattr(tree, "_LOADER", loader)
+    monkeypatch.setattr(yaml_tree, "_LOADER", loader)
 
 
 BOUNDED = settings(

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from appagent.config import tree
+from appagent.config import yaml_tree
 from tests.config_texts import GOOD, errors_of, written
 
 
@@ -16,7 +16,7 @@ def _parser(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
     """Both parsers: the one in C is not everywhere."""
     if not hasattr(yaml, request.param):
         pytest.skip("PyYAML is without libyaml here")
-    monkeypatch.setattr(tree, "_LOADER", getattr(yaml, request.param))
+    monkeypatch.setattr(yaml_tree, "_LOADER", getattr(yaml, request.param))
 
 
 # Appended to GOOD; line and key; part of what is said.

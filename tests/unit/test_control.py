@@ -15,10 +15,10 @@ from typing import Any
 
 import pytest
 
-from appagent import control
-from appagent.control import Control, Peer, Request, Verb
-from appagent.report.past import PastDeploy
-from appagent.verbs import Verbs
+from appagent.daemon import control
+from appagent.daemon.api import Verbs
+from appagent.daemon.control import Control, Peer, Request, Verb
+from appagent.report.history_db import PastDeploy
 
 LARGE = "x" * 1_000_000
 

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from appagent import codec
+from appagent.daemon.boot_marks import Started
 from appagent.model import Applied, Outcome, Record, ShuttingDown, Version
-from appagent.run.order import Places
-from appagent.started import Started
-from appagent.store import Loaded
+from appagent.run.launch import Places
+from appagent.state import codec
+from appagent.state.store import Loaded
 from tests.unit.core_play import Play, deployed
 
 V1 = Version("symlink.1:releases/r1:7", "conf")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from appagent.core import step as core
+from appagent.core import reduce as core
 from appagent.model import (
     Configured,
     Layout,

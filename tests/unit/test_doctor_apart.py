@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from appagent.doctor.apart import Check, carry_out
 from appagent.doctor.finding import Doing, Finding, Known, Level, Said, ok
+from appagent.host.isolate import Check, carry_out
 from tests.waiting import until
 
 FAR = 60.0

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from appagent.doctor.directives import directives, judge, last, properties
 from appagent.doctor.finding import Finding, Level
+from appagent.doctor.unit import directives, judge, last, properties
 
 SHIPPED = Path(__file__).parents[2] / "systemd" / "appagent.service"
 FILE = "/usr/local/lib/systemd/system/appagent.service"

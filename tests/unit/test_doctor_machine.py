@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from appagent.doctor import accounts, host, keeping, limits, running, software
-from appagent.doctor.exam import twice
+from appagent.doctor import agent, limits, machine, software, state_dirs, users
+from appagent.doctor.checks import twice
 from appagent.doctor.finding import Finding, Level
+from appagent.host.mounts import Mount
 from appagent.model import Layout
-from appagent.share.mounts import Mount
 
 MIB = 1 << 20
 
@@ -80,7 +80,7 @@ def test_packages_of_an_agent_that_is_not_installed_are_a_note() -> None:
     ],
 )
 def test_versions_of_systemd(text: str, level: Level) -> None:
-    assert host.judge_version(text).level is level
+    assert machine.judge_version(text).level is level
 
 
 @pytest.mark.parametrize(
@@ -96,7 +96,7 @@ def test_versions_of_systemd(text: str, level: Level) -> None:
 def test_openrc_must_not_clean_up_after_the_agent(
     texts: dict[str, str], expected: list[Level]
 ) -> None:
-    assert levels(host.judge_openrc(texts)) == expected
+    assert levels(machine.judge_openrc(texts)) == expected
 
 
 @pytest.mark.parametrize(
@@ -110,13 +110,13 @@ def test_openrc_must_not_clean_up_after_the_agent(
 )
 def test_control_groups(fstype: str, systemd: bool, level: Level) -> None:
     line = f"25 22 0:23 / /sys/fs/cgroup rw - {fstype} x rw\n" if fstype else ""
-    assert levels(host.groups(line, systemd=systemd)) == [level]
+    assert levels(machine.groups(line, systemd=systemd)) == [level]
 
 
 def test_an_agent_that_lies_on_a_share_itself_is_a_warning() -> None:
     table = "22 1 254:0 / / rw - ext4 a rw\n30 22 0:50 / /opt rw - nfs4 fs1:/opt rw\n"
-    assert levels(host.interpreter(table, ["/opt/appagent/current"])) == [Level.WARNING]
-    assert levels(host.interpreter(table, ["/usr/lib/python3"])) == []
+    assert levels(machine.interpreter(table, ["/opt/appagent/current"])) == [Level.WARNING]
+    assert levels(machine.interpreter(table, ["/usr/lib/python3"])) == []
 
 
 # --- limits --------------------------------------------------------------------------------------
@@ -163,10 +163,10 @@ def test_open_files_of_an_agent_that_runs() -> None:
 
 def test_a_user_to_run_as_that_is_not_known_is_a_problem_for_root_alone() -> None:
     line = "f.yaml:3: roots[/r].run_as: no user web is known on this machine"
-    assert accounts.judge(line, root=True).level is Level.PROBLEM
-    assert accounts.judge(line, root=False).level is Level.WARNING
+    assert users.judge(line, root=True).level is Level.PROBLEM
+    assert users.judge(line, root=False).level is Level.WARNING
     line = "f.yaml:4: roots[/r].trusted_owners: no user or group x is known"
-    assert accounts.judge(line, root=True).level is Level.WARNING
+    assert users.judge(line, root=True).level is Level.WARNING
 
 
 @pytest.mark.parametrize(
@@ -180,7 +180,7 @@ def test_a_user_to_run_as_that_is_not_known_is_a_problem_for_root_alone() -> Non
     ],
 )
 def test_how_names_are_found(text: str, took: float, expected: list[Level]) -> None:
-    assert levels(accounts.judge_service(text, took)) == expected
+    assert levels(users.judge_service(text, took)) == expected
 
 
 # --- state and runtime ---------------------------------------------------------------------------
@@ -206,7 +206,7 @@ def status(mode: int, uid: int = 0, gid: int = 0) -> os.stat_result:
 def test_who_may_write_the_state(
     found: os.stat_result, me: tuple[int, int], expected: list[Level]
 ) -> None:
-    assert levels(keeping.judge_status("state_dir", "/s", found, me)) == expected
+    assert levels(state_dirs.judge_status("state_dir", "/s", found, me)) == expected
 
 
 def disk(free: int, inodes: int = 10**6, files: int = 10**7) -> os.statvfs_result:
@@ -226,19 +226,19 @@ def disk(free: int, inodes: int = 10**6, files: int = 10**7) -> os.statvfs_resul
     ],
 )
 def test_room_for_the_state(found: os.statvfs_result, expected: list[Level]) -> None:
-    assert levels(keeping.judge_space("state_dir", "/s", found, root=True)) == expected
+    assert levels(state_dirs.judge_space("state_dir", "/s", found, root=True)) == expected
 
 
 def test_a_state_that_goes_with_a_reboot_is_a_warning() -> None:
     passing, lasting = Mount(1, "/", "tmpfs"), Mount(1, "/", "ext4")
-    assert levels(keeping.judge_place("state_dir", "/s", passing)) == [Level.WARNING]
-    assert levels(keeping.judge_place("state_dir", "/s", lasting)) == []
-    assert levels(keeping.judge_place("runtime_dir", "/s", passing)) == []
+    assert levels(state_dirs.judge_place("state_dir", "/s", passing)) == [Level.WARNING]
+    assert levels(state_dirs.judge_place("state_dir", "/s", lasting)) == []
+    assert levels(state_dirs.judge_place("runtime_dir", "/s", passing)) == []
 
 
 def test_a_state_on_a_share_is_a_problem_and_is_not_touched() -> None:
     table = "30 22 0:50 / /share rw - fuse.glusterfs fs1:/files rw\n"
-    found = keeping.look("state_dir", "/share/state", table, "/share/state")
+    found = state_dirs.look("state_dir", "/share/state", table, "/share/state")
     assert levels(found) == [Level.PROBLEM]
 
 
@@ -256,17 +256,17 @@ def test_the_holder_of_a_lock_is_told_from_the_kernel_s_list(tmp_path: Path) -> 
         f"3: FLOCK  ADVISORY  WRITE 33 {place} 0 EOF\n"
         f"3: -> FLOCK  ADVISORY  WRITE 44 {place} 0 EOF\nodd\n"
     )
-    assert running.holder(locks, found) == 33
-    assert running.holder("", found) == 0
+    assert agent.holder(locks, found) == 33
+    assert agent.holder("", found) == 0
 
 
 def test_who_has_a_file_open_is_seen(tmp_path: Path) -> None:
     file = tmp_path / "lock"
     file.write_text(f"{os.getpid()}\n")
-    assert running.held(file) == 0  # the pid in it says nothing
+    assert agent.held(file) == 0  # the pid in it says nothing
     with file.open():
-        assert running.held(file) == os.getpid()
-    assert running.held(tmp_path / "other") == 0
+        assert agent.held(file) == os.getpid()
+    assert agent.held(tmp_path / "other") == 0
 
 
 # --- together ------------------------------------------------------------------------------------

@@ -2,7 +2,7 @@
 
 import pytest
 
-from appagent.doctor import gluster, mounting
+from appagent.doctor import gluster, mount_options
 from appagent.doctor.finding import Finding, Level
 
 TABLE = """\
@@ -18,24 +18,24 @@ def bad(findings: list[Finding]) -> list[Finding]:
 
 
 def judged(line: str, *, systemd: bool = True) -> list[Finding]:
-    (found,) = mounting.fstab(line)
-    return list(mounting.judge_line("share /files", found, systemd=systemd))
+    (found,) = mount_options.fstab(line)
+    return list(mount_options.judge_line("share /files", found, systemd=systemd))
 
 
 # --- the mount table -----------------------------------------------------------------------------
 
 
 def test_options_in_force_are_those_of_the_mount_and_of_its_filesystem() -> None:
-    assert mounting.in_force(TABLE, "/files")["user_id"] == "0"
-    found = mounting.in_force(TABLE, "/my share")
+    assert mount_options.in_force(TABLE, "/files")["user_id"] == "0"
+    found = mount_options.in_force(TABLE, "/my share")
     assert "noexec" in found
     assert found["acdirmax"] == "60"
-    assert mounting.in_force(TABLE, "/other") == {}
-    assert mounting.in_force("no line of the kernel\n\n- - - - - - -\n", "/") == {}
+    assert mount_options.in_force(TABLE, "/other") == {}
+    assert mount_options.in_force("no line of the kernel\n\n- - - - - - -\n", "/") == {}
 
 
 def test_a_mount_with_the_usual_options_is_fine() -> None:
-    assert list(mounting.judge_in_force("x", mounting.in_force(TABLE, "/files"))) == []
+    assert list(mount_options.judge_in_force("x", mount_options.in_force(TABLE, "/files"))) == []
 
 
 @pytest.mark.parametrize(
@@ -44,7 +44,7 @@ def test_a_mount_with_the_usual_options_is_fine() -> None:
     + [(late, Level.NOTE) for late in ("actimeo=30", "acdirmax=60", "acregmax=5")],
 )
 def test_options_in_force_that_hurt(option: str, level: Level) -> None:
-    found = list(mounting.judge_in_force("x", mounting.options(f"rw,{option}")))
+    found = list(mount_options.judge_in_force("x", mount_options.options(f"rw,{option}")))
     assert [one.level for one in found] == [level]
 
 
@@ -57,7 +57,7 @@ def test_a_good_line_is_fine() -> None:
 
 def test_fstab_is_read_past_comments_blanks_and_escapes() -> None:
     text = f"# {GOOD}\n\nbroken line\nfs1:/x  /my\\040share/ nfs rw 0 0\n{GOOD}\n"
-    assert [line.point for line in mounting.fstab(text)] == ["/my share", "/files"]
+    assert [line.point for line in mount_options.fstab(text)] == ["/my share", "/files"]
 
 
 @pytest.mark.parametrize(
@@ -123,11 +123,11 @@ def test_a_mount_unit_is_read_like_a_line_of_fstab() -> None:
         "# /etc/systemd/system/files.mount\n[Mount]\nWhat=fs1:/files\nWhere=/files\n"
         "Type=glusterfs\nOptions=_netdev,backup-volfile-servers=fs2\n"
     )
-    line = mounting.unit(text)
+    line = mount_options.unit(text)
     assert line is not None
     assert (line.point, line.file) == ("/files", "/etc/systemd/system/files.mount")
-    assert bad(list(mounting.judge_line("x", line, systemd=True))) == []
-    assert mounting.unit("# /x.mount\n[Mount]\nWhere=/files\n") is None
+    assert bad(list(mount_options.judge_line("x", line, systemd=True))) == []
+    assert mount_options.unit("# /x.mount\n[Mount]\nWhere=/files\n") is None
 
 
 @pytest.mark.parametrize(
@@ -142,16 +142,18 @@ def test_a_mount_unit_is_read_like_a_line_of_fstab() -> None:
     ],
 )
 def test_the_name_of_a_mount_unit_is_escaped_as_systemd_does(point: str, name: str) -> None:
-    assert mounting.unit_name(point) == name
+    assert mount_options.unit_name(point) == name
 
 
 def test_the_line_that_covers_a_root_is_the_nearest() -> None:
-    lines = mounting.fstab("a / ext4 rw 0 0\nb /files nfs rw 0 0\nc /files/production nfs rw 0 0\n")
-    covering = mounting.covering(lines, "/files/production/x")
+    lines = mount_options.fstab(
+        "a / ext4 rw 0 0\nb /files nfs rw 0 0\nc /files/production nfs rw 0 0\n"
+    )
+    covering = mount_options.covering(lines, "/files/production/x")
     assert covering is not None
     assert covering.source == "c"
-    assert mounting.covering(lines, "/filesystem") is None
-    assert mounting.covering(lines, "/") is None
+    assert mount_options.covering(lines, "/filesystem") is None
+    assert mount_options.covering(lines, "/") is None
 
 
 # --- what GlusterFS's client says ----------------------------------------------------------------

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from appagent.doctor.finding import note, ok, problem, warning
-from appagent.doctor.telling import as_json, as_text, sorted_out, summary
+from appagent.doctor.output import as_json, as_text, sorted_out, summary
 
 FOUND = [
     ok("a", "fine"),

@@ -10,10 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from appagent.run import ending, left, spec
-from appagent.run.belongings import Belongings
-from appagent.run.order import Places
-from appagent.run.reach import Reach
+from appagent.run import processes
+from appagent.run.app_processes import Belongings
+from appagent.run.launch import Places
+from appagent.shim import kill, spec
+from appagent.shim.process_group import Reach
 
 BOOT = "this-boot"
 SPEC: spec.Spec = {"grace": 0.0, "left": [], "unit": ""}  # type: ignore[typeddict-item]
@@ -28,7 +29,7 @@ def family(members: int) -> Iterator[set[int]]:
         assert leader.stdout is not None
         leader.stdout.readline()
         try:
-            yield {leader.pid, *ending.below(leader.pid)}
+            yield {leader.pid, *kill.below(leader.pid)}
         finally:
             os.killpg(leader.pid, 9)
 
@@ -45,9 +46,9 @@ def sessions(marks: list[list[int]]) -> set[int]:
 
 def test_a_mark_of_each_session_is_enough_to_find_all_of_them(families: list[set[int]]) -> None:
     everybody = set[int]().union(*families)
-    chosen = ending.some(ending.marks(everybody), 3)
+    chosen = kill.some(kill.marks(everybody), 3)
     assert len(chosen) == 3
-    assert ending.family(chosen) == everybody
+    assert kill.family(chosen) == everybody
 
 
 def test_what_a_run_leaves_is_told_within_bounds(families: list[set[int]]) -> None:
@@ -58,10 +59,10 @@ def test_what_a_run_leaves_is_told_within_bounds(families: list[set[int]]) -> No
 
 def test_what_thousands_of_processes_are_left_of_can_still_be_run(tmp_path: Path) -> None:
     places = Places(str(tmp_path), str(tmp_path))
-    mine = ending.process(os.getpid())
+    mine = kill.process(os.getpid())
     assert mine is not None
     marks = [[mine.pid, mine.started]] * 4_000
-    left.save(places.left("web"), BOOT, marks)
+    processes.save(places.left("web"), BOOT, marks)
     told: spec.Spec = {**SPEC, "left": Belongings(places, BOOT, scopes=False).marks("web")}
     assert told["left"]
     spec.pack(told)
@@ -75,19 +76,19 @@ def test_who_has_got_the_number_of_a_process_that_was_found_is_not_killed(
         found = [{other.pid}, {other.pid}, {other.pid}]  # … and it is not found after that
         earlier = [True]
 
-        def looked(pid: int) -> ending.Process | None:
+        def looked(pid: int) -> kill.Process | None:
             one = look(pid)
             if one is not None and earlier:
                 earlier.pop()
                 one.started -= 1
             return one
 
-        look = ending.process
+        look = kill.process
         # TERM is for whoever has the number then, too; only KILL comes later than the look.
-        monkeypatch.setattr(ending, "process", looked)
-        monkeypatch.setattr(ending, "send", lambda pids, number: sent.append((number, {*pids})))
+        monkeypatch.setattr(kill, "process", looked)
+        monkeypatch.setattr(kill, "send", lambda pids, number: sent.append((number, {*pids})))
         sent: list[tuple[int, set[int]]] = []
-        ending.end(lambda: found.pop() if found else set(), 0.0, lambda _: None)
+        kill.end(lambda: found.pop() if found else set(), 0.0, lambda _: None)
         other.kill()
     assert (9, set()) in sent
     assert (9, {other.pid}) not in sent

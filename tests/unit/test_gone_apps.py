@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from appagent.gone_apps import OUTPUT_STAYS, SCANS_STAY, GoneApps
+from appagent.daemon.app_settings import OwnSettings
+from appagent.daemon.cleanup import OUTPUT_STAYS, SCANS_STAY, GoneApps
 from appagent.model import AppLook
-from appagent.own_settings import OwnSettings
 
 NOW = 1_700_000_000.0
 

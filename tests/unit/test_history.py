@@ -18,10 +18,10 @@ from typing import Any
 
 import pytest
 
-from appagent.codec import encode
 from appagent.model import Fact, Level, Now, Outcome
 from appagent.report.history import History, deploys
-from appagent.report.past import PastDeploy
+from appagent.report.history_db import PastDeploy
+from appagent.state.codec import encode
 
 T0 = 1_700_000_000.0
 DAY = 86_400.0

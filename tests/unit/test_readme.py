@@ -10,7 +10,7 @@ from appagent import config
 from appagent.cli import parser
 from appagent.config.schema import OWN, rows
 from appagent.core.settings import settings_for
-from appagent.run.environment import AGENTS_OWN
+from appagent.shim.environment import AGENTS_OWN
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 README = (REPOSITORY / "README.md").read_text()
@@ -59,7 +59,7 @@ def test_the_options_that_are_shown_exist(command: str) -> None:
 def test_every_word_of_status_is_explained() -> None:
     core = REPOSITORY / "appagent/core"
     used = re.findall(r'wait\("([a-z]+)"', (core / "want.py").read_text())
-    used += re.findall(r'return "([a-z]+)", ', (core / "view.py").read_text())
+    used += re.findall(r'return "([a-z]+)", ', (core / "summary.py").read_text())
     (table,) = re.findall(r"^The words of `status`:\n\n(.*?)\n\n", README, re.MULTILINE | re.DOTALL)
     rows = [line.split("|")[1] for line in table.splitlines()[2:]]
     assert len(set(used)) > 10

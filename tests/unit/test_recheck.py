@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from appagent.core.fresh import Place
-from appagent.recheck import AGAIN, GAP, RATE, SAVED, Rechecks
+from appagent.core.freshness import Place
+from appagent.daemon.recheck import AGAIN, GAP, RATE, SAVED, Rechecks
 
 WEB = Place("/files", "web")
 

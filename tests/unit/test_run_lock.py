@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from appagent.core.step import first
+from appagent.core.reduce import first
+from appagent.daemon.recovery import Unrecorded, written
 from appagent.model import (
     Applied,
     Identity,
@@ -25,12 +26,12 @@ from appagent.model import (
     Target,
     Version,
 )
-from appagent.run import account, ending, lock
-from appagent.run.order import Order, Places, spec_of
-from appagent.unrecorded import Unrecorded, written
+from appagent.run import lockfile
+from appagent.run.launch import Order, Places, spec_of
+from appagent.shim import kill, lock
 
 if TYPE_CHECKING:  # it is a type and nothing else: see spec.py
-    from appagent.run.spec import Spec
+    from appagent.shim.spec import Spec
 
 BOOT = "boot-1"
 VERSION = Version("symlink.1:releases/2:9", "env.1:1")
@@ -105,7 +106,7 @@ def test_one_has_it_and_is_named_to_the_other(places: Places, taken: list[lock.L
 
 def test_apps_do_not_stand_in_each_others_way(places: Places, taken: list[lock.Lock]) -> None:
     taken += [take(places, run_of()), take(places, run_of(app="web.lock"))]
-    assert {one.app for one in account.all_in(places.locks)} == {"web", "web.lock"}
+    assert {one.app for one in lockfile.all_in(places.locks)} == {"web", "web.lock"}
 
 
 def test_a_child_does_not_keep_it(places: Places, taken: list[lock.Lock]) -> None:
@@ -140,12 +141,12 @@ def test_a_holder_that_says_nothing_of_itself_is_told_so(places: Places, text: s
 def test_it_is_not_removed_while_a_run_has_it(places: Places, taken: list[lock.Lock]) -> None:
     path = Path(places.lock("web"))
     taken.append(take(places, run_of()))
-    account.remove(str(path))
+    lockfile.remove(str(path))
     assert path.exists()
     let_go(taken.pop())
-    account.remove(str(path))
+    lockfile.remove(str(path))
     assert not path.exists()
-    account.remove(str(path))  # nor does it matter when it is not there
+    lockfile.remove(str(path))  # nor does it matter when it is not there
 
 
 def test_a_link_in_its_place_is_not_followed(places: Places, tmp_path: Path) -> None:
@@ -161,19 +162,19 @@ def test_a_link_in_its_place_is_not_followed(places: Places, tmp_path: Path) -> 
 def test_what_a_run_says_is_understood(places: Places, taken: list[lock.Lock]) -> None:
     made = take(places, run_of())
     taken.append(made)
-    found = account.read(places.lock("web"))
+    found = lockfile.read(places.lock("web"))
     assert found is not None
-    me = ending.process(os.getpid())
+    me = kill.process(os.getpid())
     assert me is not None
     identity = found.identity
     assert (identity.pid, identity.started) == (os.getpid(), me.started)
     assert (identity.unit, identity.boot) == ("a.scope", BOOT)
     assert (found.run_id, found.result) == (run_of().id, None)
     made.over({"outcome": "failed", "line": 'two\nlines, "quoted" \x00 \udc80'})
-    result = account.result(places.lock("web"), run_of().id)
+    result = lockfile.result(places.lock("web"), run_of().id)
     assert result is not None
     assert result["line"] == 'two\nlines, "quoted" \x00 ?'
-    assert account.result(places.lock("web"), "another") is None
+    assert lockfile.result(places.lock("web"), "another") is None
 
 
 def test_the_next_run_takes_the_place_of_the_last(places: Places, taken: list[lock.Lock]) -> None:
@@ -181,7 +182,7 @@ def test_the_next_run_takes_the_place_of_the_last(places: Places, taken: list[lo
     made.over({"outcome": "ok", "line": "x" * 1000})
     let_go(made)
     taken.append(take(places, run_of(8)))
-    found = account.read(places.lock("web"))
+    found = lockfile.read(places.lock("web"))
     assert found is not None
     assert (found.run_id, found.result) == (run_of(8).id, None)
 
@@ -192,7 +193,7 @@ def test_half_a_result_is_none(places: Places) -> None:
     let_go(made)
     path = Path(places.lock("web"))
     path.write_bytes(path.read_bytes()[:-3])
-    assert account.result(str(path), run_of().id) is None
+    assert lockfile.result(str(path), run_of().id) is None
 
 
 def test_what_lies_there_besides_is_passed_over(places: Places) -> None:
@@ -200,8 +201,8 @@ def test_what_lies_there_besides_is_passed_over(places: Places) -> None:
         (Path(places.locks) / name).touch()
     (Path(places.locks) / "directory.lock").mkdir()
     os.mkfifo(f"{places.locks}/fifo.lock")
-    assert list(account.all_in(places.locks)) == []
-    assert list(account.all_in(f"{places.locks}/none")) == []
+    assert list(lockfile.all_in(places.locks)) == []
+    assert list(lockfile.all_in(f"{places.locks}/none")) == []
 
 
 # --- against the records -------------------------------------------------------------------------

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from appagent.run.output import (
+from appagent.shim.output import (
     TAIL,
     Log,
     clean,
@@ -188,7 +188,7 @@ def test_where_there_is_no_room_output_is_lost_and_that_is_said(
 ) -> None:
     path = tmp_path / "web.log"
     path.write_text("of an earlier run\n")
-    monkeypatch.setattr("appagent.run.output._ROOM", 1 << 62)
+    monkeypatch.setattr("appagent.shim.output._ROOM", 1 << 62)
     warnings: list[str] = []
     log = Log(str(path), 100_000, warnings)
     os.write(log.fd, b"no room for this\n")

@@ -12,10 +12,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from appagent.host import units
 from appagent.model import AppSettings, Layout, Now, RootSettings, Run, Target, Version
-from appagent.run import environment, place, result, spec, units, walk
-from appagent.run.order import Places, order_for, spec_of
-from appagent.run.users import Account
+from appagent.run import scope
+from appagent.run.launch import Places, order_for, spec_of
+from appagent.shim import environment, result, spec, walk
+from appagent.shim.users import Account
 
 plain = st.recursive(
     st.none()
@@ -151,14 +153,14 @@ def test_names_are_escaped_as_systemd_does(name: str, escaped: str) -> None:
 
 def test_a_scope_is_named_by_its_run() -> None:
     assert units.scope_of("a-b", "20260101-7") == r"appagent-a\x2db-20260101\x2d7.scope"
-    argv = place.in_scope("web", "x.scope", ["python", "shim.py", "web", "stop", "1"])
+    argv = scope.in_scope("web", "x.scope", ["python", "shim.py", "web", "stop", "1"])
     assert argv[1:4] == ["--scope", "--quiet", "--collect"]
     assert "--property=Before=appagent.service" in argv  # systemd stops what is after it first
     assert argv[argv.index("--") + 1 :] == ["python", "shim.py", "web", "stop", "1"]
 
 
 def test_limits_are_systemds_properties() -> None:
-    assert place.properties({"memory": "1G", "tasks": "50"}) == [
+    assert scope.properties({"memory": "1G", "tasks": "50"}) == [
         "MemoryMax=1G",
         "CPUQuota=",
         "TasksMax=50",
@@ -173,7 +175,7 @@ def test_the_shim_imports_little() -> None:
     where = str(Path(walk.__file__).parents[2])
     code = (
         f"import sys; sys.path.append({where!r})\n"
-        "from appagent.run import failpoint, kernel, lock, result, spec, supervise\n"
+        "from appagent.shim import failpoint, lock, prctl, result, spec, supervisor\n"
         "print(*sys.modules)"
     )
     said = subprocess.check_output([sys.executable, "-I", "-S", "-c", code], text=True)

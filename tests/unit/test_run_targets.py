@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from appagent.core import names
-from appagent.run import targets
+from appagent.shim import targets
 
 PHONY, PLAIN = targets.PHONY, targets.PLAIN
 

@@ -7,7 +7,7 @@ import stat
 
 import pytest
 
-from appagent.run.trust import Refused, Trust, kind
+from appagent.shim.trust import Refused, Trust, kind
 
 USER, FRIEND, STRANGER = 1000, 1001, 1002
 OURS, THEIRS = 2000, 2001

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from appagent.report.service import Service
+from appagent.report.sd_notify import Service
 
 
 class Manager:

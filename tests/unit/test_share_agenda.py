@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from appagent.share.agenda import Agenda, Burst, Jitter, Span
+from appagent.share.scheduler import Agenda, Burst, Jitter, Span
 from tests.waiting import until
 
 

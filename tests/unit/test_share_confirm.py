@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from appagent.share import wire
-from appagent.share.scene import TREES, AppState, RootState
-from appagent.share.trees import Trees
-from appagent.share.watched import Watched
+from appagent.share import protocol
+from appagent.share.scanner import Trees
+from appagent.share.state import TREES, AppState, RootState
+from appagent.share.watches import Watched
 from appagent.share.watchlist import AppSpec, RootSpec
 from tests.share_disk import Faults, FaultyDisk, mounted
 from tests.share_eye import put
@@ -48,9 +48,9 @@ class Played:
             self.trees.put(app, 0.0)
         self.until(lambda: self.settled.keys() == set(APPS))
 
-    def emit(self, kind: str, body: wire.Body) -> None:
+    def emit(self, kind: str, body: protocol.Body) -> None:
         assert kind == "app"
-        look = wire.app_look(body)
+        look = protocol.app_look(body)
         if look.looked - look.since >= self.settle:
             self.settled[look.app] = look.release
         else:

@@ -9,15 +9,15 @@ from pathlib import Path
 import pytest
 
 from appagent.core import envfile
-from appagent.share import envlook
+from appagent.share import env_file
 from tests.share_disk import AWAY, LOCAL_ROOT, mounted
 from tests.share_eye import Driven, put
 
 
 @pytest.fixture(autouse=True)
 def quick_second_reads(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(envlook, "AGAIN_LOCAL", 0.01)
-    monkeypatch.setattr(envlook, "AGAIN_SHARE", 0.01)
+    monkeypatch.setattr(env_file, "AGAIN_LOCAL", 0.01)
+    monkeypatch.setattr(env_file, "AGAIN_SHARE", 0.01)
 
 
 @pytest.fixture
@@ -92,7 +92,7 @@ def test_a_link_is_followed_and_what_it_leads_to_is_read_again(
 
 def test_a_read_counts_when_the_next_one_is_alike(seen: Driven, tmp_path: Path) -> None:
     path = put(tmp_path / "env", "A=1\n")
-    it = envlook.EnvState(str(path))
+    it = env_file.EnvState(str(path))
     disk = seen.quick.disk
     ground, watch = seen.quick._ground, seen.quick._watch  # noqa: SLF001 - what it is called with
 

@@ -14,7 +14,7 @@ import pytest
 from appagent.model import Layout
 from appagent.share.disk import Disk
 from appagent.share.layouts import NoApp, look
-from appagent.share.marks import Unclear, stand
+from appagent.share.markers import Unclear, stand
 from tests.share_disk import AWAY, Faults, FaultyDisk
 from tests.share_eye import commit, git, put, swap
 

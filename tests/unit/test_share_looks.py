@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from appagent.model import Layout
-from appagent.share import manifest, sight
+from appagent.share import debounce, manifest
 from appagent.share.watchlist import Also, AppSpec, Watchlist
 from tests.share_disk import Faults
 from tests.share_eye import (
@@ -130,7 +130,7 @@ def test_so_is_one_that_the_node_has_a_record_of(root: Path) -> None:
 def test_a_file_that_vanishes_for_a_moment_is_no_news(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sight, "CONFIRM", 60.0)  # longer than a slow machine makes of a moment
+    monkeypatch.setattr(debounce, "CONFIRM", 60.0)  # longer than a slow machine makes of a moment
     put(root / "web" / "Makefile")
     seen = driven(root)
     seen.until(lambda: seen.settled("web"))
@@ -146,7 +146,7 @@ def test_a_file_that_vanishes_for_a_moment_is_no_news(
 def test_directories_without_a_makefile_are_told_apart_from_apps_that_lack_one(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("appagent.share.marked._ODD", 0.1)
+    monkeypatch.setattr("appagent.share.marker_poll._ODD", 0.1)
     for number in range(25):
         put(root / f"docs-{number:02}" / "README")
     put(root / "work" / ".git" / "HEAD", "ref: refs/heads/main")
@@ -167,7 +167,7 @@ def test_directories_without_a_makefile_are_told_apart_from_apps_that_lack_one(
 def test_what_keeps_a_directory_from_being_an_app_is_told_in_the_end(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("appagent.share.marked._ODD", 0.1)
+    monkeypatch.setattr("appagent.share.marker_poll._ODD", 0.1)
     (root / "web").mkdir()
     swap(root / "web" / "current", "releases/9")
     seen = driven(root)
@@ -201,7 +201,7 @@ def test_a_swapped_link_is_told_with_the_look_that_sees_it(root: Path) -> None:
 def test_a_link_that_looks_like_a_file_for_a_moment_is_no_news(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sight, "CONFIRM", 60.0)  # longer than a slow machine makes of a moment
+    monkeypatch.setattr(debounce, "CONFIRM", 60.0)  # longer than a slow machine makes of a moment
     app = SymlinkApp(root / "web")
     app.deploy("one")
     seen = driven(root)

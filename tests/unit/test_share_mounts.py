@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from appagent.host.mounts import Mounts, real
 from appagent.share.grouping import group
-from appagent.share.mounts import Mounts, real
 from tests.share_disk import LOCAL_ROOT, mounted
 
 

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 
 from appagent.share import manifest
 from appagent.share.disk import Disk, Listing
-from appagent.share.marks import Unclear
-from appagent.share.scan import Scan, Scanner
+from appagent.share.markers import Unclear
+from appagent.share.signature import Scan, Scanner
 from tests.share_disk import AWAY, Faults, FaultyDisk
 from tests.share_eye import put, swap
 

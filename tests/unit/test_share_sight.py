@@ -8,9 +8,9 @@ import os
 import pytest
 
 from appagent.model import Layout
+from appagent.share.debounce import CONFIRM, Sight, in_words
 from appagent.share.layouts import Found, NoApp
-from appagent.share.marks import Unclear
-from appagent.share.sight import CONFIRM, Sight, in_words
+from appagent.share.markers import Unclear
 
 LATER = CONFIRM + 0.1
 

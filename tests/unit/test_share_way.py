@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 
 from appagent.core.envfile import MAX_BYTES
+from appagent.host.mounts import Mounts, real
 from appagent.share.disk import Disk, NotPlain, Pulse
 from appagent.share.layouts import look
-from appagent.share.marks import Unclear, is_listed, stand
-from appagent.share.mounts import Mounts, real
+from appagent.share.markers import Unclear, is_listed, stand
 from tests.share_disk import LOCAL_ROOT, Faults, FaultyDisk, mounted
 from tests.share_eye import Driven, commit, git, put, swap, world
 from tests.waiting import until

@@ -7,17 +7,17 @@ import os
 import pytest
 
 from appagent.model import AppLook, Beat, EnvLook, Layout, RootLook, Slow
-from appagent.share import wire
-from appagent.share.eye import Outbox
+from appagent.share import protocol
+from appagent.share.watcher import Outbox
 from appagent.share.watchlist import Also, AppSpec, RootSpec, Watchlist, from_body, to_body
 
 ODD = os.fsdecode(b"\xff\n\t\xe2")
 
 
-def over(kind: str, body: wire.Body) -> wire.Body:
-    line = wire.line(kind, body)
+def over(kind: str, body: protocol.Body) -> protocol.Body:
+    line = protocol.line(kind, body)
     assert line.count(b"\n") == 1
-    heard, body = wire.read(line)
+    heard, body = protocol.read(line)
     assert heard == kind
     return body
 
@@ -38,9 +38,9 @@ def test_looks() -> None:
         settings="text: ü\n",
         how="poll",
     )
-    assert wire.app_look(over("app", wire.look_body(app))) == app
+    assert protocol.app_look(over("app", protocol.look_body(app))) == app
     unknown = AppLook("/r", "web", known=False, why="no")
-    assert wire.app_look(over("app", wire.look_body(unknown))) == unknown
+    assert protocol.app_look(over("app", protocol.look_body(unknown))) == unknown
     root = RootLook(
         root="/r",
         known=True,
@@ -50,21 +50,23 @@ def test_looks() -> None:
         fstype="nfs4",
         looked=3.5,
     )
-    assert wire.root_look(over("root", wire.look_body(root))) == root
+    assert protocol.root_look(over("root", protocol.look_body(root))) == root
     env = EnvLook("/e", "broken", "", "/e:3: no =", 4.5)
-    assert wire.env_look(over("env", wire.look_body(env))) == env
+    assert protocol.env_look(over("env", protocol.look_body(env))) == env
     beat = Beat(1.0, 2.0, 3.0, "listing /r", 0.25, "why", (Slow("/r", "web", 30.0, 3.0),))
-    assert wire.beat(over("beat", wire.look_body(beat))) == beat
+    assert protocol.beat(over("beat", protocol.look_body(beat))) == beat
 
 
 def test_a_field_that_a_newer_eye_has_is_left_out() -> None:
-    assert wire.env_look({"path": "/e", "state": "missing", "new": 1}) == EnvLook("/e", "missing")
+    assert protocol.env_look({"path": "/e", "state": "missing", "new": 1}) == EnvLook(
+        "/e", "missing"
+    )
 
 
 @pytest.mark.parametrize("line", [b"", b"x", b"[]", b"{}", b'{"a":1}', b'{"a":{},"b":{}}', b"\xff"])
 def test_anything_else_is_an_error(line: bytes) -> None:
     with pytest.raises(ValueError):  # noqa: PT011 - of json, or ours
-        wire.read(line)
+        protocol.read(line)
 
 
 def test_watch_lists() -> None:
@@ -105,5 +107,5 @@ def test_of_two_looks_at_one_thing_only_the_newest_waits() -> None:
         outbox.put("log", {"level": "info", "text": str(number)})
     lines = outbox.take().splitlines()
     assert len(lines) == 3 + 1000
-    assert [wire.read(line)[1]["known"] for line in lines[:3]] == [True] * 3
+    assert [protocol.read(line)[1]["known"] for line in lines[:3]] == [True] * 3
     assert outbox.take() == b""

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from appagent.model import Applied, Fact, Hold, Level, Record, Version
-from appagent.store import SECRET_BYTES, Store, replace_file
+from appagent.state.store import SECRET_BYTES, Store, replace_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -126,7 +126,7 @@ def test_a_dropped_app_is_gone_with_all_that_was_kept(state: Path) -> None:
 # one and all after it fail. Python itself tells of each change before it is made.
 DROPS = """
 import errno, os, signal, sys
-from appagent.store import Store
+from appagent.state.store import Store
 store = Store(sys.argv[1])
 store.load()
 left = int(sys.argv[2])

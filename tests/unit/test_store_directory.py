@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from appagent.state_dir import StateError
-from appagent.store import Store
+from appagent.state.directory import StateError
+from appagent.state.store import Store
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -38,7 +38,7 @@ SAVES_FOR_EVER = """
 import sys
 from dataclasses import replace
 from appagent.model import Record
-from appagent.store import Store
+from appagent.state.store import Store
 store = Store(sys.argv[1])
 store.load()
 n = 0

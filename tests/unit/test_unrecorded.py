@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from appagent.daemon.recovery import Unrecorded, written
 from appagent.model import Identity, Layout, Now, Record, Run, Target, Version
-from appagent.run.order import Places
-from appagent.unrecorded import Unrecorded, written
+from appagent.run.launch import Places
 
 BOOT = "this-boot"
 

@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
+from appagent.daemon.recovery import written
+from appagent.daemon.unreported import MOST_KEPT, Unreported
 from appagent.model import Fact, Later, Layout, Now, Run, Target, Version
 from appagent.report.history import History
-from appagent.report.past import PastRun
-from appagent.run.order import Places
-from appagent.unrecorded import written
-from appagent.unreported import MOST_KEPT, Unreported
+from appagent.report.history_db import PastRun
+from appagent.run.launch import Places
 
 
 class Node:

@@ -1,0 +1,176 @@
+"""What the listings of the roots say of which apps there are: new, here, absent, or moved.
+
+Theory of operation. A good listing names the apps of a root. One that it does not name is absent,
+and absence has to last: `absent_since` is kept only over an unbroken row of good listings. An
+empty directory is none (nothing is mounted there), and what vanished together with more than half
+of the root's apps is doubted, each app until it is back or a person says that it is gone.
+
+An app belongs to the root that its record names. Another root that lists the same name gets it
+when the first has lost it for good, or does not run it here any more; until then it is refused.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from appagent.core.names import managed
+from appagent.core.settings import settings_for
+from appagent.core.state import App, Root
+from appagent.core.transition import Turn
+from appagent.model import Level, LookNow, Record, Rewatch, RootLook
+
+
+def apps_of(turn: Turn, root: str) -> list[str]:
+    """The names of the apps that belong to a root."""
+    return [name for name, app in turn.node.apps.items() if app.record.root == root]
+
+
+def place(root: str, name: str) -> str:
+    """The path of an entry of a root."""
+    return f"{root.rstrip('/')}/{name}"
+
+
+def note_refused(turn: Turn, look: RootLook) -> None:
+    """Say once of each entry that cannot be an app why it cannot."""
+    mine = {place(look.root, name): why for name, why in look.refused.items()}
+    for path, why in mine.items():
+        if turn.node.refused.get(path) != why:
+            turn.tell("app.refused", f"{path}: {why}", level=Level.WARNING, path=path)
+    taken = {place(look.root, name) for name in look.names}
+    others = {
+        path: why
+        for path, why in turn.node.refused.items()
+        if path in taken or path != place(look.root, path.rpartition("/")[2])
+    }
+    turn.node = replace(turn.node, refused={**others, **mine})
+
+
+def note_names(turn: Turn, look: RootLook) -> None:
+    """Compare the names in a root with the apps that are known there."""
+    names = set(look.names)
+    for name in apps_of(turn, look.root):
+        app = turn.node.apps[name]
+        if app.listed is False and name in names:
+            # What was seen of it before it was away may not be there any more.
+            seen = app.look if app.look is not None and app.look.looked >= look.looked else None
+            app = replace(app, look=seen)
+            turn.do(LookNow(look.root, name))
+        turn.put(replace(app, listed=name in names))
+        turn.touch(name)
+    note_absence(turn, look.root)
+    take_in(turn)
+
+
+def note_absence(turn: Turn, root: str) -> None:
+    """Since when each app of a root is absent without a doubt, and which absence is doubted."""
+    state = turn.node.roots.get(root, Root())
+    good = state.known and not state.stuck and state.look is not None and not state.look.empty
+    apps = [turn.node.apps[name] for name in apps_of(turn, root)]
+    many = vanished(turn, apps) if good else False
+    for app in apps:
+        if app.listed is not False:
+            # Where nothing can be seen, nothing is back either.
+            back = app.listed is True and good
+            believed = replace(app.record, doubted=False, forgotten=False)
+            kept = turn.save(app, believed) if back else app
+            turn.put(replace(kept, absent_since=None))
+            continue
+        fresh = not absent_for_long(turn, app)
+        doubted = app.record.doubted or (many and fresh and not app.record.forgotten)
+        since = app.absent_since if app.absent_since is not None else turn.now.mono
+        counts = good and not doubted
+        # The next agent could not tell what went together.
+        kept = turn.save(app, replace(app.record, doubted=doubted))
+        turn.put(replace(kept, absent_since=since if counts else None))
+
+
+def absent_for_long(turn: Turn, app: App) -> bool:
+    """Whether it counts as gone already: whatever else goes now did not go with it."""
+    after = settings_for(turn.node.settings, app.name, app.own).gone_after
+    return app.absent_since is not None and app.absent_since + after <= turn.now.mono
+
+
+def vanished(turn: Turn, apps: list[App]) -> bool:
+    """More than half of a root's apps, and at least two, are gone at once: not to be believed."""
+    known = [app for app in apps if not app.record.forgotten and not absent_for_long(turn, app)]
+    absent = [app for app in known if app.listed is False]
+    return len(absent) >= 2 and 2 * len(absent) > len(known)  # noqa: PLR2004 - the design's rule
+
+
+def take_in(turn: Turn) -> None:
+    """Take in every name that a root lists and nobody has; say which names are taken."""
+    for root in turn.node.settings.roots:
+        state = turn.node.roots.get(root.path)
+        if state is None or not state.known or state.stuck or state.look is None:
+            continue
+        for name in sorted(state.look.names):
+            if not managed(name, root.include, root.exclude):
+                continue
+            known = turn.node.apps.get(name)
+            if known is None:
+                turn.put(App(Record(app=name, root=root.path), listed=True))
+                turn.do(Rewatch())  # its env files are to be read
+                turn.do(LookNow(root.path, name))
+                turn.touch(name)
+            elif known.record.root != root.path:
+                if unmanaged(turn, known):
+                    move(turn, known, root.path)
+                elif known.listed is True:
+                    refuse(turn, known, root.path)
+                else:
+                    turn.touch(name)  # it may have moved here
+
+
+def take_in_again(turn: Turn, left_out: list[str]) -> None:
+    """Believe nothing of what was seen of an app while the configuration left it out.
+
+    Nobody looked at it then, and an absence counts only while it is this node's to run.
+    """
+    for name in left_out:
+        app = turn.node.apps[name]
+        seen = app.look is not None or app.listed is not None
+        if seen and not unmanaged(turn, app):
+            since = turn.now.mono if app.listed is False else None
+            turn.put(replace(app, look=None, settled="", unsettled_since=None, absent_since=since))
+            turn.do(LookNow(app.record.root, name))
+
+
+def unmanaged(turn: Turn, app: App) -> bool:
+    """Whether the configuration leaves the app out where it was."""
+    root = turn.node.root_settings(app.record.root)
+    return root is None or not managed(app.name, root.include, root.exclude)
+
+
+def refuse(turn: Turn, app: App, root: str) -> None:
+    """Say once that a name is taken."""
+    path = place(root, app.name)
+    why = f"an app of this name is in {app.record.root} already; names are unique on a node"
+    if turn.node.refused.get(path) != why:
+        turn.tell("app.refused", f"{path}: {why}", level=Level.WARNING, path=path)
+        turn.node = replace(turn.node, refused={**turn.node.refused, path: why})
+
+
+def heir(turn: Turn, app: App) -> str:
+    """Another root that lists an app which is gone from its own, or ""."""
+    for root in turn.node.settings.roots:
+        state = turn.node.roots.get(root.path)
+        if root.path == app.record.root or state is None or not state.known or state.stuck:
+            continue
+        names = state.look.names if state.look is not None else ()
+        if app.name in names and managed(app.name, root.include, root.exclude):
+            return root.path
+    return ""
+
+
+def move(turn: Turn, app: App, root: str) -> None:
+    """The app is in another root from now on; what is applied here stays its own."""
+    if app.record.root:  # a record that was lost does not know where its app was
+        turn.tell("app.moved", f"{app.name} is now in {root}, not in {app.record.root}", app)
+    app = turn.save(app, replace(app.record, root=root, doubted=False, forgotten=False))
+    turn.put(App(app.record, listed=True, starting=app.starting))
+    path = place(root, app.name)
+    others = {other: why for other, why in turn.node.refused.items() if other != path}
+    turn.node = replace(turn.node, refused=others)
+    turn.do(Rewatch())
+    turn.do(LookNow(root, app.name))
+    turn.touch(app.name)

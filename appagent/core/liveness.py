@@ -1,0 +1,95 @@
+"""The life of an app between deploys: its processes end by themselves, the machine goes down.
+
+Theory of operation. The agent says now and then how many processes an app has of its own. An app
+that had some after its start and has none now has *exited*. One that never had any (it reloads
+nginx, say) is not judged. With `on_exit: start` it counts as down, and the plan says the rest;
+one that exits again and again is started later each time.
+
+What is there for a moment after a run is not the app: the last of the run itself, or what a recipe
+left in the background. So an app has processes of its own when two counts in a row find some, with
+no run in between; or when its start left some, however soon they end.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from appagent.core.backoff import delay
+from appagent.core.settings import settings_for
+from appagent.core.state import App, Backoff
+from appagent.core.transition import Turn
+from appagent.core.want import Kind, version_of, want
+from appagent.model import Alive, Level, Target
+
+STEADY = 300.0  # s of life after which an exit counts as the first one again
+
+
+def alive(turn: Turn, event: Alive) -> None:
+    """An app has so many processes of its own."""
+    app = turn.app(event.app)
+    if app is None:
+        return
+    lasting = bool(app.processes) and event.processes > 0
+    app = turn.put(replace(app, processes=event.processes))
+    if app.run is not None or app.record.applied.up != turn.node.boot:
+        return  # what a run does with its app is not judged while it does it
+    if event.processes > 0:
+        back = app.exited
+        app = turn.put(replace(app, exited=False))
+        if back:
+            turn.tell("app.back", f"{app.name}: has processes again", app)
+        if lasting and not app.record.populated:
+            turn.save(app, replace(app.record, populated=True))
+    elif app.record.populated and not app.exited:
+        exited(turn, app)
+
+
+def exited(turn: Turn, app: App) -> None:
+    """All processes of an app have ended, and nobody here has stopped it."""
+    settings = settings_for(turn.node.settings, app.name, app.own)
+    again = settings.on_exit == "start" and turn.node.shutdown is False
+    quick = app.exits > 0 and turn.now.mono - app.exited_at < STEADY
+    exits = app.exits + 1 if quick else 1
+    wait = delay(settings.retry_first, settings.retry_max, exits)
+    then = f"it is started again in {wait:g} s" if again else "on_exit: report leaves it so"
+    turn.tell(
+        "app.exited",
+        f"{app.name}: all its processes have ended by themselves; {then}",
+        app,
+        Level.ERROR,
+        release=app.record.applied.running.release if app.record.applied.running else "",
+    )
+    app = turn.put(replace(app, exited=True, exits=exits, exited_at=turn.now.mono))
+    if again:
+        start_again(turn, app)
+
+
+def reconfigured(turn: Turn) -> None:
+    """Start what has ended by itself, where that is the configuration's wish only now."""
+    for app in list(turn.node.apps.values()):
+        settings = settings_for(turn.node.settings, app.name, app.own)
+        down = app.exited and app.record.applied.up == turn.node.boot
+        if down and settings.on_exit == "start" and not turn.node.shutdown:
+            start_again(turn, app)
+
+
+def start_again(turn: Turn, app: App) -> None:
+    """An app that has exited counts as down, and is started when its wait is over."""
+    settings = settings_for(turn.node.settings, app.name, app.own)
+    until = app.exited_at + delay(settings.retry_first, settings.retry_max, app.exits)
+    record = replace(app.record, populated=False, applied=replace(app.record.applied, up=""))
+    app = turn.save(app, record)
+    wanted = want(turn.node, app, turn.now)
+    if wanted.kind in (Kind.RUN, Kind.KEEP):
+        version = version_of(app, wanted)
+        line = "its processes have ended by themselves"
+        back = Backoff(version, Target.START, app.exits, until, line, "exited")
+        turn.put(replace(app, backoff=back))
+    turn.touch(app.name)
+
+
+def shutting_down(turn: Turn) -> None:
+    """The machine goes down: stop what is to be stopped, begin nothing else."""
+    turn.node = replace(turn.node, shutdown=True)
+    turn.tell("agent.shutdown", "the machine goes down; apps with on_shutdown: stop are stopped")
+    turn.touch(*turn.node.apps)

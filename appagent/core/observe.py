@@ -1,0 +1,252 @@
+"""What the eye saw, put into the node. Nothing is decided here: the apps concerned are compared."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from appagent.core.discovery import apps_of, note_absence, note_names, note_refused, take_in
+from appagent.core.ignore import made_under
+from appagent.core.settings import settings_for
+from appagent.core.settle import is_settled
+from appagent.core.state import App, Root
+from appagent.core.transition import Turn
+from appagent.core.want import env_paths
+from appagent.model import (
+    Deploy,
+    EnvLook,
+    EyeBack,
+    EyeStuck,
+    Level,
+    Location,
+    Looked,
+    LookNow,
+    Rewatch,
+    RootLook,
+    SaveRoots,
+    Version,
+)
+
+UNNOTICED = 5.0  # s that a share may be away before its eye has missed it
+
+
+def root_looked(turn: Turn, look: RootLook) -> None:
+    """A root was looked at."""
+    old = turn.node.roots.get(look.root, Root(since=turn.now.mono))
+    late = look.looked < (old.look.looked if old.look is not None else old.back)
+    if turn.node.root_settings(look.root) is None or late:
+        return
+    changed = old.known != look.known or old.look is None
+    # What hung until now has been away since then, whatever the call that hung says in the end.
+    since = turn.now.mono if changed and not old.stuck else old.since
+    turn.node = turn.node.with_root(
+        look.root, replace(old, look=look, known=look.known, why=look.why, since=since)
+    )
+    if not look.known:
+        if changed or old.why != look.why:
+            turn.tell(
+                "root.unknown",
+                f"{look.root}: {look.why}; nothing is begun or stopped there until it is back",
+                level=Level.WARNING,
+                path=look.root,
+            )
+        note_absence(turn, look.root)
+        turn.touch(*apps_of(turn, look.root))
+        return
+    if changed and old.look is not None:
+        turn.tell("root.known", f"{look.root} is back", path=look.root)
+        come_back(turn, look.root, old.since, look.looked)
+    if look.mounted and look.root not in turn.node.mounted:
+        turn.node = replace(turn.node, mounted=turn.node.mounted | {look.root})
+        turn.do(SaveRoots(turn.node.mounted))
+        turn.do(Rewatch())
+    note_refused(turn, look)
+    note_names(turn, look)
+
+
+def come_back(turn: Turn, path: str, since: float, until: float) -> None:
+    """A share that was away is here again: nothing of before is believed, for or against a version.
+
+    What was seen may not be there any more, so apps wait for a look that is newer. What failed says
+    nothing of the version: a target that reads from the share fails or hangs like anybody else,
+    and before the eye has missed the share it may already have failed for that.
+    """
+    turn.node = turn.node.with_root(path, replace(turn.node.roots[path], back=turn.now.mono))
+    lost = turn.now.wall - (turn.now.mono - since) - UNNOTICED
+    for name in apps_of(turn, path):
+        app = turn.node.apps[name]
+        if app.look is not None and app.look.looked < until:
+            app = turn.put(replace(app, look=None))
+        kept = tuple(failure for failure in app.record.failures if failure.at < lost)
+        if kept != app.record.failures:
+            failed_for = app.record.failed_for if kept else None
+            turn.save(app, replace(app.record, failures=kept, failed_for=failed_for))
+    turn.do(LookNow(path, ""))
+
+
+def looked(turn: Turn, event: Looked) -> None:
+    """An app was looked at."""
+    look = event.look
+    app = turn.app(look.app)
+    if app is None or app.record.root != look.root:
+        return
+    if app.look is not None and look.looked < app.look.looked:
+        return  # late: a newer one is known
+    # While nothing can be seen of an app, what it said of itself goes on.
+    if look.known and (event.own, event.own_error) != (app.own, app.own_error):
+        app = replace(app, own=event.own, own_error=event.own_error)
+        turn.do(Rewatch())
+    if app.look is not None and app.look.incomplete and look.known and not look.incomplete:
+        app = replace(app, unsettled_since=None)  # from here on it may rest
+    app = turn.put(replace(app, look=look, changed=look.changing or app.changed))
+    turn.touch(look.app)
+    # Before the first look nobody knows which lines the app itself has, and those of the node may
+    # have changed just now. What was seen under other lines is compared with nothing: the eye is
+    # told of the right ones, and looks again.
+    settings = settings_for(turn.node.settings, app.name, app.own)
+    if look.known and made_under(look.release, settings.ignore):
+        app = rerecord(turn, app)
+        note_settled(turn, app)
+
+
+def rerecord(turn: Turn, app: App) -> App:
+    """An id of an older scheme, or of other ignore lines, that says the same: no deploy."""
+    look, record = app.look, app.record
+    old = record.applied.installed
+    if look is None or not old or look.also != old or look.release == old:
+        return app
+
+    def renamed(version: Version | None) -> Version | None:
+        if version is not None and version.release == old:
+            return replace(version, release=look.release)
+        return version
+
+    def moved(at: Location | None) -> Location | None:
+        return replace(at, release=look.release) if at is not None and at.release == old else at
+
+    applied = replace(
+        record.applied,
+        installed=look.release,
+        serving=look.release if record.applied.serving == old else record.applied.serving,
+        running=renamed(record.applied.running),
+        good=renamed(record.applied.good),
+    )
+    ignore = settings_for(turn.node.settings, app.name, app.own).ignore
+    record = replace(
+        record,
+        applied=applied,
+        ignore=ignore,
+        built=tuple(look.release if release == old else release for release in record.built),
+        last_good=renamed(record.last_good),
+        ran=moved(record.ran),
+        last_good_at=moved(record.last_good_at),
+        failed_for=renamed(record.failed_for),
+        failures=tuple(
+            replace(failure, version=renamed(failure.version) or failure.version)
+            for failure in record.failures
+        ),
+    )
+    if record.run is not None:
+        run = replace(record.run, version=renamed(record.run.version) or record.run.version)
+        record = replace(record, run=run)
+    if app.starting is not None:
+        run = replace(app.starting, version=renamed(app.starting.version) or app.starting.version)
+        app = replace(app, starting=run)
+    app = turn.save(app, record)
+    turn.do(Rewatch())
+    turn.tell(
+        "app.rerecorded",
+        f"{app.name}: the same files under a new kind of id; nothing to deploy",
+        app,
+        release=look.release,
+        previous=old,
+    )
+    return turn.put(replace(app, settled=look.release if app.settled == old else app.settled))
+
+
+def note_settled(turn: Turn, app: App) -> None:
+    """Whether what is seen is complete; since when it is not."""
+    look = app.look
+    if look is None:
+        return
+    settings = settings_for(turn.node.settings, app.name, app.own)
+    if is_settled(look, settings, app.record.applied.installed):
+        turn.put(replace(app, settled=look.release, unsettled_since=None, waited=False))
+        return
+    if app.unsettled_since is None:
+        app = replace(app, unsettled_since=turn.now)
+    if app.deploy is None and look.release != app.record.applied.installed:
+        previous = app.record.last_good.release if app.record.last_good else ""
+        deploy = Deploy(turn.make_id(), Version(look.release, ""), previous, look.how, turn.now)
+        app = turn.put(replace(app, deploy=deploy))
+        turn.tell(
+            "deploy.seen",
+            f"{app.name}: a change was seen ({look.how}); waiting until it is complete",
+            app,
+            release=look.release,
+            previous=previous,
+            how=look.how,
+            path=look.release_dir,
+        )
+    turn.put(app)
+
+
+def env_looked(turn: Turn, look: EnvLook) -> None:
+    """An env file was read."""
+    turn.node = replace(turn.node, envs={**turn.node.envs, look.path: look})
+    touch_users(turn, look.path)
+
+
+def touch_users(turn: Turn, path: str) -> None:
+    """Compare the apps that use an env file."""
+    for name, app in turn.node.apps.items():
+        root = turn.node.root_settings(app.record.root)
+        if root is not None and any(p == path for p, _ in env_paths(root, name)):
+            turn.touch(name)
+
+
+def eye_stuck(turn: Turn, event: EyeStuck) -> None:
+    """An eye does not answer: everything it looks at is unknown."""
+    fresh = False
+    for path in event.paths:
+        root = turn.node.roots.get(path)
+        if turn.node.root_settings(path) is not None:
+            root = root or Root(since=turn.now.mono)
+            fresh = fresh or not root.stuck
+            turn.node = turn.node.with_root(path, replace(root, stuck=event.why, since=event.since))
+            note_absence(turn, path)
+            turn.touch(*apps_of(turn, path))
+        else:
+            fresh = fresh or path not in turn.node.envs_stuck
+            stuck = {**turn.node.envs_stuck, path: event.why}
+            turn.node = replace(turn.node, envs_stuck=stuck)
+            touch_users(turn, path)
+    if fresh:
+        turn.tell(
+            "eye.stuck",
+            f"{event.why}; apps go on as they are, nothing is begun or stopped until it answers",
+            level=Level.WARNING,
+            path=event.paths[0] if event.paths else "",
+        )
+
+
+def eye_back(turn: Turn, event: EyeBack) -> None:
+    """An eye answers again."""
+    was = False
+    for path in event.paths:
+        root = turn.node.roots.get(path)
+        if root is not None and root.stuck:
+            was = True
+            # A listing of before would tell who is gone and who is here.
+            anew = Root() if root.known else replace(root, stuck="")
+            turn.node = turn.node.with_root(path, replace(anew, since=turn.now.mono))
+            come_back(turn, path, root.since, turn.now.mono)
+            note_absence(turn, path)
+            take_in(turn)
+            turn.touch(*apps_of(turn, path))
+        if path in turn.node.envs_stuck:
+            was = True
+            left = {k: v for k, v in turn.node.envs_stuck.items() if k != path}
+            turn.node = replace(turn.node, envs_stuck=left)
+            touch_users(turn, path)
+    if was:
+        turn.tell("eye.back", f"the eye answers again for {', '.join(event.paths[:3])}")

@@ -1,0 +1,305 @@
+"""Compare one app and begin the first step that leads from what is applied to what is wanted.
+
+Theory of operation. `advance` may be called at any time and any number of times: it looks at the
+app as it is now, and either begins one run, asks for a permit, ends a run that is not wanted any
+more, or does nothing and notes when (`wake`) time alone could change the answer. It keeps no
+queue: what was wanted a moment ago does not matter.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from math import inf
+
+from appagent.core.backoff import churn_delay, churned, throttled
+from appagent.core.deploy import finish, note_deploy, reason_for
+from appagent.core.discovery import heir, move
+from appagent.core.plan import plan
+from appagent.core.progress import NEED_PERMIT, accomplish, follow
+from appagent.core.release import short
+from appagent.core.runs import end_run
+from appagent.core.settings import settings_for
+from appagent.core.settle import half_there, ignore_lines, is_settled
+from appagent.core.state import App
+from appagent.core.transition import Turn
+from appagent.core.want import Kind, Want, hold_of, location_of, seen_version, version_of, want
+from appagent.model import AskPermit, Begin, Later, Layout, Level, Run, Target
+
+INSIST = 2  # so often in a row a tree may overtake its own deploy
+
+
+def advance(turn: Turn, name: str) -> None:
+    """Bring one app one step further, if there is one and it may begin."""
+    app = turn.app(name)
+    if app is None:
+        return
+    app = turn.put(replace(app, wake=inf, queued=False))
+    app = expire_hold(turn, app)
+    app = drop_old_verdicts(turn, app)
+    app = outwait(turn, app)
+    wanted = want(turn.node, app, turn.now)
+    if wanted.kind is Kind.GONE and heir(turn, app):
+        move(turn, app, heir(turn, app))
+        return
+    app = turn.put(replace(app, wake=min(app.wake, waking(turn, app))))
+    if app.run is not None:
+        reconsider(turn, app, wanted)
+        return
+    app = note_wait(turn, app, wanted)
+    app = know_missing(turn, app, wanted)
+    steps = plan(app.record, wanted, turn.node.boot)
+    flowing = app.flowing
+    while steps and steps[0] in app.missing:
+        version, at = version_of(app, wanted), location_of(app, wanted)
+        app = accomplish(turn, app, steps[0], version, at, boot=turn.node.boot)
+        # Nothing ran: what follows is no nearer to a step that did.
+        app = turn.put(replace(app, flowing=flowing and app.flowing))
+        steps = plan(app.record, wanted, turn.node.boot)
+    if not steps:
+        finish(turn, app, wanted)
+        return
+    app = note_deploy(turn, app, wanted)
+    if may_begin(turn, app, wanted, steps[0]):
+        begin(turn, turn.node.apps[name], wanted, steps)
+
+
+def waking(turn: Turn, app: App) -> float:
+    """When time alone may change what is wanted."""
+    settings = settings_for(turn.node.settings, app.name, app.own)
+    times = [inf]
+    if app.absent_since is not None:
+        times.append(app.absent_since + settings.gone_after)
+    if app.unsettled_since is not None and (not app.waited or settings.unsettled == "deploy"):
+        times.append(app.unsettled_since.mono + settings.max_wait)
+    hold = hold_of(turn.node, app, turn.now)
+    if hold is not None and hold.until is not None:
+        times.append(turn.now.mono + max(0.0, hold.until - turn.now.wall))
+    return min(time for time in times if time > turn.now.mono)
+
+
+def expire_hold(turn: Turn, app: App) -> App:
+    """A hold that has run out ends, and says so."""
+    hold = app.record.hold
+    if hold is None or hold.until is None or hold.until > turn.now.wall:
+        return app
+    turn.tell("app.resumed", f"{app.name}: the hold has run out ({hold.why})", app)
+    return turn.save(app, replace(app.record, hold=None))
+
+
+def drop_old_verdicts(turn: Turn, app: App) -> App:
+    """What failed or was cancelled counts while the same version is seen.
+
+    A newer one, or its return, begins afresh.
+    """
+    record = app.record
+    if app.look is None or not app.look.known or not (record.failures or record.cancelled):
+        return app
+    seen = seen_version(turn.node, app)
+    if seen is None:
+        return app
+    if record.failures and seen != record.failed_for:
+        record = replace(record, failures=(), failed_for=None)
+    if record.cancelled is not None and seen != record.cancelled.version:
+        record = replace(record, cancelled=None)
+    return turn.save(app, record)
+
+
+def outwait(turn: Turn, app: App) -> App:
+    """What is not complete after `max_wait` is told once, and deployed if that is configured."""
+    look, since = app.look, app.unsettled_since
+    if look is None or since is None or not look.known or app.listed is not True:
+        return app
+    settings = settings_for(turn.node.settings, app.name, app.own)
+    if turn.now.mono < since.mono + settings.max_wait:
+        return app
+    if not app.waited:
+        paths = ", ".join(app.changed[:5])
+        lines = ", ".join(f'"{line}"' for line in ignore_lines(app.changed))
+        what = half_there(look) or (f"these keep changing: {paths}" if paths else "it never rests")
+        hint = f"; to leave them out: ignore: [{lines}]" if lines and not look.incomplete else ""
+        turn.tell(
+            "app.waiting",
+            f"{app.name}: not complete for {settings.max_wait:g} s: {what}{hint}",
+            app,
+            Level.WARNING,
+            path=paths,
+        )
+        app = turn.put(replace(app, waited=True))
+    if settings.unsettled == "deploy" and not look.incomplete:
+        app = turn.put(
+            replace(app, settled=look.release, unsettled_since=turn.now, forced=look.release),
+        )
+    return app
+
+
+def reconsider(turn: Turn, app: App, wanted: Want) -> None:
+    """Whether the run that is under way is still wanted; only a build or install is ended.
+
+    Where an install writes into its own tree, the newer release may be its own work: ended each
+    time, it would never be done. So a second one in a row is let be, and what then still is
+    overtaken is brought to its end (`insist`) before the tree is looked at anew.
+    """
+    run = app.run
+    if run is None or run.cancelled or run.target not in (Target.BUILD, Target.INSTALL):
+        return
+    if wanted.kind is Kind.RUN and wanted.version.release != run.version.release:
+        if run.layout is not Layout.TREE:
+            end_run(turn, app, "a newer release")
+        elif not app.overtaken:
+            end_run(turn, turn.put(replace(app, overtaken=1)), "a newer release")
+    elif wanted.kind in (Kind.GONE, Kind.STOPPED):
+        end_run(turn, app, "the app is gone" if wanted.kind is Kind.GONE else wanted.why)
+
+
+def note_wait(turn: Turn, app: App, wanted: Want) -> App:
+    """Say once why an app waits, and once that it does not any more."""
+    told = {"unknown": Level.WARNING, "blocked": Level.ERROR}
+    blocked = ""
+    if wanted.kind is Kind.WAIT and wanted.word in told:
+        state = turn.node.roots.get(app.record.root)
+        # What is wrong with a whole root was told of the root.
+        if state is not None and state.known and not state.stuck:
+            blocked = f"{wanted.word}: {wanted.why}"
+    if blocked and blocked != app.blocked:
+        level = told[wanted.word]
+        turn.tell(f"app.{wanted.word}", f"{app.name}: {wanted.why}", app, level)
+    elif app.blocked and not blocked and wanted.kind is not Kind.WAIT:
+        if wanted.kind is not Kind.GONE:
+            # The old reason, and what could be done about it, is over.
+            word = app.blocked.partition(":")[0]
+            turn.tell("app.known", f"{app.name}: no longer {word}", app)
+    elif app.blocked and not blocked:
+        blocked = app.blocked  # waiting for another reason now; the old one is not over yet
+    return turn.put(replace(app, blocked=blocked))
+
+
+def know_missing(turn: Turn, app: App, wanted: Want) -> App:
+    """Which targets a Makefile lacks is known for one version only."""
+    version = version_of(app, wanted)
+    if wanted.kind is Kind.WAIT or app.missing_for == version:
+        return app
+    return turn.put(replace(app, missing=frozenset(), missing_for=version))
+
+
+def may_begin(turn: Turn, app: App, wanted: Want, step: Target) -> bool:
+    """Whether the step may begin now; if not, when to ask again, or what was asked for."""
+    version = version_of(app, wanted)
+    if turn.node.stopping:
+        return False
+    if wanted.kind is Kind.RUN and not wanted.back and not complete(turn, app, step):
+        return False
+    back = app.backoff
+    if back is not None and (back.version, back.target) == (version, step):
+        if back.until > turn.now.mono:
+            turn.put(replace(app, wake=min(app.wake, back.until)))
+            return False
+    elif back is not None:
+        app = turn.put(replace(app, backoff=None))
+    if not churn_allows(turn, app, wanted):
+        return False
+    app = turn.node.apps[app.name]
+    full = len(turn.node.busy()) >= turn.node.settings.parallel_apps
+    if full and step is not Target.CHECK and not turn.node.shutdown:
+        since = min(app.queued_since, turn.now.mono)
+        # A permit is not kept while others run: it would let this one in before those whose
+        # deploys are under way.
+        turn.put(replace(app, queued=True, queued_since=since, permit=None))
+        return False
+    if step in NEED_PERMIT and app.permit != (step, version):
+        if app.asking != (step, version):
+            turn.put(replace(app, asking=(step, version)))
+            turn.do(AskPermit(app.name, step, version))
+        return False
+    return True
+
+
+def complete(turn: Turn, app: App, step: Target) -> bool:
+    """Whether the files are complete now, or changed only while this very deploy went on.
+
+    An install may write into its own tree. The step after it follows at once; that the tree is
+    another one now is compared when the deploy is done.
+    """
+    look, applied = app.look, app.record.applied
+    if look is None:
+        return False
+    if step is Target.CHECK:
+        return True
+    if look.incomplete:
+        # What was complete when it was installed may be started; nothing new begins.
+        return applied.up != turn.node.boot and look.release == applied.installed
+    settings = settings_for(turn.node.settings, app.name, app.own)
+    if look.release == app.settled and is_settled(look, settings, applied.installed):
+        return True
+    return app.flowing or app.forced == app.settled
+
+
+def churn_allows(turn: Turn, app: App, wanted: Want) -> bool:
+    """Whether a tree that deploys again and again may begin once more."""
+    until = throttled(app, wanted, turn.now.mono)
+    if until is None:
+        return True
+    level = app.churn.level + 1
+    if app.churn.said != level:
+        paths = ", ".join(app.changed[:5])
+        lines = ", ".join(f'"{line}"' for line in ignore_lines(app.changed))
+        hint = f"; if the app writes them itself: ignore: [{lines}]" if lines else ""
+        turn.tell(
+            "app.churning",
+            f"{app.name}: deployed {len(app.churn.times)} times lately; the next waits "
+            f"{churn_delay(level):g} s. What changed: {paths or 'unknown'}{hint}. "
+            f"At once: appagent trigger {app.name}",
+            app,
+            Level.WARNING,
+            path=paths,
+        )
+        app = turn.put(replace(app, churn=replace(app.churn, said=level)))
+    turn.put(replace(app, wake=min(app.wake, until)))
+    return False
+
+
+def begin(turn: Turn, app: App, wanted: Want, steps: Sequence[Target]) -> None:
+    """Start the shim of the first step; it waits until it is recorded."""
+    step = steps[0]
+    settings = settings_for(turn.node.settings, app.name, app.own)
+    version, at, deploy = version_of(app, wanted), location_of(app, wanted), app.deploy
+    reason = reason_for(turn, app, wanted)
+    if app.backoff is not None:
+        reason = f"{reason}, try {app.backoff.attempts + 1}"
+    fresh = app.record.applied.installed != wanted.version.release
+    if deploy is not None and deploy.begun is None and wanted.kind in (Kind.RUN, Kind.KEEP):
+        turn.tell(
+            "deploy.began",
+            f"{app.name}: deploying {short(version.release)}: {reason}",
+            app,
+            release=version.release,
+            previous=deploy.previous,
+            conf=version.conf,
+            reason=reason,
+            how=deploy.how,
+        )
+        deploy = replace(deploy, begun=turn.now, boot=turn.node.boot)
+        if wanted.layout is Layout.TREE and fresh:
+            new = app.record.last_good is None
+            app = replace(app, churn=churned(app.churn, turn.now.mono, new=new))
+    if step in (Target.BUILD, Target.INSTALL) and app.overtaken >= INSIST:
+        app = replace(app, insist=version.release)
+    run = Run(
+        id=turn.make_id(),
+        app=app.name,
+        root=app.record.root,
+        target=step,
+        version=version,
+        previous=deploy.previous if deploy else version.release,
+        layout=at.layout,
+        release_dir=at.directory,
+        reason=reason,
+        deploy=deploy.id if deploy and wanted.kind in (Kind.RUN, Kind.KEEP) else "",
+        timeout=settings.timeout[step],
+        grace=settings.grace,
+        began=turn.now,
+        then=tuple(Later(next_, settings.timeout[next_]) for next_ in follow(app, steps, version)),
+    )
+    app = replace(app, deploy=deploy, starting=run, permit=None, asking=None)
+    turn.put(replace(app, queued_since=inf))
+    turn.do(Begin(run))

@@ -1,0 +1,178 @@
+"""The core's one mutator: an event goes in, a new node and commands come out.
+
+Theory of operation. The agent is level-triggered. `step` puts what an event says into the node
+and then compares every app that it concerns (`advance`): what is seen, what is therefore wanted,
+what is applied. Where these differ the plan's first step is begun and nothing more; its end is an
+event again. Events never say what to do, so a lost, repeated, early or late one costs time and
+never correctness.
+
+Commands are to be carried out in their order: a `Save` is on the disk before the `Go` behind it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from math import inf
+
+from appagent.core import liveness, observe, progress, requests, runs
+from appagent.core.discovery import take_in, take_in_again, unmanaged
+from appagent.core.progress import begun
+from appagent.core.reconcile import advance
+from appagent.core.state import App, Node, Root
+from appagent.core.transition import Turn
+from appagent.model import (
+    Alive,
+    Applied,
+    Began,
+    Cancel,
+    Command,
+    Configured,
+    Ended,
+    EnvLooked,
+    Event,
+    EyeBack,
+    EyeStuck,
+    Forget,
+    Hold,
+    HoldAsked,
+    Looked,
+    LookNow,
+    Now,
+    Permitted,
+    Record,
+    ResumeAsked,
+    Rewatch,
+    RootLooked,
+    Run,
+    SaveNodeHold,
+    Settings,
+    ShuttingDown,
+    StepFound,
+    Stopping,
+    Ticked,
+    Trigger,
+)
+
+
+def first(  # noqa: PLR0913 - each is one thing that the disk remembers
+    settings: Settings,
+    boot: str,
+    records: Mapping[str, Record],
+    *,
+    lost: Iterable[str] = (),
+    unrecorded: Mapping[str, Run] | None = None,
+    mounted: frozenset[str] = frozenset(),
+    hold: Hold | None = None,
+) -> Node:
+    """The node as it is when the agent begins.
+
+    `lost` are apps that may run in this boot but have no record: they run something unknown, so
+    they are installed and restarted, not started beside themselves, and stopped when they go.
+    `unrecorded` are runs that were begun and that the records do not know.
+    """
+    apps = {name: resumed(record, boot) for name, record in records.items()}
+    for name in lost:
+        apps.setdefault(name, App(Record(app=name, root="", applied=Applied(up=boot))))
+    for name, run in (unrecorded or {}).items():
+        app = apps.get(name) or App(Record(app=name, root=run.root))
+        apps[name] = replace(app, record=begun(app.record, run))
+    return Node(settings=settings, boot=boot, apps=apps, mounted=mounted, hold=hold)
+
+
+def resumed(record: Record, boot: str) -> App:
+    """An app as an earlier agent has left it. A deploy goes on, unless the machine was down."""
+    deploy = record.deploy
+    return App(record, deploy=deploy if deploy is not None and deploy.boot == boot else None)
+
+
+def step(node: Node, event: Event, now: Now) -> tuple[Node, list[Command]]:
+    """What an event makes of the node, and what is to be done."""
+    turn = Turn(node, now)
+    take(turn, event)
+    while turn.due:
+        names, turn.due = list(turn.due), {}
+        for name in names:
+            advance(turn, name)
+    return turn.node, turn.commands
+
+
+def take(turn: Turn, event: Event) -> None:  # noqa: C901, PLR0912 - one case for each event
+    """Put one event into the node."""
+    match event:
+        case Looked():
+            observe.looked(turn, event)
+        case RootLooked():
+            observe.root_looked(turn, event.look)
+        case EnvLooked():
+            observe.env_looked(turn, event.look)
+        case EyeStuck():
+            observe.eye_stuck(turn, event)
+        case EyeBack():
+            observe.eye_back(turn, event)
+        case Ticked():
+            ticked(turn)
+        case Permitted():
+            runs.permitted(turn, event)
+        case Began():
+            runs.began(turn, event)
+        case StepFound():
+            progress.step_found(turn, event)
+        case Ended():
+            runs.ended(turn, event)
+        case Trigger():
+            requests.trigger(turn, event)
+        case Cancel():
+            requests.cancel(turn, event)
+        case HoldAsked():
+            requests.hold_asked(turn, event)
+        case ResumeAsked():
+            requests.resume_asked(turn, event)
+        case Forget():
+            requests.forget(turn, event)
+        case Configured():
+            configured(turn, event.settings)
+        case Alive():
+            liveness.alive(turn, event)
+        case ShuttingDown():
+            liveness.shutting_down(turn)
+        case Stopping():
+            turn.node = replace(turn.node, stopping=True)
+
+
+def ticked(turn: Turn) -> None:
+    """Time has passed: compare those for which that alone may matter."""
+    hold = turn.node.hold
+    if hold is not None and hold.until is not None and hold.until <= turn.now.wall:
+        turn.tell("node.resumed", f"the hold on the node has run out ({hold.why})")
+        turn.node = replace(turn.node, hold=None)
+        turn.do(SaveNodeHold(None))
+        turn.touch(*turn.node.apps)
+    turn.touch(*(name for name, app in turn.node.apps.items() if app.wake <= turn.now.mono))
+
+
+def configured(turn: Turn, settings: Settings) -> None:
+    """A configuration is in force; whatever it changed shows in the comparison."""
+    paths = {root.path for root in settings.roots}
+    roots = {path: root for path, root in turn.node.roots.items() if path in paths}
+    fresh = sorted(paths - roots.keys())
+    for path in fresh:
+        roots[path] = Root(since=turn.now.mono)
+    left_out = [app.name for app in turn.node.apps.values() if unmanaged(turn, app)]
+    turn.node = replace(turn.node, settings=settings, roots=roots)
+    turn.do(Rewatch())
+    for path in fresh:
+        # If it was left out for a moment only, its eye has never heard of that, and has no news.
+        turn.do(LookNow(path, ""))
+    take_in_again(turn, left_out)
+    take_in(turn)
+    liveness.reconfigured(turn)
+    turn.touch(*turn.node.apps)
+
+
+def next_wake(node: Node, now: Now) -> float:
+    """When time alone may change something, on the monotonic clock; inf: never."""
+    times = [app.wake for app in node.apps.values()]
+    if node.hold is not None and node.hold.until is not None:
+        times.append(now.mono + max(0.0, node.hold.until - now.wall))
+    return min(times, default=inf)

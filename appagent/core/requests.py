@@ -1,0 +1,180 @@
+"""What people ask for: it changes a field of the record or a hold; the comparison does the rest.
+
+A trigger with a target is no command to run something: it takes back the accomplishment, so that
+the plan asks for it again. So it survives a crash, needs no queue, and cannot run beside a deploy.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from appagent.core.discovery import take_in
+from appagent.core.plan import take_back
+from appagent.core.runs import end_run
+from appagent.core.state import App, Churn
+from appagent.core.transition import Turn
+from appagent.core.want import Kind, hold_of, see, seen_version
+from appagent.model import (
+    Answer,
+    Cancel,
+    Cancelled,
+    Drop,
+    Forget,
+    HoldAsked,
+    Level,
+    LookNow,
+    ResumeAsked,
+    SaveNodeHold,
+    Target,
+    Trigger,
+)
+
+OK, FAILED, USAGE, LATER = 0, 1, 64, 75
+
+
+def find(turn: Turn, name: str) -> App | None:
+    """The app, or an answer that there is none."""
+    app = turn.app(name)
+    if app is None:
+        turn.do(Answer(USAGE, f"no app {name} on this node; `appagent status` lists them"))
+    return app
+
+
+def trigger(turn: Turn, event: Trigger) -> None:
+    """Do it now: clear what stands in the way, take back what is to be done again."""
+    app = find(turn, event.app)
+    if app is None:
+        return
+    target, record = event.target, app.record
+    if turn.node.shutdown and target is not Target.STOP:
+        turn.do(Answer(LATER, f"{app.name}: the machine goes down; ask again once it is up"))
+        return
+    hold = hold_of(turn.node, app, turn.now)
+    if hold is not None and target not in (Target.STOP, Target.START):
+        name = app.name if record.hold is not None else ""
+        turn.do(Answer(LATER, f"{app.name} is held ({hold.why}); first: appagent resume {name}"))
+        return
+    if record.stopped and target not in (Target.STOP, Target.START):
+        turn.do(Answer(LATER, f"{app.name} is stopped; first: appagent trigger {app.name} start"))
+        return
+    verdict = see(turn.node, app, turn.now)
+    if verdict is not None and (target is not Target.STOP or verdict.word == "unmanaged"):
+        why = "it is gone" if verdict.kind is Kind.GONE else verdict.why
+        turn.do(LookNow(record.root, app.name))
+        turn.do(Answer(LATER, f"{app.name}: {why}"))
+        return
+    what = f"trigger {target}" if target else "trigger"
+    turn.tell("app.triggered", f"{app.name}: {what} by {event.by}", app, reason=f"{event.by}")
+    app = replace(turn.node.apps[app.name], backoff=None, churn=Churn(), asked=event.by)
+    app = replace(app, overtaken=0, insist="")
+    record = replace(
+        record, failures=(), failed_for=None, cancelled=None, stopped=target is Target.STOP
+    )
+    if target is not None:
+        record = replace(record, applied=take_back(record.applied, target))
+        if record.run is not None:
+            record = replace(record, run=replace(record.run, requested=target))
+        if app.starting is not None:
+            app = replace(app, starting=replace(app.starting, requested=target))
+    if target is Target.BUILD:
+        record = replace(record, built=())
+    app = turn.save(app, record)
+    if app.run is not None and app.run.target in (Target.BUILD, Target.INSTALL):
+        end_run(turn, app, f"triggered by {event.by}")
+    turn.do(LookNow(record.root, app.name))
+    turn.touch(app.name)
+    turn.do(Answer(OK, f"{app.name}: {what}"))
+
+
+def cancel(turn: Turn, event: Cancel) -> None:
+    """End a running build or install, and leave its version alone; or end a backoff."""
+    app = find(turn, event.app)
+    if app is None:
+        return
+    run = app.run
+    if run is not None and run.target in (Target.BUILD, Target.INSTALL):
+        left = Cancelled(seen_version(turn.node, app) or run.version, event.by)
+        end_run(turn, app, f"cancelled by {event.by}")
+        app = turn.node.apps[app.name]
+        turn.save(app, replace(app.record, cancelled=left))
+        how = f"a new release or `appagent trigger {app.name}` continues"
+        turn.do(Answer(OK, f"{app.name}: ending make {run.target}; {how}"))
+    elif run is not None:
+        line = f"{app.name}: a begun {run.target} always finishes or times out"
+        turn.do(Answer(FAILED, line))
+    elif app.backoff is not None:
+        turn.put(replace(app, backoff=None))
+        turn.touch(app.name)
+        turn.do(Answer(OK, f"{app.name}: the wait is over, {app.backoff.target} is tried again"))
+    else:
+        turn.do(Answer(FAILED, f"{app.name}: nothing is running and nothing is waiting"))
+
+
+def hold_asked(turn: Turn, event: HoldAsked) -> None:
+    """Hold one app, or the whole node."""
+    hold = event.hold
+    if event.app is None:
+        turn.node = replace(turn.node, hold=hold)
+        turn.do(SaveNodeHold(hold))
+        turn.tell("node.held", f"all apps are held by {hold.by}: {hold.why}", reason=hold.why)
+        turn.touch(*turn.node.apps)
+        turn.do(Answer(OK, "all apps of this node are held"))
+        return
+    app = find(turn, event.app)
+    if app is None:
+        return
+    turn.tell("app.held", f"{app.name} is held by {hold.by}: {hold.why}", app, reason=hold.why)
+    turn.save(app, replace(app.record, hold=hold))
+    turn.touch(app.name)
+    turn.do(Answer(OK, f"{app.name} is held"))
+
+
+def resume_asked(turn: Turn, event: ResumeAsked) -> None:
+    """End a hold and a stop."""
+    names = list(turn.node.apps) if event.app is None else [event.app]
+    if event.app is not None and find(turn, event.app) is None:
+        return
+    if event.app is None and turn.node.hold is not None:
+        turn.node = replace(turn.node, hold=None)
+        turn.do(SaveNodeHold(None))
+        turn.tell("node.resumed", f"the hold on the node was ended by {event.by}")
+    ended = 0
+    for name in names:
+        app = turn.node.apps[name]
+        if app.record.hold is None and not app.record.stopped:
+            continue
+        ended += 1
+        turn.tell("app.resumed", f"{name} was resumed by {event.by}", app)
+        turn.save(app, replace(app.record, hold=None, stopped=False))
+    turn.touch(*turn.node.apps)
+    if event.app is not None and not ended:
+        node = "; the whole node is held: appagent resume" if turn.node.hold else ""
+        turn.do(Answer(FAILED, f"{event.app} is neither held nor stopped{node}"))
+        return
+    turn.do(Answer(OK, f"{event.app or 'all apps'}: resumed"))
+
+
+def forget(turn: Turn, event: Forget) -> None:
+    """An app that is not on the share any more is really gone."""
+    app = find(turn, event.app)
+    if app is None:
+        return
+    if app.listed is True and turn.node.root_settings(app.record.root) is not None:
+        line = f"{app.name} is in {app.record.root}; only what is gone from there can be forgotten"
+        turn.do(Answer(FAILED, line))
+        return
+    turn.tell("app.forgotten", f"{app.name} is forgotten by {event.by}", app, Level.WARNING)
+    verdict = see(turn.node, app, turn.now)
+    if verdict is not None and verdict.word == "unmanaged":
+        # Never stopped: the configuration leaves it out, so it is not ours any more.
+        if app.run is not None:
+            turn.do(Answer(LATER, f"{app.name}: make {app.run.target} is under way"))
+            return
+        turn.do(Drop(app.name))
+        turn.drop(app.name)
+        take_in(turn)
+        turn.do(Answer(OK, f"{app.name}: forgotten; what runs of it goes on"))
+        return
+    turn.save(app, replace(app.record, stopped=False, doubted=False, forgotten=True))
+    turn.touch(app.name)
+    turn.do(Answer(OK, f"{app.name} counts as gone: it is stopped as soon as its root can be read"))

@@ -1,0 +1,253 @@
+"""What can be asked of the daemon over its socket, and by whom."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+from appagent import __version__
+from appagent.daemon.control import (
+    FAILED,
+    HISTORY_MOST,
+    OK,
+    USAGE,
+    Peer,
+    Refused,
+    Request,
+    Verb,
+)
+from appagent.daemon.wait import Waiting
+from appagent.model import (
+    Cancel,
+    Event,
+    Forget,
+    Hold,
+    HoldAsked,
+    ResumeAsked,
+    Target,
+    Trigger,
+)
+from appagent.report import status as show
+from appagent.report.text import one_line
+from appagent.shim import output
+
+if TYPE_CHECKING:
+    from appagent.daemon.loop import Agent
+
+Lines = AsyncIterator[Mapping[str, object]]
+NAMES_MOST = 1000  # of a wait
+SECONDS_MOST = 1e9  # 30 years
+
+
+def who(peer: Peer) -> str:
+    """A person, as far as the kernel knows. No name service is asked: it could hang."""
+    if peer.uid == 0:
+        return "root"
+    try:
+        with open("/etc/passwd", encoding="utf-8", errors="replace") as lines:  # noqa: PTH123
+            for line in lines:
+                fields = line.split(":")
+                if len(fields) > 2 and fields[2] == str(peer.uid):  # noqa: PLR2004
+                    return fields[0]
+    except OSError:
+        pass
+    return f"uid {peer.uid}"
+
+
+def text_of(request: Request, name: str, most: int = 200) -> str:
+    """A string of the request, or ""."""
+    value = request.get(name, "")
+    if not isinstance(value, str) or len(value) > most:
+        raise Refused(USAGE, f"{name} must be a text of at most {most} characters")
+    try:
+        value.encode()
+    except UnicodeEncodeError:  # bytes of a command line that are no text; nothing could keep them
+        raise Refused(USAGE, f"{name} must be UTF-8") from None
+    return value
+
+
+def seconds_of(request: Request, name: str) -> float | None:
+    """A number of seconds of the request, or None."""
+    value = request.get(name)
+    if value is None:
+        return None
+    # Compared first: a whole number may be too large for anything but that.
+    if not isinstance(value, int | float) or not 0 <= value <= SECONDS_MOST:
+        raise Refused(USAGE, f"{name} must be a number of seconds, {SECONDS_MOST:.0f} at most")
+    return float(value)
+
+
+class Verbs:
+    """The daemon's answers. Reading never changes anything; changing is an event for the core."""
+
+    def __init__(self, agent: Agent) -> None:
+        """Speak for an agent."""
+        self.agent = agent
+        self.waiting = Waiting(agent)
+
+    def table(self) -> dict[str, Verb]:
+        """Every verb by its name."""
+        return {
+            "status": Verb(self.status, costly=True),
+            "explain": Verb(self.explain, costly=True),
+            "history": Verb(self.history, costly=True),
+            "wait": Verb(self.wait),
+            "where": Verb(self.where),
+            "trigger": Verb(self.trigger, changes=True),
+            "cancel": Verb(self.cancel, changes=True),
+            "hold": Verb(self.hold, changes=True),
+            "resume": Verb(self.resume, changes=True),
+            "forget": Verb(self.forget, changes=True),
+        }
+
+    # --- reading ---------------------------------------------------------------------------------
+
+    def data(self) -> show.Data:
+        """The whole node as plain data."""
+        agent = self.agent
+        found = show.node_data(agent.node, agent.now(), agent.eyes.intervals())
+        found["agent"] = {
+            "version": __version__,
+            "pid": os.getpid(),
+            "since": agent.since.wall,
+            "user": os.geteuid(),
+        }
+        found["eyes"] = agent.eyes.data(agent.now().mono)
+        slow = agent.eyes.slow()
+        for app in found["apps"]:
+            app["slow"] = show.slow_data(slow.get((app["root"], app["app"])))
+        found["unwritten"] = list(agent.store.unwritten)
+        found["config"] = {"files": list(agent.config_files), "refused": agent.config_refused}
+        return found
+
+    async def status(self, request: Request, _: Peer) -> Lines:
+        """The node, or one app."""
+        name = text_of(request, "app")
+        if name:
+            self.known(name)
+        found = self.data()
+        if name:
+            found["apps"] = [app for app in found["apps"] if app["app"] == name]
+        names = [app["app"] for app in found["apps"]]
+        usage = await asyncio.to_thread(self.agent.running.usage, names)
+        for app in found["apps"]:
+            app["usage"] = usage[app["app"]]
+        yield {"data": found}
+
+    def known(self, name: str) -> None:
+        """Refuse a name that is no app of this node."""
+        if name in self.agent.node.apps:
+            return
+        for path, why in self.agent.node.refused.items():
+            if path.rpartition("/")[2] == name:
+                raise Refused(FAILED, f"{path} is no app: {why}")
+        shown = one_line(name, 80)
+        raise Refused(USAGE, f"no app {shown} on this node; `appagent status` lists them")
+
+    async def explain(self, request: Request, _: Peer) -> Lines:
+        """The comparison for one app, and for a tree what changed."""
+        name = text_of(request, "app")
+        self.known(name)
+        app = self.agent.node.apps[name]
+        changes = await asyncio.to_thread(self.agent.eyes.changes, app)
+        told = show.explain_text(self.agent.node, app, self.agent.now(), changes)
+        data = show.app_data(self.agent.node, app, self.agent.now())
+        yield {"data": {**data, "changes": list(changes), "text": told}}
+
+    async def history(self, request: Request, _: Peer) -> Lines:
+        """Deploys and runs, newest first: a deploy a line, and one at a time in memory."""
+        name = text_of(request, "app")
+        limit = int(seconds_of(request, "limit") or 20)
+        if limit > HISTORY_MOST:
+            raise Refused(USAGE, f"limit must be at most {HISTORY_MOST}")
+        alive = {app.run.id for app in self.agent.node.apps.values() if app.run}
+        deploys = {app.deploy.id for app in self.agent.node.apps.values() if app.deploy}
+        past = self.agent.history.deploys(name or None, limit, alive | deploys)
+        deploy = await asyncio.to_thread(next, past, None)
+        if name and deploy is None:
+            self.known(name)  # what was forgotten long ago may still be read
+        while deploy is not None:
+            yield {"deploy": asdict(deploy)}
+            deploy = await asyncio.to_thread(next, past, None)
+
+    async def where(self, request: Request, _: Peer) -> Lines:
+        """Where an app's output goes: the journal, or a file."""
+        name = text_of(request, "app")
+        self.known(name)
+        log = self.agent.log_file(name)
+        matches = [] if log else output.log_matches(name, os.geteuid())
+        yield {"data": {"file": log, "matches": matches}}
+
+    # --- waiting ---------------------------------------------------------------------------------
+
+    async def wait(self, request: Request, _: Peer) -> Lines:
+        """Until every app, or those named, run what is wanted."""
+        asked = request.get("apps") or []
+        if not isinstance(asked, list) or not all(isinstance(name, str) for name in asked):
+            raise Refused(USAGE, "apps must be a list of names")
+        names = [str(name) for name in asked]
+        if len(names) > NAMES_MOST:
+            raise Refused(USAGE, f"{NAMES_MOST} apps at most; without names: all of them")
+        since, timeout = self.agent.now().mono, seconds_of(request, "timeout")
+        async for line in self.waiting.until_there(names, since, timeout):
+            yield line
+
+    # --- changing --------------------------------------------------------------------------------
+
+    def feed(self, event: Event) -> str:
+        """Ask the core; its answer, or Refused."""
+        answer = self.agent.ask(event)
+        if answer.code != OK:
+            raise Refused(answer.code, answer.text)
+        return answer.text
+
+    async def trigger(self, request: Request, peer: Peer) -> Lines:
+        """Do it now; with wait, until it is there."""
+        name, word = text_of(request, "app"), text_of(request, "target")
+        try:
+            target = Target(word) if word else None
+        except ValueError:
+            names = ", ".join(Target)
+            shown = one_line(word, 80)
+            raise Refused(USAGE, f"{shown} is no target; they are {names}") from None
+        self.known(name)
+        since, timeout = self.agent.now().mono, seconds_of(request, "timeout")
+        text = self.feed(Trigger(name, target, who(peer)))
+        yield {"line": text}
+        if request.get("wait") is True:
+            async for line in self.waiting.until_there([name], since, timeout):
+                yield line
+
+    async def cancel(self, request: Request, peer: Peer) -> Lines:
+        """End a running build or install, or a backoff."""
+        name = text_of(request, "app")
+        self.known(name)
+        yield {"line": self.feed(Cancel(name, who(peer)))}
+
+    async def hold(self, request: Request, peer: Peer) -> Lines:
+        """Deploy nothing new."""
+        name, why = text_of(request, "app"), one_line(text_of(request, "why", 500), 500)
+        if not why:
+            raise Refused(USAGE, "say why: hold --why WORDS")
+        span = seconds_of(request, "for")
+        if name:
+            self.known(name)
+        until = time.time() + span if span is not None else None
+        yield {"line": self.feed(HoldAsked(name or None, Hold(why, until, who(peer))))}
+
+    async def resume(self, request: Request, peer: Peer) -> Lines:
+        """End a hold and a stop."""
+        name = text_of(request, "app")
+        if name:
+            self.known(name)
+        yield {"line": self.feed(ResumeAsked(name or None, who(peer)))}
+
+    async def forget(self, request: Request, peer: Peer) -> Lines:
+        """An app is really gone."""
+        name = text_of(request, "app")
+        self.known(name)
+        yield {"line": self.feed(Forget(name, who(peer)))}

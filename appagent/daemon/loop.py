@@ -1,0 +1,350 @@
+"""The daemon: wires the parts to the core, in one loop.
+
+Theory of operation. Everything that happens becomes an event; `feed` gives it to `core.step` and
+carries out the commands in their order. That is the only place where the node changes, and there
+is no await in it, so a decision is never interleaved with another. Tasks around it only turn I/O
+into events: the eyes' looks, the end of a run, a person's request, a timer.
+
+The daemon touches the local disk, /proc, sockets and its children. It never touches a share and
+never asks a name service, because both may hang: the eyes and the shims do that.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+from asyncio.trsock import TransportSocket
+from collections import deque
+
+from appagent import config
+from appagent.core import reduce as core
+from appagent.daemon import hangup
+from appagent.daemon.api import Verbs
+from appagent.daemon.app_settings import OwnSettings
+from appagent.daemon.boot_marks import Started
+from appagent.daemon.cleanup import GoneApps
+from appagent.daemon.control import Control
+from appagent.daemon.recovery import Unrecorded
+from appagent.daemon.reload import reload
+from appagent.daemon.runner import Running
+from appagent.daemon.shutdown import stop_apps
+from appagent.daemon.unreported import Unreported, safe
+from appagent.daemon.watchers import Eyes
+from appagent.host import boot
+from appagent.model import (
+    ALONE,
+    Answer,
+    AppLook,
+    AskPermit,
+    Began,
+    Begin,
+    Command,
+    Configured,
+    Drop,
+    End,
+    Ended,
+    Event,
+    Fact,
+    Go,
+    Level,
+    Looked,
+    LookNow,
+    Now,
+    Outcome,
+    Permitted,
+    Rewatch,
+    Run,
+    Save,
+    SaveNodeHold,
+    SaveRoots,
+    Settings,
+    Stopping,
+    Tell,
+    Ticked,
+)
+from appagent.report.history import History
+from appagent.report.log import Log
+from appagent.report.sd_notify import Service
+from appagent.report.sinks import JournalOutput
+from appagent.report.status import status_line
+from appagent.run.launch import Places
+from appagent.shim.failpoint import hit
+from appagent.state.store import Store
+
+HOUSEKEEPING = 60.0  # s
+COUNT = 3.0  # s between two looks at which apps have processes
+NEVER_LESS = 0.02  # s between two ticks, however often time matters
+
+
+class Agent:
+    """One daemon on one app server."""
+
+    def __init__(self, loaded: config.Loaded, path: str | None, store: Store, log: Log) -> None:
+        """Put the parts together; nothing runs yet."""
+        self.settings: Settings = loaded.settings
+        self.config_path = path
+        self.config_files = loaded.files
+        self.config_refused = ""
+        self.store, self.log = store, log
+        self.service = Service()
+        self.since = boot.now()
+        found = store.load()
+        this_boot = boot.boot()
+        self.started = Started(self.settings.runtime_dir, this_boot)
+        places = Places(self.settings.state_dir, self.settings.runtime_dir)
+        self.unrecorded = Unrecorded(places, this_boot, found.records)
+        self.node = core.first(
+            self.settings,
+            this_boot,
+            found.records,
+            lost=self.started.unrecorded(found, places),
+            unrecorded=self.unrecorded.runs,
+            mounted=found.mounted,
+            hold=found.hold,
+        )
+        self.secret = found.secret
+        self.first_facts = [*found.facts, *self.unrecorded.facts]
+        self.history = History(self.settings.state_dir, self.tell_from_thread)
+        self.unreported = Unreported(places, self.history)
+        self.eyes = Eyes(self)
+        self.running = Running(self, journal=isinstance(log.output, JournalOutput))
+        self.control = Control(
+            f"{self.settings.runtime_dir}/control.sock", Verbs(self).table(), log.fault
+        )
+        self.events: deque[Event] = deque()
+        self.feeding = False
+        self.answer = Answer(70, "the core gave no answer")
+        self.timer: asyncio.TimerHandle | None = None
+        self.changed = asyncio.Event()
+        self.over = asyncio.Event()
+        self.code = 0
+        self.own = OwnSettings()
+        self.gone = GoneApps(self.eyes.manifests, places.logs)
+
+    # --- the one way in --------------------------------------------------------------------------
+
+    def now(self) -> Now:
+        """The time."""
+        return boot.now()
+
+    def feed(self, event: Event) -> None:
+        """Give an event to the core and carry out what it decides. Never interleaved."""
+        self.events.append(event)
+        if self.feeding:
+            return
+        self.feeding = True
+        try:
+            while self.events:
+                self.node, commands = core.step(self.node, self.events.popleft(), self.now())
+                for command in commands:
+                    self.carry_out(command)
+        except Exception:
+            self.fault("the core or a command failed")
+            raise
+        finally:
+            self.feeding = False
+        self.arm()
+        self.changed.set()
+        self.changed = asyncio.Event()
+
+    def fault(self, text: str, error: BaseException | None = None) -> None:
+        """A fault of ours: say all of it in the log and end; the apps and their runs go on."""
+        self.log.fault(f"a fault of appagent: {text}; it ends and is started again", error)
+        self.code = 70
+        self.over.set()
+
+    def ask(self, event: Event) -> Answer:
+        """Feed a person's request; the core's answer to it."""
+        self.answer = Answer(70, "the core gave no answer")
+        self.feed(event)
+        return self.answer
+
+    async def change(self, most: float) -> None:
+        """Wait until something changed, at most `most` seconds."""
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self.changed.wait(), most)
+
+    def arm(self) -> None:
+        """Wake up when time alone may matter."""
+        if self.timer is not None:
+            self.timer.cancel()
+        now = self.now()
+        wait = core.next_wake(self.node, now) - now.mono
+        self.timer = None
+        if wait != float("inf") and not self.over.is_set():
+            loop = asyncio.get_running_loop()
+            self.timer = loop.call_later(max(NEVER_LESS, wait), self.feed, Ticked())
+
+    # --- the ways out ----------------------------------------------------------------------------
+
+    def carry_out(self, command: Command) -> None:
+        """Do one thing that the core decided. What it leads to comes back as an event."""
+        match command:
+            case Save(record):
+                self.tell_all(self.store.save(record))
+                self.started.note(record)
+                self.hit("saved", record.app)
+            case Drop(app):
+                self.tell_all(self.store.drop(app))
+                self.started.drop(app)
+                self.unrecorded.drop(app)
+                self.gone.drop(app)
+                self.own.drop(app)
+            case SaveRoots(mounted):
+                self.tell_all(self.store.save_roots(mounted))
+            case SaveNodeHold(hold):
+                self.tell_all(self.store.save_node_hold(hold))
+            case AskPermit(app, target, version):
+                # There is no fleet to ask yet.
+                self.events.append(Permitted(app, target, version, ALONE))
+            case Begin(run):
+                self.running.begin(run)
+            case Go(app, run_id):
+                self.running.go(run_id)
+                self.hit("went", app)
+            case End(_, run_id, why):
+                self.running.end(run_id, why)
+            case Tell(fact):
+                self.tell(fact)
+            case LookNow(root, app):
+                self.eyes.look(root, app)
+            case Rewatch():
+                self.eyes.rewatch_soon()
+            case Answer():
+                self.answer = command
+
+    def tell(self, fact: Fact) -> None:
+        """Report a fact to everyone who listens."""
+        self.log.tell(fact)
+        self.history.tell(fact)
+
+    def tell_all(self, facts: list[Fact]) -> None:
+        """Report what a part says of itself."""
+        for fact in facts:
+            self.tell(fact)
+
+    def tell_from_thread(self, fact: Fact) -> None:
+        """Report what another thread says: the log takes it there, nothing else does."""
+        self.log.tell(fact)
+
+    def say(self, kind: str, text: str, level: Level = Level.INFO) -> None:
+        """Report a fact about the agent."""
+        self.tell(Fact(kind, self.now(), text, level=level))
+
+    # --- what the parts hand in ------------------------------------------------------------------
+
+    def looked(self, look: AppLook) -> None:
+        """The eye saw an app; its own settings are read here, where YAML is at hand."""
+        own, error = self.own.of(look)
+        self.feed(Looked(look, own, error))
+        if look.app not in self.node.apps:
+            self.own.drop(look.app)
+
+    def ended(self, event: Ended) -> None:
+        """A run is over. What it printed is kept and shown, so it is made safe here."""
+        self.hit("ended", event.app)
+        self.feed(safe(event))
+
+    def began(self, event: Began) -> None:
+        """A shim waits for its go."""
+        self.hit("began", event.app)
+        self.feed(event)
+
+    def hit(self, what: str, name: str) -> None:
+        """Pass a failpoint of an app's run, e.g. `agent.ended.install`; for the tests alone."""
+        app = self.node.apps.get(name)
+        if app is not None and app.run is not None:
+            hit(f"agent.{what}.{app.run.target}")
+
+    def not_begun(self, run: Run, why: str) -> None:
+        """A shim could not be started."""
+        self.feed(Ended(run.app, run.id, Outcome.FAILED, line=why))
+
+    def log_file(self, app: str) -> str:
+        """The file that holds an app's output, or "" where the journal does."""
+        return self.running.log_file(app)
+
+    # --- life ------------------------------------------------------------------------------------
+
+    async def run(self) -> int:
+        """Run until told to end; the exit code."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self.over.set)
+        loop.set_exception_handler(self.on_exception)
+        self.tell_all(self.first_facts)
+        try:
+            await self.control.open()
+        except OSError as error:
+            where = self.control.path
+            self.say("agent.failed", f"cannot listen at {where}: {error.strerror}", Level.ERROR)
+            return 75
+        self.feed(Configured(self.settings))
+        self.unreported.report(self.running.over())
+        self.running.adopt_all()
+        self.running.keep_limits()
+        self.say("agent.ready", f"{len(self.settings.roots)} roots; {os.getpid()} is the agent")
+        self.service.ready()
+        loop.add_signal_handler(signal.SIGHUP, reload, self)
+        if hangup.came():
+            reload(self)
+        chores = (self.beat(), self.keep_house(), self.count())
+        tasks = [loop.create_task(chore) for chore in chores]
+        await self.over.wait()
+        await self.wind_up(tasks)
+        return self.code
+
+    async def wind_up(self, tasks: list[asyncio.Task[None]]) -> None:
+        """End without touching an app or a run, and without waiting for a share."""
+        self.service.stopping()
+        await stop_apps(self)
+        self.feed(Stopping())
+        self.say("agent.stopping", "the agent ends; apps and runs go on")
+        if self.timer is not None:
+            self.timer.cancel()
+        for task in tasks:
+            task.cancel()
+        await self.control.close()
+        await self.eyes.close()
+        self.running.release()
+        self.history.close()
+        self.store.close()
+        self.log.close()
+
+    def on_exception(self, _: asyncio.AbstractEventLoop, context: dict[str, object]) -> None:
+        """An exception that nobody took: it is a fault of ours, and it must not be silent."""
+        error = context.get("exception")
+        if isinstance(error, OSError) and isinstance(context.get("socket"), TransportSocket):
+            # No client can be taken for want of descriptors; the loop tries again after a second.
+            self.log.say(Level.ERROR, f"{context.get('message')}: {error.strerror}")
+        elif isinstance(error, BaseException):
+            self.fault(str(context.get("message", "an exception that nobody took")), error)
+        else:
+            self.log.say(Level.ERROR, str(context.get("message", "the loop complains")))
+
+    async def beat(self) -> None:
+        """Tell the service manager that the loop turns, and how things are."""
+        interval = min(self.service.watchdog_interval or 5.0, 5.0)
+        while True:
+            self.service.alive()
+            self.service.status(status_line(self.node))
+            self.eyes.check_mounts()
+            await asyncio.sleep(interval)
+
+    async def count(self) -> None:
+        """See now and then whether the apps still have processes."""
+        while True:
+            await asyncio.sleep(COUNT)
+            self.running.count()
+
+    async def keep_house(self) -> None:
+        """What is to be done now and then: output files, scans, what could not be written."""
+        while True:
+            await asyncio.to_thread(self.gone.sweep, tuple(self.node.apps), self.now().wall)
+            await self.unreported.sweep(self.running.over(), self.store.unwritten)
+            await asyncio.sleep(HOUSEKEEPING)
+            self.tell_all(self.store.flush())
+            await asyncio.to_thread(self.running.trim, tuple(self.node.apps))
+            self.eyes.prune(self.node)

@@ -1,0 +1,133 @@
+"""`appagent run`: in the foreground, or as a daemon of the old kind with a locked pidfile."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import fcntl
+import os
+import stat
+import sys
+from pathlib import Path
+from types import TracebackType
+from typing import Self, TextIO
+
+import daemon as python_daemon
+
+from appagent.config import Loaded
+from appagent.daemon.loop import Agent
+from appagent.model import Level, Settings
+from appagent.report.log import Log, set_up
+from appagent.shim import failpoint
+from appagent.state.directory import StateError
+from appagent.state.store import Store
+
+OK, SOFTWARE, LATER = 0, 70, 75
+
+
+class Pidfile:
+    """A pidfile that is locked as long as its process lives.
+
+    That the file is there says nothing: after a kill -9 it stays. The lock goes with the process,
+    and is passed on over the forks of daemonizing because it belongs to the open file.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Open and lock it, or raise StateError naming the holder."""
+        self.path = path
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+            self.handle = os.open(path, flags, 0o644)
+        except OSError as error:
+            raise StateError(f"cannot write the pidfile {path}: {error.strerror}") from error
+        try:
+            fcntl.flock(self.handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            holder = os.pread(self.handle, 20, 0).decode("ascii", "replace").strip()
+            os.close(self.handle)
+            raise StateError(f"an agent runs already (pid {holder}, {path})") from None
+
+    def __enter__(self) -> Self:
+        """Write the pid of whoever is the daemon now."""
+        os.ftruncate(self.handle, 0)
+        os.pwrite(self.handle, f"{os.getpid()}\n".encode("ascii"), 0)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Leave no file behind; the lock goes with the descriptor."""
+        with contextlib.suppress(OSError):
+            self.path.unlink()
+
+
+def pidfile_of(settings: Settings) -> Path:
+    """Where `--daemonize` keeps its locked pidfile."""
+    return Path(settings.runtime_dir) / "appagent.pid"
+
+
+def run(loaded: Loaded, path: str | None, *, daemonize: bool, pidfile: str | None) -> int:
+    """Run the agent; the exit code."""
+    if path is not None:
+        path = str(Path(path).absolute())
+    if not daemonize:
+        return serve(loaded, path)
+    try:
+        # The lock of the state directory is tried before, so that who called hears of it.
+        Store(loaded.settings.state_dir).close()
+        lock = Pidfile(Path(pidfile).absolute() if pidfile else pidfile_of(loaded.settings))
+    except StateError as error:
+        sys.stderr.write(f"appagent: {error}\n")
+        return LATER
+    context = python_daemon.DaemonContext(
+        # It is what was asked for. Left to itself it would not where stdin is a socket (ssh) or
+        # the parent is process 1 (a container), and who called would wait for ever.
+        detach_process=True,
+        # The apps would inherit these two.
+        prevent_core=False,
+        signal_map={},
+        working_directory="/",
+        umask=0o022,
+        pidfile=lock,
+        files_preserve=[lock.handle],
+        stderr=log_stream(),
+    )
+    with context:
+        return serve(loaded, path)
+
+
+def log_stream() -> TextIO | None:
+    """Where a daemon's stderr goes on to: the file that it was sent to, but to no terminal."""
+    with contextlib.suppress(OSError, ValueError):
+        if stat.S_ISREG(os.fstat(sys.stderr.fileno()).st_mode):
+            return sys.stderr
+    return None
+
+
+def serve(loaded: Loaded, path: str | None) -> int:
+    """Set up the log and the state, and turn the loop until the end."""
+    settings = loaded.settings
+    failpoint.arm(os.environ.get("APPAGENT_FAILPOINT", ""))
+    log = set_up(settings.log_format, settings.log_level)
+    try:
+        store = Store(settings.state_dir)
+    except StateError as error:
+        log.say(Level.ERROR, str(error))
+        return LATER
+    for warning in loaded.warnings:
+        log.say(Level.WARNING, warning)
+    os.umask(0o022)
+    try:
+        return asyncio.run(started(loaded, path, store, log))
+    except Exception:  # noqa: BLE001 - whatever it is: it is said in the log, with its traceback
+        log.fault("a fault of appagent; it ends")
+        return SOFTWARE
+
+
+async def started(loaded: Loaded, path: str | None, store: Store, log: Log) -> int:
+    """The agent, inside its loop."""
+    return await Agent(loaded, path, store, log).run()

@@ -1,0 +1,74 @@
+"""Looks that somebody waits for, asked of the eyes: each once for all who wait, and not too many.
+
+A place is asked for at most once in `GAP`, and all places together at most `RATE` times a second
+in the long run, however many wait and whatever they name: who may only read must not be able to
+keep a share busy. What is not answered is asked for again, so an ask may be lost.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Collection
+from math import inf
+
+from appagent.core.freshness import Place
+
+GAP = 0.25  # s between two asks for one place
+AGAIN = 5.0  # s after which what was not answered is asked for again
+RATE = 50.0  # asks in a second, once those that were saved up are used up
+SAVED = 2000.0
+_TOGETHER = 0.005  # s in which several wishes become one list
+
+
+class Rechecks:
+    """What is to be asked for, and what was asked for last when."""
+
+    def __init__(self, send: Callable[[Collection[Place]], None]) -> None:
+        """`send` asks the eyes."""
+        self.send = send
+        self.sent: dict[Place, float] = {}  # mono, of the newest ask
+        self.due: dict[Place, float] = {}  # mono, from when on it may be asked for
+        self.saved, self.at = SAVED, time.monotonic()
+        self.timer: asyncio.TimerHandle | None = None
+
+    def ask(self, place: Place, since: float) -> None:
+        """Have a look at a place that begins from `since` (mono, not to come) on."""
+        self.note(place, since, time.monotonic())
+        if self.due and self.timer is None:
+            self.timer = asyncio.get_running_loop().call_later(_TOGETHER, self.flush)
+
+    def note(self, place: Place, since: float, now: float) -> None:
+        """Have it asked for, unless it was since then."""
+        sent = self.sent.get(place, -inf)
+        if sent < since or now >= sent + AGAIN:
+            self.due.setdefault(place, max(now, sent + GAP))
+
+    def flush(self) -> None:
+        """Ask for what may be asked for; come back for the rest."""
+        now = time.monotonic()
+        places = self.take(now)
+        if places:
+            self.send(places)
+        self.timer = None
+        if self.due:
+            wait = max(min(self.due.values()) - now, (1.0 - self.saved) / RATE, _TOGETHER)
+            self.timer = asyncio.get_running_loop().call_later(wait, self.flush)
+
+    def take(self, now: float) -> list[Place]:
+        """Take what may be asked for now, what waits longest first."""
+        self.saved = min(SAVED, self.saved + (now - self.at) * RATE)
+        self.at = now
+        found = [place for place, due in self.due.items() if due <= now][: int(self.saved)]
+        self.saved -= len(found)
+        for place in found:
+            del self.due[place]
+        if len(self.sent) > 2 * SAVED:
+            self.sent = {place: at for place, at in self.sent.items() if now < at + AGAIN}
+        self.sent |= dict.fromkeys(found, now)
+        return found
+
+    def close(self) -> None:
+        """Ask for nothing more."""
+        if self.timer is not None:
+            self.timer.cancel()

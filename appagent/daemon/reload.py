@@ -1,0 +1,54 @@
+"""A reload: the configuration is read again, and taken whole or not at all.
+
+One that is refused changes nothing: the agent goes on with what it has, and says why in its log and
+in `status`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from appagent import config
+from appagent.model import Configured, Level
+from appagent.state.directory import StateError
+
+if TYPE_CHECKING:
+    from appagent.daemon.loop import Agent
+
+
+def reload(agent: Agent) -> None:
+    """Read the configuration again; keep the old one if the new one is bad."""
+    agent.service.reloading()
+    try:
+        loaded = loaded_anew(agent)
+    except (config.ConfigErrors, StateError) as wrong:
+        agent.config_refused = str(wrong).replace("\n", "; ")
+        text = f"the configuration is not taken, the old one stays: {agent.config_refused}"
+        agent.say("config.refused", text, Level.ERROR)
+    else:
+        take(agent, loaded)
+    agent.service.ready()
+
+
+def take(agent: Agent, loaded: config.Loaded) -> None:
+    """Put a configuration in force."""
+    agent.config_refused = ""
+    agent.settings, agent.config_files = loaded.settings, loaded.files
+    agent.log.set_level(loaded.settings.log_level)
+    for warning in loaded.warnings:
+        agent.say("config.warning", warning, Level.WARNING)
+    agent.say("config.loaded", f"the configuration is in force: {', '.join(loaded.files)}")
+    agent.feed(Configured(loaded.settings))
+    agent.running.keep_limits()
+
+
+def loaded_anew(agent: Agent) -> config.Loaded:
+    """Read the configuration as it is now; StateError where it moves the agent.
+
+    Where the agent lives cannot change while it runs.
+    """
+    loaded = config.load(agent.config_path)
+    for name in ("state_dir", "runtime_dir"):
+        if getattr(loaded.settings, name) != getattr(agent.settings, name):
+            raise StateError(f"{name} changes only with a restart of the agent")
+    return loaded

@@ -1,0 +1,94 @@
+"""Ends of runs that the history may not have: results that lie there and that no record waits for.
+
+Theory of operation. A run counts as over as soon as its record says so; the history is written
+beside that, a moment later. An agent that is killed in this moment takes with it what it has told.
+So the result of a run stays where its shim has left it until the history is on the disk, and the
+next agent tells the history of all that it finds. What the history knows already stays as it is.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Collection, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Protocol
+
+from appagent.core.runs import end_fields, end_text
+from appagent.model import Ended, Fact, Now, Run
+from appagent.report.text import one_line, plain
+from appagent.run import results
+from appagent.run.launch import Places
+from appagent.state.codec import Damaged, Newer, parse
+
+MOST_KEPT = 1_000  # results, for a history that cannot be written
+
+
+class Book(Protocol):
+    """What is needed of the history."""
+
+    @property
+    def behind(self) -> bool:
+        """Whether what was told before the last `flush` is not all written."""
+
+    def tell(self, fact: Fact) -> None:
+        """Take a fact in."""
+
+    def flush(self) -> bool:
+        """Wait until what was told before is written, or was tried; whether that came in time."""
+
+
+class Unreported:
+    """The results of runs, until the history has them."""
+
+    def __init__(self, places: Places, history: Book) -> None:
+        """Take where results lie and who is to know of them."""
+        self.places = places
+        self.history = history
+
+    def report(self, over: Sequence[str]) -> None:
+        """Tell the history of these runs what an earlier agent may not have told."""
+        for run_id in over:
+            fact = self._fact(run_id)
+            if fact is not None:
+                self.history.tell(fact)
+
+    async def sweep(self, over: Sequence[str], unwritten: Collection[str]) -> None:
+        """Remove what these runs, in the order of their ids, have left and nobody needs any more.
+
+        Records that are in memory alone (`unwritten`) may wait for any of them in the next agent.
+        """
+        written = await asyncio.to_thread(self.history.flush) and not self.history.behind
+        done = over if written and not unwritten else over[:-MOST_KEPT]
+        await asyncio.to_thread(self._clear, done)
+
+    def _clear(self, run_ids: Sequence[str]) -> None:
+        for run_id in run_ids:
+            results.clear(self.places, run_id)
+
+    def _fact(self, run_id: str) -> Fact | None:
+        """Make the fact of a result; None where nothing of the app ran, or it makes no sense."""
+        path = Path(self.places.result(run_id))
+        found = results.load(str(path))
+        if found is None:
+            return None
+        try:
+            run = parse("run", Run, str(found.get("run")).encode("utf-8", "replace"))
+            at = path.stat().st_mtime
+        except (Damaged, Newer, OSError):
+            return None
+        if run.id != run_id:
+            return None
+        ended = safe(results.ended(run, found, adopted=False))
+        if not ended.calls:
+            return None
+        run = replace(run, target=ended.step or run.target)
+        fields = end_fields(run, ended)
+        text = end_text(run, ended, run.steps)
+        return Fact("run.result", Now(time.monotonic(), at), text, run.app, fields=fields)
+
+
+def safe(ended: Ended) -> Ended:
+    """Make what a run printed fit to be kept and shown."""
+    return replace(ended, line=one_line(ended.line), tail=plain(ended.tail))

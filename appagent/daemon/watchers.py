@@ -1,0 +1,303 @@
+"""The eyes of one daemon: one for each mounted share, one for all that is local.
+
+Theory of operation. Which eye looks at a path follows from the mount table, which is read without
+touching any share. When it changes (a share is mounted late, or lost) the roots move to another
+eye; the looks of the old one are then void, because a root belongs to one eye at a time and what
+comes from another is not passed on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Collection
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Protocol
+
+from appagent.core.freshness import Place
+from appagent.core.settings import settings_for
+from appagent.core.state import App, Node
+from appagent.core.want import env_paths, trouble
+from appagent.model import (
+    AppLook,
+    AppSettings,
+    EnvLooked,
+    Event,
+    EyeBack,
+    EyeStuck,
+    Layout,
+    Level,
+    Looked,
+    RootLooked,
+    RootSettings,
+    Slow,
+)
+from appagent.share import manifest
+from appagent.share.grouping import group
+from appagent.share.process import Eye
+from appagent.share.watchlist import Also, AppSpec, RootSpec, Watchlist
+
+SCHEME = "tree.1"  # of the signatures that an eye makes now
+LOOKS_PER_SECOND = 50.0  # of one node, over all its markers
+SETTLE_LISTS = 0.02  # s in which several wishes for new lists become one
+CHANGES_SHOWN = 50
+
+
+class Daemon(Protocol):
+    """What the eyes need of the agent."""
+
+    node: Node
+    secret: bytes
+
+    def feed(self, event: Event) -> None:
+        """Take an event."""
+
+    def looked(self, look: AppLook) -> None:
+        """Take a look at an app."""
+
+    def say(self, kind: str, text: str, level: Level = Level.INFO) -> None:
+        """Report a fact about the agent."""
+
+
+def root_spec(node: Node, root: RootSettings) -> RootSpec:
+    """One root as its eye is told of it; of the apps only what differs from the defaults."""
+    mine = {name: app for name, app in node.apps.items() if app.record.root == root.path}
+    apps: dict[str, AppSpec] = {}
+    usual = app_spec(node.settings.defaults, None)
+    for name in sorted(mine.keys() | node.settings.apps.keys()):
+        app = mine.get(name)
+        spec = app_spec(settings_for(node.settings, name, app.own if app else {}), app)
+        if spec != usual:
+            apps[name] = spec
+    return RootSpec(
+        path=root.path,
+        watch=root.watch,
+        interval=root.interval,
+        scan_interval=root.scan_interval,
+        must_mount=must_mount(node, root),
+        was_share=root.path in node.mounted,
+        include=root.include,
+        exclude=root.exclude,
+        release_dirs=root.release_dirs,
+        defaults=usual,
+        apps=apps,
+        known=tuple(sorted(mine)),
+    )
+
+
+def app_spec(settings: AppSettings, app: App | None) -> AppSpec:
+    """How one app is looked at."""
+    also = older_id(app, settings) if app is not None else None
+    return AppSpec(settings.layout, settings.settle, settings.ignore, also)
+
+
+def older_id(app: App, settings: AppSettings) -> Also | None:
+    """The scheme and ignore lines of the id that is installed, where they are not today's."""
+    record = app.record
+    if not record.applied.installed.startswith("tree."):
+        return None
+    scheme = record.applied.installed.partition(":")[0]
+    if scheme == SCHEME and record.ignore == settings.ignore:
+        return None
+    return Also(scheme, record.ignore)
+
+
+def must_mount(node: Node, root: RootSettings) -> bool:
+    """A root that is required to be a mounted share, or ever was one, must be one from then on."""
+    if root.mount == "optional":
+        return False
+    return root.mount == "required" or root.path in node.mounted
+
+
+def env_files(node: Node) -> tuple[str, ...]:
+    """Every env file that some managed app has."""
+    paths: set[str] = set()
+    for name, app in node.apps.items():
+        root = node.root_settings(app.record.root)
+        away = trouble(node, app)
+        if root is not None and not (away is not None and away.word == "unmanaged"):
+            paths.update(path for path, _ in env_paths(root, name))
+    return tuple(sorted(paths))
+
+
+class Eyes:
+    """All eyes, and which of them looks at what."""
+
+    def __init__(self, daemon: Daemon, make: Callable[..., Eye] = Eye) -> None:
+        """Nothing is started before the first list."""
+        self.daemon = daemon
+        self.make = make
+        self.eyes: dict[str, Eye] = {}  # by mount point, "" for local paths
+        self.place: dict[str, str] = {}  # root or env file → the eye's key
+        self.soon: asyncio.TimerHandle | None = None
+        self.table = ""  # the mount table that the places follow from
+        self.closing = False
+
+    @property
+    def manifests(self) -> str:
+        """Where the scans are kept."""
+        return f"{self.daemon.node.settings.state_dir}/manifests"
+
+    # --- lists -----------------------------------------------------------------------------------
+
+    def rewatch_soon(self) -> None:
+        """Send new lists, after what else this turn of the loop changes."""
+        if self.soon is None and not self.closing:
+            self.soon = asyncio.get_running_loop().call_later(SETTLE_LISTS, self.rewatch)
+
+    def rewatch(self) -> None:
+        """Send each eye its list where it changed; start an eye for a new share."""
+        self.soon = None
+        node = self.daemon.node
+        roots = {root.path: root_spec(node, root) for root in node.settings.roots}
+        envs = env_files(node)
+        self.table = mount_table()
+        groups = group(self.table, (*roots, *envs))
+        self.place = {path: share for share, paths in groups.items() for path in paths}
+        for share in self.eyes.keys() | groups.keys():
+            paths = groups.get(share, ())
+            watchlist = Watchlist(
+                roots=tuple(roots[path] for path in paths if path in roots),
+                env=tuple(path for path in paths if path not in roots),
+                secret=self.daemon.secret,
+                manifests=self.manifests,
+                share=share,
+                looks_per_second=LOOKS_PER_SECOND,
+            )
+            if share not in self.eyes:
+                name = share or "local paths"
+                self.eyes[share] = self.make(name, self.hears(share), self.log)
+            if watchlist != self.eyes[share].watchlist:
+                self.eyes[share].watch(watchlist)
+
+    def check_mounts(self) -> None:
+        """Move roots to other eyes when the mount table has changed."""
+        if not self.closing and self.table and mount_table() != self.table:
+            self.rewatch_soon()
+
+    # --- looks -----------------------------------------------------------------------------------
+
+    def hears(self, share: str) -> Callable[[Event], None]:
+        """Pass on what an eye says of the paths that are its own now."""
+
+        def on_event(event: Event) -> None:
+            match event:
+                case Looked(look):
+                    if self.place.get(look.root) == share:
+                        self.daemon.looked(look)
+                case RootLooked(root_look) if self.place.get(root_look.root) == share:
+                    self.daemon.feed(event)
+                case EnvLooked(env_look) if self.place.get(env_look.path) == share:
+                    self.daemon.feed(event)
+                case EyeStuck(paths) | EyeBack(paths):
+                    own = tuple(path for path in paths if self.place.get(path) == share)
+                    if own:
+                        self.daemon.feed(replace(event, paths=own))
+
+        return on_event
+
+    def log(self, level: str, text: str) -> None:
+        """What an eye says of itself."""
+        with contextlib.suppress(ValueError):
+            self.daemon.say("eye.says", text, Level(level))
+
+    def look(self, root: str, app: str) -> None:
+        """Look now, at one app or at all of a root."""
+        eye = self.eyes.get(self.place.get(root, ""))
+        if eye is not None:
+            eye.look(root, app)
+
+    def recheck(self, places: Collection[Place]) -> None:
+        """Look at these places now; one that no eye looks at (yet) is left out."""
+        lists: dict[str, tuple[list[str], list[tuple[str, str]], list[str]]] = {}
+        for place in places:
+            share = self.place.get(place.root or place.env)
+            if share is None:
+                continue
+            roots, apps, envs = lists.setdefault(share, ([], [], []))
+            if place.env:
+                envs.append(place.env)
+            elif place.app:
+                apps.append((place.root, place.app))
+            else:
+                roots.append(place.root)
+        for share, asked in lists.items():
+            if share in self.eyes:
+                self.eyes[share].recheck(*asked)
+
+    # --- for people ------------------------------------------------------------------------------
+
+    def slow(self) -> dict[tuple[str, str], Slow]:
+        """The trees that are scanned less often than they should be, by root and name."""
+        beats = [eye.beat for eye in self.eyes.values() if eye.beat is not None]
+        return {(one.root, one.app): one for beat in beats for one in beat.slow}
+
+    def intervals(self) -> dict[str, float]:
+        """How often the markers of each root are really looked at, in seconds."""
+        found = {}
+        for path, share in self.place.items():
+            eye = self.eyes.get(share)
+            if eye is not None and eye.beat is not None:
+                found[path] = eye.beat.interval
+        return found
+
+    def data(self, now: float) -> list[dict[str, Any]]:
+        """Every eye, for `status`."""
+        return [
+            {
+                "eye": share or "local",
+                "pid": eye.pid,
+                "stuck": eye.stuck,
+                "stuck_s": round(now - eye.stuck_since, 1) if eye.stuck else 0.0,
+                "busy": eye.beat.busy if eye.beat else "",
+                "interval_s": eye.beat.interval if eye.beat else 0.0,
+                "interval_why": eye.beat.why if eye.beat else "",
+                "roots": [root.path for root in eye.watchlist.roots],
+            }
+            for share, eye in sorted(self.eyes.items())
+        ]
+
+    def changes(self, app: App) -> tuple[str, ...]:
+        """What changed in a tree since it was installed. Reads local files: not for the loop."""
+        look, installed = app.look, app.record.applied.installed
+        if look is None or look.layout is not Layout.TREE or not installed:
+            return ()
+        if look.release == installed:
+            return ()
+        old, new = (
+            manifest.path_of(self.manifests, app.name, release)
+            for release in (installed, look.release)
+        )
+        shown: list[str] = []
+        more = 0
+        try:
+            for change in manifest.compare(old, new):
+                if len(shown) < CHANGES_SHOWN:
+                    shown.append(f"{change.path} ({change.what})")
+                else:
+                    more += 1
+        except OSError:
+            return tuple(app.changed[:CHANGES_SHOWN])
+        return (*shown, *([f"and {more} more"] if more else []))
+
+    def prune(self, node: Node) -> None:
+        """Keep the scans that something may still be compared with."""
+        for name, app in node.apps.items():
+            keep = {app.record.applied.installed, app.settled, app.look.release if app.look else ""}
+            with contextlib.suppress(OSError):
+                manifest.prune(self.manifests, name, keep - {""})
+
+    async def close(self) -> None:
+        """End all eyes; one that hangs is not waited for."""
+        self.closing = True
+        if self.soon is not None:
+            self.soon.cancel()
+        await asyncio.gather(*(eye.close() for eye in self.eyes.values()))
+
+
+def mount_table() -> str:
+    """The mount table of this process; reading it touches no share."""
+    with contextlib.suppress(OSError):
+        return Path("/proc/self/mountinfo").read_text("utf-8", "surrogateescape")
+    return ""

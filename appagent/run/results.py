@@ -1,0 +1,133 @@
+"""What runs leave on the agent's disk: read when a shim has ended, removed once it is known."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+
+from appagent.model import Ended, Outcome, Run, StepFound, Target
+from appagent.run import lockfile
+from appagent.run.launch import Places
+from appagent.shim import output, targets
+from appagent.shim.lock import holder
+from appagent.shim.result import EXIT_BASE, OUTCOMES
+
+NO_RESULT = "the run left no result: it was interrupted"
+_LONGEST_LINE = 300
+
+
+def read(places: Places, run: Run) -> dict[str, object] | None:
+    """Read a result; None if there is none that makes sense (the machine went down over it).
+
+    What the disk did not take is in the app's lock.
+    """
+    return load(places.result(run.id)) or _sensible(lockfile.result(places.lock(run.app), run.id))
+
+
+def load(path: str) -> dict[str, object] | None:
+    """Read the file of a result; None if there is none that makes sense."""
+    try:
+        with open(path, "rb") as file:
+            return _sensible(json.loads(file.read()))
+    except (OSError, ValueError, RecursionError):
+        return None
+
+
+def _sensible(found: object) -> dict[str, object] | None:
+    return found if isinstance(found, dict) and found.get("outcome") in OUTCOMES else None
+
+
+def ended(run: Run, found: dict[str, object], *, adopted: bool) -> Ended:
+    """Make an end of a result. Another version may have written it: what is odd is left out."""
+    code, seconds, warnings = found.get("exit_code"), found.get("seconds"), found.get("warnings")
+    step = _targets(found.get("step"))
+    return Ended(
+        app=run.app,
+        run_id=run.id,
+        outcome=Outcome(str(found["outcome"])),
+        exit_code=code if isinstance(code, int) else None,
+        seconds=float(seconds) if isinstance(seconds, int | float) else 0.0,
+        line=str(found.get("line") or ""),
+        tail=str(found.get("tail") or ""),
+        warnings=tuple(map(str, warnings)) if isinstance(warnings, list) else (),
+        adopted=adopted,
+        lacks=lacks(found.get("targets")),
+        leaves=bool(found.get("left")),
+        step=step[0] if step else None,
+        stopped=found.get("stopped") is True,
+        calls=_targets(found.get("calls")),
+    )
+
+
+def _targets(said: object) -> tuple[Target, ...]:
+    """Read the names of targets."""
+    words = said.split() if isinstance(said, str) else []
+    return tuple(Target(word) for word in words if word in targets.TARGETS)
+
+
+def lacks(said: object) -> tuple[Target, ...]:
+    """Give the steps for which a Makefile has nothing, by what make was found to know."""
+    if not isinstance(said, str):
+        return ()
+    known = {pair.partition("=")[0] for pair in said.split()}
+    return tuple(target for target in Target if not targets.calls(target, known))
+
+
+def step_found(run: Run, line: str) -> StepFound | None:
+    """Read what a shim says once it has asked make: "step STEP CALL …"."""
+    word, _, rest = line.partition(" ")
+    found = _targets(rest)
+    if word != "step" or not found:
+        return None
+    return StepFound(run.app, run.id, found[0], found[1:])
+
+
+def without_result(places: Places, run: Run, *, adopted: bool, status: int | None) -> Ended:
+    """Make an end where there is no result: of the shim's exit status, or of nothing."""
+    if status is not None and 0 <= status - EXIT_BASE < len(OUTCOMES):
+        outcome = Outcome(OUTCOMES[status - EXIT_BASE])
+        line = "its result could not be written (is the disk full?)"
+        if outcome is Outcome.BUSY:
+            line = holder(places.lock(run.app))
+    else:
+        outcome = Outcome.LOST
+        line = _complaint(places, run.id) or NO_RESULT
+    return Ended(run.app, run.id, outcome, line=line, adopted=adopted)
+
+
+def _complaint(places: Places, run_id: str) -> str:
+    """Give the last line that the shim, or systemd-run, wrote about itself."""
+    try:
+        with open(places.complaints(run_id), "rb") as file:
+            lines = output.clean(file.read(65536)).strip().splitlines()
+    except OSError:
+        return ""
+    return lines[-1][:_LONGEST_LINE] if lines else ""
+
+
+def clear(places: Places, run_id: str) -> None:
+    """Remove what a run has left."""
+    result = places.result(run_id)
+    bare = places.bare(run_id)
+    for path in (result, f"{result}.new", places.complaints(run_id), f"{bare}/Makefile"):
+        with contextlib.suppress(OSError):
+            os.unlink(path)
+    with contextlib.suppress(OSError):
+        os.rmdir(bare)
+
+
+def runs(places: Places) -> set[str]:
+    """Name the runs that have left something."""
+    found: set[str] = set()
+    for place in (places.runs, places.stops):
+        with contextlib.suppress(OSError):
+            found |= {_run_id(name) for name in os.listdir(place)}
+    return found
+
+
+def _run_id(name: str) -> str:
+    for end in (".json.new", ".json", ".err"):
+        if name.endswith(end):
+            return name.removesuffix(end)
+    return name

@@ -1,0 +1,308 @@
+"""The scanning thread: whole scans of the apps that are trees.
+
+A tree pays for its scans from an account of its own (budget.py). What does not wait for that, and
+comes before all others, is the first scan of an app and one that somebody triggered; the one that
+confirms a change, just `settle` after it was seen, and one that somebody waits for, as long as not
+too much is owed. All of them are paid. A long scan lets short ones in between two directories, so
+a large tree holds up nobody.
+"""
+
+from __future__ import annotations
+
+import stat
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import NamedTuple
+
+from appagent.model import AppLook, Layout
+from appagent.share import manifest, protocol
+from appagent.share.budget import SHARE, Budget, price
+from appagent.share.debounce import in_words
+from appagent.share.disk import Disk
+from appagent.share.layouts import Found
+from appagent.share.marker_poll import SAFETY
+from appagent.share.markers import Unclear
+from appagent.share.observer import Emit
+from appagent.share.scheduler import Agenda, Jitter, Span
+from appagent.share.signature import SCHEME, SCHEMES, Scan, Scanner
+from appagent.share.state import QUICK, TREES, AppState, Away, Ground, Plain, RootState
+from appagent.share.watches import Watched
+from appagent.share.watchlist import Watchlist
+
+_SOON = 0.5  # s until a look that was not believed is done again
+_SHORT = 1.0  # s that a scan may take, as the last one did, to be let in between
+_LONG = 0.25  # s for which a scan lets nobody in
+_OWED = 8  # scans that a tree may owe and still have a change confirmed in time
+_SLOWER = 1.5  # times its interval: from then on a tree counts as scanned too seldom
+
+
+class _Cost(NamedTuple):
+    """What scanning took, in seconds: of the share's time, and of the processor's."""
+
+    shared: float
+    processor: float
+
+    def since(self, other: _Cost) -> _Cost:
+        return _Cost(self.shared - other.shared, self.processor - other.processor)
+
+    def added_to(self, other: _Cost) -> _Cost:
+        return _Cost(self.shared + other.shared, self.processor + other.processor)
+
+
+class Trees:
+    """Scans trees. `hand_over` takes an app that is none, `ring_root` a root in doubt."""
+
+    def __init__(
+        self,
+        disk: Disk,
+        watched: Watched,
+        share: float = SHARE,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._clock = clock
+        self.agenda: Agenda[AppState] = Agenda(clock)
+        self.watch = Watchlist()
+        self.disk = disk
+        self.hand_over: Callable[[AppState], None] = lambda _: None
+        self.ring_root: Callable[[RootState], None] = lambda _: None
+        self._ground = Ground(disk)
+        self._watched = watched
+        self._budget: Budget[AppState] = Budget(clock(), share)
+        self._dropped: deque[AppState] = deque()
+        self._scanned: list[AppState] = []  # now: a long one, and one that was let in between
+        self._let_in_at = 0.0  # when others were last let in
+        self._inner = _Cost(0.0, 0.0)  # of all that was let in
+        self._emit: Emit = lambda _kind, _body: None
+        self.slow: tuple[AppState, ...] = ()  # scanned too seldom; any thread may read it
+        self._jitter = Jitter()
+        self._said = ""  # what went wrong with the last manifest
+
+    def put(self, app: AppState, due: float | Span) -> None:
+        """Look at an app of ours then."""
+        self.agenda.sooner(app, due)
+
+    def drop(self, app: AppState) -> None:
+        """Scan an app no more. Any thread may call this."""
+        self.agenda.drop(app)
+        self._dropped.append(app)
+
+    def turn(self, timeout: float, emit: Emit) -> None:
+        """Scan one tree, or wait."""
+        self.disk.pulse.rest()
+        while self._dropped:
+            self._leave(self._dropped.popleft())
+        self._emit = emit
+        app = self.agenda.take(timeout, self._rank)
+        if app is not None:
+            self._let_in_at = self._clock()
+            self._turn_of(app)
+
+    def _let_others_in(self) -> None:
+        """Between two directories of a long scan: scan others that are due and take less."""
+        if len(self._scanned) > 1 or self._clock() - self._let_in_at < _LONG:
+            return
+        self._let_in_at = self._clock()  # each of them once
+        while (app := self.agenda.take(0.0, self._rank)) is not None:
+            self._turn_of(app)
+        self._let_in_at = self._clock()
+
+    def _rank(self, app: AppState) -> int | None:
+        """In which order trees are scanned that are due: 0 waits for nothing, None not now."""
+        if self._scanned and (
+            app in self._scanned or app.began >= self._let_in_at or app.scan_takes > _SHORT
+        ):
+            return None
+        if not app.tried or app.sight.urgent:
+            return 0
+        # What goes on changing, or is waited for again and again, is in time only now and then.
+        awaited = app.sight.asked or (app.confirm is not None and self._clock() >= app.confirm)
+        return 0 if awaited and not self._budget.owes(app, _OWED * app.scan_price) else 1
+
+    def _turn_of(self, app: AppState) -> None:
+        """Scan an app, if it can be paid."""
+        if app.dropped():
+            return
+        if app.owner != TREES:
+            self._leave(app)
+            self.hand_over(app)
+            return
+        now = self._clock()
+        free_at = self._budget.free_at(app, now)
+        if free_at > now and self._rank(app) != 0:
+            self._slower(app, free_at - app.began)
+            app.put_off = True
+            confirm = app.confirm if app.confirm is not None and app.confirm > now else free_at
+            self.agenda.sooner(app, Span(free_at, free_at).sooner(Span(confirm, confirm)))
+            return
+        if not app.put_off:
+            self._slower(app, 0.0)
+        app.put_off = False
+        due = self._paid_look(app, now)
+        if due is not None and not app.dropped():
+            self.agenda.sooner(app, due)
+
+    def _paid_look(self, app: AppState, began: float) -> Span | None:
+        before, inner = self._cost(), self._inner
+        app.begin(began)
+        app.tried = True
+        how = app.take_how("scan")
+        self._scanned.append(app)
+        try:
+            return self._look(app, began, how, self._emit)
+        except Exception:  # noqa: BLE001 - of ours: it ends this look alone
+            return self._failed(app, app.told.fault(app.path, self._emit), began, how, self._emit)
+        finally:
+            self._scanned.pop()
+            self.disk.pulse.rest()
+            whole = self._cost().since(before)
+            own = whole.since(self._inner.since(inner))
+            self._inner = whole.added_to(inner)
+            # A local disk has time enough; what a scan takes there is the processor.
+            shared = own.shared if app.root.on_share else 0.0
+            app.scan_takes = max(0.0, shared or own.processor)
+            directories = len(app.scan.blocks) if app.scan and app.root.on_share else 0
+            app.scan_price = price(own.processor, shared, directories)
+            if app.owner == TREES and not app.dropped():
+                self._budget.pay(app, self._clock(), app.scan_price)
+
+    def _cost(self) -> _Cost:
+        """What scanning took so far, from some moment on."""
+        # Without the time in which a share hung: after a minute away it would not be scanned for
+        # ten.
+        return _Cost(self._clock() - self.disk.pulse.hung, time.thread_time())
+
+    def _slower(self, app: AppState, every: float) -> None:
+        """Have it told how seldom an app is scanned."""
+        app.scan_every = every if every > app.root.spec.scan_interval * _SLOWER else 0.0
+        if bool(app.scan_every) != (app in self.slow):
+            others = [one for one in self.slow if one is not app]
+            self.slow = (*others, app) if app.scan_every else tuple(others)
+
+    def _leave(self, app: AppState) -> None:
+        """Forget what an app owes that is not scanned any more."""
+        self._budget.drop(app)
+        self._slower(app, 0.0)
+        app.tried, app.confirm = False, None
+
+    def _look(self, app: AppState, began: float, how: str, emit: Emit) -> Span | None:
+        """Look at one app; when to look again, None if it is not ours any more."""
+        root = app.root
+        again = self._jitter(began, root.spec.scan_interval)
+        soon = again.sooner(began + _SOON)
+        if not root.known:  # its apps are looked at afresh once it is back
+            return None
+        try:
+            before = self._ground.of_root(root, self.watch)
+            found, scan = self._as_before(app, began) or (self._found(app), None)
+            if not app.sight.believes(found.layout, began):
+                return soon
+            if found.layout is not Layout.TREE:
+                self._leave(app)
+                app.owner = QUICK
+                self.hand_over(app)
+                return None
+            if scan is None:
+                scan = self._scan(app, found, began)
+            also = self._also(app, found.base, began, scan)
+            # What is being removed looks smaller. What looks as before needs no listing for that:
+            # the root is listed by itself.
+            same = app.scan is not None and app.scan.release == scan.release
+            listed = same or app.name in self.disk.names(root.path)
+            self._ground.unmoved(before, self._ground.of_root(root, self.watch))
+        except Away:
+            self.ring_root(root)
+            return again
+        except (OSError, Unclear) as error:
+            return self._failed(app, error, began, how, emit)
+        if not listed:
+            self.ring_root(root)
+            return again
+        changing = () if same or app.scan is None else scan.changed_since(app.scan)
+        look = app.sight.saw(found, scan.release, began, how, also=also, changing=changing)
+        self._push(look, app, emit)
+        app.scan = scan
+        self._keep(app, emit)
+        added = self._watched.tree(app, found, scan, emit)
+        every = again if added or scan.torn or not root.inotify else self._jitter(began, SAFETY)
+        confirm = app.confirm = app.sight.confirm_at
+        if confirm is None or every.last < confirm:
+            return every
+        return Span(confirm, confirm)  # a moment earlier it would be too early, and no use
+
+    def _failed(
+        self, app: AppState, error: OSError | Unclear, began: float, how: str, emit: Emit
+    ) -> Span:
+        """Take a look that went wrong; when to look again."""
+        app.confirm = None
+        self._push(app.sight.failed(error, began, how), app, emit)
+        again = self._jitter(began, app.root.spec.scan_interval)
+        return again.sooner(began + _SOON) if app.sight.doubtful else again
+
+    def _found(self, app: AppState) -> Found:
+        """See how it lies, as if it were seen for the first time."""
+        app.plain = None
+        return self._ground.look(app.root, app.name, app.spec.layout)
+
+    def _scan(self, app: AppState, found: Found, began: float) -> Scan:
+        others, table = self._ground.mounted_below(app.root), self._ground.table
+        scan = app.scanner.scan(
+            self.disk, found.base, began, others, app.scan, between=self._let_others_in
+        )
+        app.plain = Plain.of(found, scan, table, app.root.real)
+        return scan
+
+    def _as_before(self, app: AppState, began: float) -> tuple[Found, Scan] | None:
+        """Scan a tree that still lies as it did; that spares a listing, the dearest operation."""
+        plain = app.plain
+        if (
+            plain is None
+            or app.sight.asked
+            or (plain.table, plain.real) != (self._ground.table, app.root.real)
+        ):
+            return None
+        status = self.disk.status(plain.found.base)
+        if not stat.S_ISDIR(status.st_mode) or status.st_uid != plain.found.owner:
+            return None
+        scan = self._scan(app, plain.found, began)
+        return (plain.found, scan) if scan.telling == plain.telling else None
+
+    def _also(self, app: AppState, base: str, began: float, scan: Scan) -> str:
+        """The id under the scheme and ignore lines that the applied one has."""
+        also = app.spec.also
+        if also is None:
+            return ""
+        if (also.scheme, also.ignore) == (SCHEME, app.spec.ignore):
+            return scan.release
+        if also.scheme in SCHEMES:
+            older = Scanner(also.ignore, also.scheme)
+            others = self._ground.mounted_below(app.root)
+            return older.scan(self.disk, base, began, others, None).release
+        layout = next((one for one in Layout if also.scheme == f"{one}.1"), None)
+        if layout is None:
+            return ""
+        try:
+            return self._ground.look(app.root, app.name, layout).release
+        except Unclear:  # it does not lie like that any more
+            return ""
+
+    def _push(self, look: AppLook | None, app: AppState, emit: Emit) -> None:
+        if look is not None and not app.dropped():
+            emit("app", protocol.look_body(look))
+
+    def _keep(self, app: AppState, emit: Emit) -> None:
+        """Keep the manifest of a tree that stood."""
+        last, scan = app.sight.last, app.scan
+        if last is None or scan is None or not self.watch.manifests or scan.torn:
+            return
+        if app.kept == scan.release or last.looked - last.since < app.sight.settle:
+            return
+        try:
+            manifest.write(self.watch.manifests, app.name, scan)
+        except OSError as error:
+            said = f"{app.name}: what the release is made of cannot be kept: {in_words(error)}"
+            if said != self._said:
+                emit("log", {"level": "warning", "text": said})
+            self._said = said
+            return
+        app.kept, self._said = scan.release, ""

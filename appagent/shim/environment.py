@@ -1,0 +1,152 @@
+"""The environment that a target gets: clean, then the app's env files, then what the agent says.
+
+Nothing is inherited from the agent. An env file may set anything, PATH, HOME and LD_PRELOAD too
+(it takes effect only behind the change of user), but two kinds of names, which are left out with
+a warning: the agent's own APP_ names, which must tell the truth, and what would change make itself
+or speak for the agent to systemd.
+"""
+
+from __future__ import annotations
+
+from appagent.core import envfile, ids
+from appagent.shim.trust import Refused
+from appagent.shim.walk import Bases, Gone, Moved
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from appagent.shim.spec import Spec
+    from appagent.shim.users import Account
+
+SEARCH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+AGENTS_OWN = frozenset(
+    {
+        "APP_NAME",
+        "APP_ENV",
+        "APP_DIR",
+        "APP_RELEASE",
+        "APP_PREVIOUS_RELEASE",
+        "APP_NODE",
+        "APP_REASON",
+        "APP_TARGET",
+    }
+)
+_NOT_FROM_FILES = frozenset(
+    {
+        "MAKEFLAGS",
+        "MFLAGS",
+        "GNUMAKEFLAGS",
+        "MAKELEVEL",
+        "MAKEFILES",
+        "NOTIFY_SOCKET",
+        "INVOCATION_ID",
+        "JOURNAL_STREAM",
+        "CREDENTIALS_DIRECTORY",
+    }
+)
+_NOT_FROM_FILES_EITHER = ("WATCHDOG_", "LISTEN_")
+_NAMED = 5  # of the names that a file sets in vain, in its warning
+
+
+class Read:
+    """What the env files of one app say, all of them together."""
+
+    def __init__(self) -> None:
+        """Begin with none read."""
+        self.values: dict[str, str] = {}
+        self.digests: list[str] = []
+        self.warnings: list[str] = []
+
+    def add(self, items: list[tuple[str, str]], path: str) -> None:
+        """Take the assignments of one file; a later file wins."""
+        left_out: dict[str, None] = {}
+        for name, value in items:
+            if (
+                name in AGENTS_OWN
+                or name in _NOT_FROM_FILES
+                or name.startswith(_NOT_FROM_FILES_EITHER)
+            ):
+                left_out[name] = None
+            else:
+                self.values[name] = value
+        if left_out:
+            names = ", ".join(list(left_out)[:_NAMED])
+            more = f" and {len(left_out) - _NAMED} more" if len(left_out) > _NAMED else ""
+            which = "which is" if len(left_out) == 1 else "which are"
+            self.warnings.append(f"{path} sets {names}{more}, {which} left out")
+
+
+def read_files(spec: Spec, bases: Bases) -> Read:
+    """Read the env files through descriptors that are judged, each in its own directory.
+
+    A missing or broken file blocks the run; a stop goes on without it, as an app that is removed
+    may have taken its files along.
+    """
+    read = Read()
+    stopping = spec["target"] == "stop"
+    for written in spec["env_files"]:
+        optional = written.startswith("-")
+        path = written.removeprefix("-")
+        try:
+            items = _read_one(path, bases)
+        except Gone:
+            if not (optional or stopping):
+                raise Moved(f"env file {path} is not there") from None
+            if not optional:
+                read.warnings.append(f"env file {path} is not there: stopped without it")
+            read.digests.append(ids.NO_FILE)
+        except (envfile.EnvFileError, Refused) as error:
+            if not stopping:
+                raise Refused(str(error)) from None
+            read.warnings.append(f"{error}: stopped without this file")
+        else:
+            read.digests.append(envfile.digest(spec["secret"], items))
+            read.add(items, path)
+    return read
+
+
+def _read_one(path: str, bases: Bases) -> list[tuple[str, str]]:
+    """Read one file. Below a base the walk begins there; else in the file's own directory."""
+    folder, _, name = path.rpartition("/")
+    found = bases.find(folder or "/")
+    if found is not None:
+        start = bases.resolve(*found)
+    else:
+        bases = Bases(folder or "/", [], bases.trust)
+        start = bases.root
+    data = bases.read(start, name, envfile.MAX_BYTES)
+    return envfile.parse(envfile.decode(data, path), path)
+
+
+def verify(spec: Spec, read: Read, owner: int) -> None:
+    """Raise Moved unless this is the environment that was decided on."""
+    if not spec["conf"] or spec["target"] == "stop":
+        return
+    now = ids.conf_id(ids.user_text(spec["run_as"], owner), read.digests)
+    if now != spec["conf"]:
+        raise Moved("the env files or the user have changed since they were looked at")
+
+
+def build(spec: Spec, user: Account, values: dict[str, str], where: str) -> dict[str, str]:
+    """Put the environment together."""
+    made = {
+        "PATH": spec["search"] or SEARCH,
+        "HOME": user.home,
+        "USER": user.name,
+        "LOGNAME": user.name,
+        "SHELL": user.shell,
+        "LANG": spec["lang"] or "C.UTF-8",
+        "PWD": where,
+    }
+    made.update(values)
+    made.update(
+        APP_NAME=spec["app"],
+        APP_ENV=spec["environment"],
+        APP_DIR=f"{spec['root'].rstrip('/')}/{spec['app']}",
+        APP_RELEASE=spec["release_name"],
+        APP_PREVIOUS_RELEASE=spec["previous_name"],
+        APP_NODE=spec["node"],
+        APP_REASON=spec["reason"],
+        APP_TARGET=spec["target"],
+    )
+    return made

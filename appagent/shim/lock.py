@@ -1,0 +1,123 @@
+"""One run of an app at a time, whatever the agents remember: the shim's lock on its app.
+
+Theory of operation. The agent writes down who a run is before it says go. But its disk may be full,
+or its state may be removed while the run lives; the next agent then knows nothing of it. So the
+shim itself, after its go and before anything of the app runs, takes a lock on a file for the app in
+the runtime directory, and keeps it until it ends. Who finds it taken runs nothing: BUSY.
+
+The kernel frees the lock with the process, so none is ever left behind; and neither the child nor
+make has it, so that nothing that a run leaves running keeps it.
+
+The file says whose it is, in lines of JSON (account.py reads them):
+
+    the shim: its pid, start time, scope, boot; its run and target
+    the run as the agent had it: an agent without a record of it takes it over from here
+    the result, once there is one: the state directory may not be there to take it
+
+It stays as it is until the next run of the app. It is read by its owner alone: who can read a file
+can also lock it, and an app must not be able to hold up its own deploys.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+
+from appagent.shim import kill
+from appagent.shim.result import to_json
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from appagent.shim.spec import Spec
+
+UNGUARDED = "two runs at once are ruled out by the agent's records alone"
+MAX_BYTES = 256 * 1024
+
+_MODE = 0o600
+
+
+class Lock:
+    """The lock of one app, as the shim of a run has it."""
+
+    def __init__(self, path: str) -> None:
+        """Take the path; nothing is locked yet."""
+        self.path = path
+        self.fd = -1
+
+    def take(self) -> bool:
+        """Take the lock; False if a living run has it. Raises OSError if there cannot be one."""
+        flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+        while True:
+            fd = os.open(self.path, flags, _MODE)
+            try:
+                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                os.close(fd)
+                return False
+            except OSError:
+                os.close(fd)
+                raise
+            if is_at(fd, self.path):
+                break
+            os.close(fd)  # it was removed in that moment: lock the one that is there now
+        self.fd = fd
+        # A child that hangs on the share can outlive the shim; it must not keep the lock.
+        os.register_at_fork(after_in_child=self._let_go)
+        return True
+
+    def tell(self, spec: Spec) -> None:
+        """Say whose it is. Without room for that it is a lock all the same."""
+        me = kill.process(os.getpid())
+        head = to_json({
+            "pid": os.getpid(),
+            "started": me.started if me is not None else 0,
+            "unit": spec["unit"],
+            "boot": spec["boot"],
+            "run_id": spec["run_id"],
+            "target": " or ".join([spec["target"], *(step for step, _ in spec["then"])]),
+        })  # fmt: skip
+        try:
+            os.ftruncate(self.fd, 0)
+            self._add(f"{head}\n{spec['account']}\n")
+        except OSError:
+            return
+
+    def over(self, made: dict[str, object]) -> None:
+        """Say how the run went; the last thing that is done."""
+        if self.fd >= 0:
+            try:
+                self._add(f"{to_json(made)}\n")
+            except OSError:
+                return
+
+    def _add(self, text: str) -> None:
+        rest = text.encode("utf-8", "replace")
+        while rest:
+            rest = rest[os.write(self.fd, rest) :]
+
+    def _let_go(self) -> None:
+        """In a child: the lock is its parent's, and stays so."""
+        if self.fd >= 0:
+            os.close(self.fd)
+            self.fd = -1
+
+
+def is_at(fd: int, path: str) -> bool:
+    """Tell whether an open file is still the one with this name."""
+    try:
+        return os.path.samestat(os.fstat(fd), os.stat(path, follow_symlinks=False))
+    except OSError:
+        return False
+
+
+def holder(path: str) -> str:
+    """Say which run it is that has the lock, for a line that a person reads."""
+    import json  # noqa: PLC0415 - only when it is taken, which is next to never
+
+    try:
+        with open(path, "rb") as file:
+            head = json.loads(file.read(MAX_BYTES).split(b"\n", 1)[0])
+        who = f"make {head['target']} (pid {int(head['pid'])}, run {head['run_id']})"
+    except (OSError, ValueError, KeyError, TypeError):
+        who = f"see who holds {path}"
+    return f"nothing ran: another run of the app still lives: {who}"

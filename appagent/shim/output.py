@@ -1,0 +1,250 @@
+"""Where the output of a run goes: the journal's stream or a file, and never a pipe.
+
+What a target leaves running keeps writing there after the run, after the agent and for as long as
+it lives, so neither end may be a process of ours. The journal bounds itself. The file is opened
+for appending, so that it can be cut while it is written to: the shim does so during its run,
+looking the more often the faster it grows; the daemon does so now and then for what runs on.
+"""
+
+from __future__ import annotations
+
+import os
+
+from appagent.host import units
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+JOURNAL = "/run/systemd/journal/stdout"
+TAIL = 4096
+LIMIT = 16 * 1024 * 1024
+_ROOM = 64 * 1024  # free bytes below which a disk counts as full
+
+_INFO = 6  # the priority of a line
+_PATIENCE = 2.0  # seconds for journald to take a connection
+
+
+def identifier(app: str) -> str:
+    """Give the name that an app's lines have in the journal."""
+    return f"appagent-{app}"
+
+
+def journal(app: str, path: str = JOURNAL) -> int:
+    """Connect a stream to the journal and give its descriptor, or raise OSError.
+
+    The slice stands where a unit may: of a line whose writer has ended before journald looks at it
+    journald knows no more than that, and believes it of root alone.
+    """
+    # socket itself would cost the run 8 ms
+    import _socket  # noqa: PLC0415
+
+    header = f"{identifier(app)}\n{units.slice_of(app)}\n{_INFO}\n0\n0\n0\n0\n"
+    stream = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM)
+    try:
+        stream.settimeout(_PATIENCE)
+        stream.connect(path)
+        stream.send(header.encode())
+        stream.settimeout(None)
+    except OSError:
+        stream.close()
+        raise
+    return stream.detach()
+
+
+def output_matches(app: str, uid: int) -> list[str]:
+    """Give the matches of journalctl for what an app prints, where the agent is this user.
+
+    Anybody may write lines under any name. So they count by what journald itself knows of their
+    writers: the app's slice, or the service (for runs without scopes). Where the agent is not root
+    there are neither, and all of an app is the agent's user.
+    """
+    named, unit = f"SYSLOG_IDENTIFIER={identifier(app)}", "_SYSTEMD_UNIT"
+    if uid:
+        return [named, f"_UID={uid}"]
+    apps = units.slice_of(app)
+    inside = [named, f"_SYSTEMD_SLICE={apps}"]
+    return [*inside, "+", named, f"{unit}={apps}", f"{unit}={units.SERVICE}"]
+
+
+def log_matches(app: str, uid: int) -> list[str]:
+    """Give the matches for what an app prints and for what the agent tells of it."""
+    return [f"APP={app}", f"_UID={uid}", "+", *output_matches(app, uid)]
+
+
+def open_log(path: str) -> int:
+    """Open an app's file for appending, or raise OSError."""
+    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+    return os.open(path, flags, 0o640)
+
+
+def trim(path: str, limit: int = LIMIT) -> bool:
+    """Cut a file that has grown beyond `limit`; its last quarter is kept beside it as `.1`."""
+    try:
+        fd = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        size = os.fstat(fd).st_size
+        if size <= limit:
+            return False
+        kept = _read(fd, max(0, size - limit // 4), limit)
+        os.ftruncate(fd, 0)  # what is written between these two lines is lost: microseconds
+        _replace(f"{path}.1", kept[-(limit // 4) :])
+    except OSError:
+        return False
+    finally:
+        os.close(fd)
+    return True
+
+
+def _read(fd: int, offset: int, count: int) -> bytes:
+    data = b""
+    while len(data) < count and (more := os.pread(fd, count - len(data), offset + len(data))):
+        data += more
+    return data
+
+
+def _replace(path: str, data: bytes) -> None:
+    fresh = f"{path}.new"
+    fd = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o640)
+    try:
+        view = memoryview(data)
+        while view:
+            view = view[os.write(fd, view) :]
+    finally:
+        os.close(fd)
+    os.rename(fresh, path)
+
+
+class Log:
+    """The file that one run writes to, watched while it grows."""
+
+    _QUICK = 0.02
+    _SLOW = 0.5
+
+    def __init__(self, path: str, limit: int, warnings: list[str] | None = None) -> None:
+        """Open it; where that cannot be, the output is lost, and a warning says so.
+
+        Nothing is kept from running for want of a place for what it says. On a full disk every
+        write would fail, and with it a target that only says what it does: there it is lost, too.
+        """
+        self.path = path
+        self.limit = limit
+        self.lost = False
+        self.fd, self.began, wrong = -1, 0, "no room on the disk"
+        try:
+            self.fd = open_log(path)
+            self.began = os.fstat(self.fd).st_size
+        except OSError as error:
+            wrong = error.strerror or str(error)
+        if self.fd < 0 or not _has_room(self.fd):
+            if self.fd >= 0:
+                os.close(self.fd)
+            self.lost = True
+            self.fd = os.open(os.devnull, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
+            if warnings is not None:
+                warnings.append(f"the output is lost: {path}: {wrong}")
+        self._size = self.began
+        self.pause = self._QUICK
+        self._was_cut = False
+
+    def watch(self) -> float:
+        """Cut the file if need be; give the seconds until the next look."""
+        size = os.fstat(self.fd).st_size
+        growth = abs(size - self._size)
+        self._size = size
+        if trim(self.path, self.limit):
+            self._size = self.began = 0
+            self._was_cut = True
+        quick = growth > self.limit // 32
+        self.pause = self._QUICK if quick else min(self.pause * 2, self._SLOW)
+        return self.pause
+
+    def tail(self) -> bytes:
+        """Give the last bytes of what this run has written, also over a cut."""
+        if self.lost:
+            return b""
+        data = _end(self.path, self.began)
+        if self._was_cut and len(data) < TAIL:
+            data = _end(f"{self.path}.1", 0) + data
+        return data[-TAIL:]
+
+
+def _has_room(fd: int) -> bool:
+    """Whether the disk that a file lies on takes a little more."""
+    disk = os.fstatvfs(fd)
+    return disk.f_bavail * disk.f_frsize >= _ROOM
+
+
+def _end(path: str, begin: int) -> bytes:
+    """Read the end of a file, from `begin` on at the earliest."""
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError:
+        return b""
+    try:
+        size = os.fstat(fd).st_size
+        begin = begin if size >= begin else 0  # the agent has cut it
+        return _read(fd, max(begin, size - TAIL), TAIL)
+    finally:
+        os.close(fd)
+
+
+def journal_tail(app: str, since: float, program: str = "journalctl") -> bytes:
+    """Ask the journal for the last lines since `since` (wall clock); nothing if it is slow.
+
+    Called once a run has failed: what a stream got cannot be read back in any other way.
+    """
+    from subprocess import DEVNULL, SubprocessError, run  # noqa: PLC0415 - only when it failed
+
+    which = [f"--since=@{since:.6f}", *output_matches(app, os.geteuid())]
+    try:
+        # What has been sent is not yet there until journald has read it.
+        run([program, "--sync"], check=False, timeout=_PATIENCE, stdin=DEVNULL, stdout=DEVNULL,
+            stderr=DEVNULL)  # fmt: skip
+        # With --since, systemd before 254 gives the first lines unless it goes backwards.
+        done = run(
+            [program, "--quiet", "--no-pager", "--output=cat", "--reverse", "--lines=100", *which],
+            check=False,
+            timeout=_PATIENCE,
+            capture_output=True,
+            stdin=DEVNULL,
+        )
+    except (OSError, SubprocessError):
+        return b""
+    return b"".join(reversed(done.stdout.splitlines(keepends=True)))[-TAIL:]
+
+
+def clean(data: bytes | str) -> str:
+    """Make output fit to be shown: no terminal escapes, no control characters, no NULs."""
+    import re  # noqa: PLC0415 - only when a run has failed
+
+    text = data.decode("utf-8", "replace") if isinstance(data, bytes) else data
+    text = text.replace("\r\n", "\n")
+    text = re.sub(r"\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)?", "", text)  # titles, links
+    text = re.sub(r"\x1b[PX^_][^\x1b]*(?:\x1b\\)?", "", text)  # strings for the device
+    text = re.sub(r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]?", "", text)  # colours, cursor
+    text = re.sub(r"\x1b[ -/]*[0-~]?", "", text)  # all the others
+    text = re.sub(r"[^\n]*\r(?=[^\n])", "", text)  # a progress bar: what was drawn last
+    text = re.sub(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]", "", text)
+    return text.replace("\ufffd", "?")
+
+
+def last_words(tail: str) -> str:
+    """Pick the line of output that says most: the last one, and with it make's own."""
+    lines = [line.strip() for line in tail.splitlines() if line.strip()]
+    make = lines.pop() if lines and _is_makes(lines[-1]) else ""
+    while lines and _is_makes(lines[-1]):
+        lines.pop()
+    said = lines[-1][:300] if lines else ""
+    return f"{said} ({make})" if said and make else said or make
+
+
+def _is_makes(line: str) -> bool:
+    return line.startswith("make") and "***" in line
+
+
+def trim_all(paths: Iterable[str], limit: int = LIMIT) -> list[str]:
+    """Cut all files that have grown too large; give those that were."""
+    return [path for path in paths if trim(path, limit)]

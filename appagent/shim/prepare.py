@@ -1,0 +1,294 @@
+"""The child half of a shim: everything that touches the share or a name service, then make.
+
+It may hang at any of it; its parent (supervise.py) keeps the time. What it finds out it tells the
+parent over a pipe that closes by itself when make takes its place:
+
+    phase names | share | ask | make    what it is at; before `ask` nothing of the app's has run
+    uid N                               who the run belongs to
+    targets install=phony …             what make said, for the next run
+    step STEP CALL …                    the step it has come to, what make is called with for it
+    warn TEXT
+    end OUTCOME STATUS TEXT             it is over, make was not started
+
+The order is what makes it safe: names, walk and trust, env files, all with the agent's rights and
+on descriptors; then the rights are dropped; and only then does anything of the app's count, its
+environment first.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+
+from appagent.core import ids
+from appagent.shim import cgroup, environment, kept, targets, users
+from appagent.shim.failpoint import hit
+from appagent.shim.prctl import die_with_parent, signal
+from appagent.shim.trust import Refused
+from appagent.shim.walk import Bases, Directory, Gone, Moved, filesystem, look
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import NoReturn
+
+    from appagent.shim.spec import Spec
+    from appagent.shim.trust import Trust
+
+KEEPS_COPY = ("install", "start", "restart")
+
+_RESET = (
+    signal.SIGHUP,
+    signal.SIGINT,
+    signal.SIGQUIT,
+    signal.SIGPIPE,
+    signal.SIGTERM,
+    signal.SIGCHLD,
+    signal.SIGXFSZ,
+)
+
+
+class Over(Exception):
+    """There is nothing to run: a target that is missing, a Makefile that make cannot read."""
+
+    def __init__(self, outcome: str, status: int, text: str) -> None:
+        """Take what is to be told to the parent."""
+        super().__init__(text)
+        self.outcome = outcome
+        self.status = status
+
+
+class Child:
+    """One attempt at a target, up to the exec of make."""
+
+    def __init__(  # noqa: PLR0913 - all of it is the parent's
+        self, spec: Spec, report: int, copy: int, parent: int, *, group: str, call: str
+    ) -> None:
+        """Take the order, the pipe to the parent, and a file in memory for the Makefile's copy.
+
+        Also who the parent is, the cgroup to be in, if any, and what to call make with, if that
+        is known from an attempt before.
+        """
+        self.spec = spec
+        self.report = report
+        self.copy = copy
+        self.parent = parent
+        self.group = group
+        self.call = call
+        self.make = ""
+        self.is_bare = False
+        self.kept: kept.Kept | None = None  # for a stop
+
+    def main(self, output: int) -> NoReturn:
+        """Do it all; never returns, as it ends here or becomes make."""
+        outcome, status, text = "refused", 0, ""
+        try:
+            self._settle_in(output)
+            self._prepare()
+        except Refused as refused:
+            outcome, status, text = "refused", 0, str(refused)
+        except Moved as moved:
+            outcome, status, text = "moved", 0, str(moved)
+        except Over as over:
+            outcome, status, text = over.outcome, over.status, str(over)
+        except BaseException as fault:  # noqa: BLE001 - whatever it is, the parent must hear of it
+            text = f"a fault of appagent: {type(fault).__name__}: {fault}"
+        try:
+            self.tell(f"end {outcome} {status} {text}")
+        finally:
+            os._exit(0)
+
+    def tell(self, text: str) -> None:
+        """Say one line to the parent."""
+        line = text.replace("\n", " ").encode("utf-8", "replace")
+        os.write(self.report, line[:2000] + b"\n")
+
+    def _settle_in(self, output: int) -> None:
+        os.setpgid(0, 0)
+        for number in _RESET:
+            signal.signal(number, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_SETMASK, [])
+        self._stay_with_parent()
+        if self.group:
+            cgroup.enter(self.group)
+        null = os.open("/dev/null", os.O_RDWR)
+        os.dup2(null, 0)
+        os.dup2(output, 1)
+        os.dup2(output, 2)
+
+    def _stay_with_parent(self) -> None:
+        """End with the parent: without it there is no deadline. TERM, which make hands on."""
+        die_with_parent(signal.SIGTERM)
+        if os.getppid() != self.parent:
+            os._exit(1)
+
+    def _prepare(self) -> None:
+        spec = self.spec
+        self.make = _find_make(spec["search"] or environment.SEARCH)
+        self.tell("phase names")
+        hit("child.names")
+        self.tell("phase share")
+        hit("child.share")
+        if spec["target"] == "stop":
+            self.kept = self._kept()
+        owner = self._owner()
+        self.tell("phase names")
+        user = users.account(spec["run_as"], owner, self.kept)
+        trust = users.trust_of(user, spec["trusted"])
+        self.tell(f"uid {user.uid}")
+        self.tell("phase share")
+        bases = self._bases(trust)
+        where = self._release(bases, owner, user)
+        read = environment.read_files(spec, bases)
+        environment.verify(spec, read, owner.status.st_uid if owner is not None else -1)
+        hit("child.read")
+        for warning in read.warnings:
+            self.tell(f"warn {warning}")
+        os.fchdir(where.fd)
+        if os.geteuid() == 0 and stat.S_ISREG(os.fstat(1).st_mode):
+            os.fchown(1, user.uid, -1)  # so that the app can open /dev/stdout anew
+        users.become(user)
+        self._stay_with_parent()  # the change of user has undone it
+        made = environment.build(spec, user, read.values, where.path)
+        self._ask_and_go(made)
+
+    def _kept(self) -> kept.Kept | None:
+        try:
+            return kept.read(self.spec["kept"])
+        except OSError as error:
+            raise Refused(f"{self.spec['kept']}: {error.strerror}") from None
+
+    def _owner(self) -> Directory | None:
+        """Look who owns the app's directory, if it matters, before anybody is trusted."""
+        spec = self.spec
+        if spec["run_as"] != "owner":
+            return None
+        bases = Bases(spec["root"], spec["release_dirs"], None)
+        try:
+            return bases.resolve(bases.root, [spec["app"]])
+        except (Gone, Refused) as away:
+            if spec["target"] == "stop" and (self.kept is not None or isinstance(away, Gone)):
+                return None
+            raise
+
+    def _bases(self, trust: Trust) -> Bases:
+        spec = self.spec
+        bases = Bases(spec["root"], spec["release_dirs"], trust)
+        if spec["fstype"]:
+            now = filesystem(bases.root)
+            if now != spec["fstype"]:
+                raise Moved(
+                    f"{spec['root']} is on {now or 'an unknown filesystem'} and not on "
+                    f"{spec['fstype']}: is the share mounted?"
+                )
+        return bases
+
+    def _release(self, bases: Bases, owner: Directory | None, user: users.Account) -> Directory:
+        """Walk to the release, and judge what will be used of it."""
+        spec = self.spec
+        try:
+            if spec["target"] == "stop" and owner is not None:
+                users.demand_same(owner, user)
+            where = bases.straight(spec["release_dir"], ids.inode(spec["release"]))
+            if spec["target"] != "stop":
+                self._still_seen(bases, where, owner)
+            hit("child.walked")
+            self._judge(bases, where)
+        except Gone as gone:
+            if spec["target"] != "stop":
+                raise
+            return self._bare(bases, gone, user)
+        return where
+
+    def _still_seen(self, bases: Bases, where: Directory, owner: Directory | None) -> None:
+        """Judge the way to the app; raise Moved unless it leads to the release where it was seen.
+
+        The way is judged for an earlier release too: whoever makes the entry makes the app.
+        """
+        spec = self.spec
+        app = bases.resolve(bases.root, [spec["app"]])
+        if owner is not None and not app.same(owner):
+            raise Moved(f"{app.path} has just changed hands")
+        if app.same(where) or not spec["seen"]:
+            return
+        if spec["layout"] == "symlink":
+            now = bases.resolve(app, ["current"])
+            if now.same(where):
+                return
+            app = now
+        raise Moved(f"{spec['app']} is at {app.path} now, not at {where.path}")
+
+    def _judge(self, bases: Bases, where: Directory) -> None:
+        """Judge each Makefile that make might pick, and the app's own settings; keep a copy."""
+        first = ""
+        for name in (*targets.MAKEFILES, "appagent.yaml"):
+            try:
+                bases.file(where, name)
+            except Gone:
+                continue
+            first = first or name
+        if first in {"", "appagent.yaml"}:
+            raise Gone(f"there is no Makefile in {where.path}")
+        if any(step in KEEPS_COPY for step in self._steps()):
+            data = bases.read(where, first, kept.MAX_BYTES)
+            os.truncate(self.copy, 0)
+            if len(data) <= kept.MAX_BYTES:
+                os.pwrite(self.copy, data, 0)
+
+    def _bare(self, bases: Bases, gone: Gone, user: users.Account) -> Directory:
+        """Make ready to stop an app of which only the copy of its Makefile is left."""
+        spec = self.spec
+        look(bases.root, ".")  # gone is only what is gone from a root that can be read
+        if self.kept is None:
+            raise Over("missing", 0, f"{gone}, and no copy of its Makefile was kept")
+        if self.kept.uid != user.uid:
+            whose = users.name_of("user", self.kept.uid)
+            raise Refused(
+                f"{gone}, and the copy of its Makefile is {whose}'s, so it is never run as "
+                f"{user.name}: set run_as to {whose} until it is stopped"
+            )
+        os.mkdir(spec["bare"], 0o755)
+        fd = os.open(spec["bare"], os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+        with open(os.open("Makefile", flags, 0o644, dir_fd=fd), "wb") as file:
+            file.write(self.kept.makefile)
+        self.is_bare = True
+        self.tell(f"warn {gone}: stopped with the copy of its Makefile")
+        return Directory(fd, spec["bare"], None, os.fstat(fd))
+
+    def _ask_and_go(self, made: dict[str, str]) -> None:
+        spec = self.spec
+        known = spec["targets"]
+        if known is None or self.is_bare:
+            self.tell("phase ask")
+            hit("child.ask")
+            try:
+                known = targets.ask(self.make, made)
+            except targets.Unreadable as words:
+                raise Over("failed", words.status, str(words)) from None
+            except targets.NotGnu as other:
+                raise Refused(str(other)) from None
+            self.tell("targets " + " ".join(f"{name}={how}" for name, how in known.items()))
+        if not self.call:
+            step, calls = targets.first(self._steps(), known)
+            self.tell(" ".join(("step", step, *calls)))
+            self.call = calls[0] if calls else step
+        if self.call not in known:
+            raise Over("missing", 0, f"the Makefile has no target {self.call}")
+        if warning := targets.trap(self.call, known):
+            self.tell(f"warn {warning}")
+        self.tell("phase make")
+        hit("child.make")
+        made["APP_TARGET"] = self.call
+        os.execve(self.make, ["make", self.call], made)  # noqa: S606 - just what it is for
+
+    def _steps(self) -> list[str]:
+        """Give the steps that this run may come to, in order."""
+        return [self.spec["target"], *(step for step, _ in self.spec["then"])]
+
+
+def _find_make(search: str) -> str:
+    for folder in search.split(":"):
+        path = f"{folder}/make"
+        if folder.startswith("/") and os.access(path, os.X_OK):
+            return path
+    raise Refused(f"make is not found in {search}: install GNU make")

@@ -1,0 +1,189 @@
+"""The parent half of a shim: it waits for the go, sees the run through, and leaves a result.
+
+A run is the step that it was begun for, or the first one after it that the Makefile does not lack
+(targets.py). Most are one child that becomes make (attempt.py). A check is tried again and again;
+a restart without a target of its own is a stop and then a start, within the one deadline.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import time
+
+from appagent.shim import kept, kill, output
+from appagent.shim.attempt import Attempts, span
+from appagent.shim.prepare import KEEPS_COPY
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from appagent.shim.attempt import Attempt
+
+_CHECK_EVERY = 1.0
+
+
+class Shim(Attempts):
+    """One run, from the go to its result."""
+
+    stopped = False  # by a restart, that is: its second half is a start
+
+    def wait_for_go(self, fd: int) -> bool:
+        """Wait until the daemon says go; False if it went away or thought better of it."""
+        self._poll.register(fd, select.POLLIN)
+        heard = b""
+        while not self.asked_to_end and len(heard) < 3:  # noqa: PLR2004 - b"go\n"
+            for ready, _ in self._poll.poll():
+                if ready == fd:
+                    more = os.read(fd, 3 - len(heard))
+                    if not more:
+                        return False
+                    heard += more
+                else:
+                    self._drain()
+        self._poll.unregister(fd)
+        return not self.asked_to_end
+
+    def nothing(self, outcome: str, line: str) -> dict[str, object]:
+        """Give the result of a run that was not to be."""
+        return self._result(outcome, None, line)
+
+    def run(self) -> dict[str, object]:
+        """Run the first target that is there; give the result."""
+        self.began = time.monotonic()
+        self.began_wall = time.time()
+        self.deadline = self.began + self.timeout
+        self.copy = os.memfd_create("makefile")
+        self.output = self._open_output()
+        tried = self._attempt()
+        if self.step == "check":
+            tried = self._check(tried)
+        elif self.calls == ["stop", "start"]:
+            tried = self._start_again(tried)
+        outcome, code, line = tried
+        if outcome == "ok" and self.step in KEEPS_COPY:
+            self._keep_copy()
+        if self.step == "stop" and outcome in {"ok", "missing", "timeout"}:
+            self._end_rest()
+        return self._result(outcome, code, line)
+
+    def _start_again(self, tried: Attempt) -> Attempt:
+        """Start what was stopped, where there is no target to restart it."""
+        outcome, code, line = tried
+        if outcome not in {"ok", "missing"}:
+            return outcome, code, f"make stop: {line}"
+        deadline = self.deadline
+        self._end_rest()
+        self.deadline = deadline
+        self.stopped = True
+        self.spec["targets"] = self._known()
+        outcome, code, line = self._attempt("start")
+        return outcome, code, f"make start: {line}" if line else ""
+
+    def _end_rest(self) -> None:
+        """End what a stop has left of its app: a stopped app has no processes."""
+        rest = self.reach.of_app()
+        if not rest:
+            return
+        what = ", ".join(sorted({kill.name(pid) for pid in rest})[:5])
+        self.warnings.append(f"after stop {len(rest)} processes were left and ended: {what}")
+        _, left = self.reach.end_app(self._pause)
+        self.hanging = len(left)
+
+    # --- check, again and again ------------------------------------------------------------------
+
+    def _check(self, tried: Attempt) -> Attempt:
+        """Try until it succeeds. At the end of its time: how the last try that came to an end went.
+
+        A check whose every try hangs is a timeout, one that says no until the end has failed.
+        """
+        deadline = self.deadline
+        last: Attempt | None = None
+        tries = 0
+        while True:
+            tries += 1
+            outcome, code, _ = tried
+            if outcome == "timeout" and last is not None:
+                break
+            if outcome != "failed" or code is None or self.phase != "make":
+                return tried
+            last = tried
+            self.spec["targets"] = self._known()
+            next_try = time.monotonic() + _CHECK_EVERY
+            while (rest := min(next_try, deadline) - time.monotonic()) > 0:
+                if self._is_to_end():
+                    return "cancelled", None, "ended"
+                self._step(rest)
+            if time.monotonic() >= deadline:
+                break
+            tried = self._attempt("check")
+        outcome, code, line = last
+        many = "once" if tries == 1 else f"{tries} times"
+        return outcome, code, f"tried {many} in {span(self.timeout)}, last: {line}"
+
+    def _known(self) -> dict[str, str] | None:
+        if self.targets is None:
+            return self.spec["targets"]
+        return dict(pair.split("=", 1) for pair in self.targets.split())
+
+    # --- output, copy, result --------------------------------------------------------------------
+
+    def _open_output(self) -> int:
+        if self.spec["journal"]:
+            try:
+                return output.journal(self.spec["app"])
+            except OSError as error:
+                self.warnings.append(
+                    f"the journal takes no output ({error.strerror}): it is in {self.spec['log']}"
+                )
+        self.log = output.Log(self.spec["log"], self.spec["log_limit"], self.warnings)
+        return self.log.fd
+
+    def _keep_copy(self) -> None:
+        """Keep what a stop will need once the app is gone. Local disk; a full one is no failure."""
+        try:
+            makefile = os.pread(self.copy, os.fstat(self.copy).st_size, 0)
+            kept.keep(self.spec["kept"], self.uid, makefile)
+        except OSError as error:
+            self.warnings.append(f"no copy of the Makefile was kept: {error.strerror}")
+
+    def _tail(self) -> str:
+        if self.log is not None:
+            return output.clean(self.log.tail())
+        return output.clean(output.journal_tail(self.spec["app"], self.began_wall))
+
+    def _result(self, outcome: str, code: int | None, line: str) -> dict[str, object]:
+        tail = ""
+        if outcome in {"failed", "timeout"}:
+            tail = self._tail()
+            said = output.last_words(tail)
+            if said and self.phase == "make":
+                line = f"{line}: {said}"
+        if self.log is not None:
+            output.trim(self.log.path, self.log.limit)
+        if self.killed_hard:
+            line += ", did not end on TERM and was killed"
+        if self.hanging:
+            line += f"; {self.hanging} of its processes hang in the kernel (is the share away?)"
+        lives = outcome in {"ok", "failed"} and not self.childless
+        return {
+            "run_id": self.spec["run_id"],
+            "outcome": outcome,
+            "exit_code": code,
+            "seconds": round(time.monotonic() - self.began, 3),
+            "line": line,
+            "tail": tail,
+            "warnings": self.warnings,
+            "targets": self.targets,
+            "left": self.reach.left_by_run() if lives else [],
+            "step": self.step,
+            "stopped": self.stopped,
+            "calls": " ".join(self.calls),
+        }
+
+
+def _replace(path: str, data: bytes) -> None:
+    fresh = f"{path}.new"
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
+    with open(os.open(fresh, flags, 0o644), "wb") as file:
+        file.write(data)
+    os.rename(fresh, path)

@@ -1,0 +1,1 @@
+"""What this node remembers on its local disk."""

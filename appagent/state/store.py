@@ -1,0 +1,343 @@
+"""What this node remembers, on the local disk: one small JSON file for each app.
+
+    <state_dir>/lock                      held (flock) by the one agent that uses this directory
+    <state_dir>/secret                    32 bytes; the key of the digests of env values
+    <state_dir>/node.json                 roots ever seen mounted, the hold on the node
+    <state_dir>/apps/<app>/record.json    Record
+    <state_dir>/apps/<app>/Makefile.kept  copy of the last Makefile: run/kept.py
+    <state_dir>/apps/.gone-<app>          what is being removed of an app that was dropped
+
+A file is replaced as a whole: temporary file, fsync, rename, fsync of the directory. So after a
+crash there is the old content or the new one. What cannot be read is moved aside (`.damaged`,
+or `.newer` when a newer agent wrote it) and said; the app then counts as `lost`.
+
+A disk that cannot be written (full, read-only, broken) stops nothing: what could not be written is
+kept in memory, said once, and tried again at every save and at `flush`; when all of it is on the
+disk again, that is said once too. Until then a crash forgets it, which costs a run at most.
+
+Nothing here raises for what a disk can do, but for `StateError` in the constructor. All methods
+belong to one thread.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import secrets
+import shutil
+import stat
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeVar
+
+from appagent.model import Fact, Hold, Level, Now, Record
+from appagent.state.codec import MAX_BYTES, Damaged, Newer, dump, parse
+from appagent.state.directory import make_directory, take_lock
+
+SECRET_BYTES = 32
+GONE = ".gone-"  # what an app's directory begins with while it is being removed
+
+T = TypeVar("T")
+
+Write = Callable[[Path, bytes], None]
+
+
+@dataclass(frozen=True, slots=True)
+class NodeState:
+    """What is kept about the node, beside its apps."""
+
+    mounted: frozenset[str] = frozenset()
+    hold: Hold | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """All that was found, and what is to be told about it."""
+
+    records: dict[str, Record] = field(default_factory=dict)
+    lost: frozenset[str] = frozenset()  # something is kept about them, but no record to be read
+    mounted: frozenset[str] = frozenset()
+    hold: Hold | None = None
+    secret: bytes = b""
+    facts: tuple[Fact, ...] = ()
+
+
+def replace_file(path: Path, content: bytes) -> None:
+    """Replace a file as a whole, so that it is the old one or the new one even after a crash."""
+    temporary = path.with_name(path.name + ".tmp")
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
+    handle = os.open(temporary, flags, 0o600)
+    try:
+        try:
+            rest = memoryview(content)
+            while rest:
+                rest = rest[os.write(handle, rest) :]
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+        temporary.replace(path)
+    except OSError:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+        raise
+    sync_directory(path.parent)
+
+
+def sync_directory(path: Path) -> None:
+    """Make the names in a directory last."""
+    handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _now() -> Now:
+    return Now(time.monotonic(), time.time())
+
+
+class Store:
+    """The state directory of one agent, locked while this object is open.
+
+    Make it after daemonizing: that closes every descriptor, the lock's too.
+    """
+
+    def __init__(
+        self,
+        state_dir: str,
+        *,
+        write: Write = replace_file,
+        clock: Callable[[], Now] = _now,
+    ) -> None:
+        """Create, check and lock the directory, or raise StateError."""
+        self.path = Path(state_dir)
+        self._write = write
+        self._clock = clock
+        self._unwritten: dict[Path, bytes | None] = {}  # None: the directory it lies in is to go
+        self._said: set[int | None] = set()
+        self._node = NodeState()
+        make_directory(self.path)
+        self._lock = take_lock(self.path)
+
+    def close(self) -> None:
+        """Try once more to write what could not be written, and let go of the lock."""
+        if self._lock >= 0:
+            self.flush()
+            os.close(self._lock)
+            self._lock = -1
+
+    def app_dir(self, app: str) -> Path:
+        """Where all that is kept about an app lies."""
+        if not app or "/" in app or "\0" in app or app.startswith("."):
+            msg = f"{app!r} is no name of an app"
+            raise ValueError(msg)
+        return self.path / "apps" / app
+
+    def makefile(self, app: str) -> Path:
+        """Where the copy of the app's Makefile lies."""
+        return self.app_dir(app) / "Makefile"
+
+    # --- reading ---------------------------------------------------------------------------------
+
+    def load(self) -> Loaded:
+        """Read all that is kept. What is damaged or newer is moved aside and told."""
+        facts: list[Fact] = []
+        records: dict[str, Record] = {}
+        lost: set[str] = set()
+        for directory in self._app_dirs(facts):
+            app = directory.name
+            found = self._read(directory / "record.json", "record", Record, facts, app)
+            if found is not None and found.app == app:
+                records[app] = found
+            elif found is not None:
+                what = Damaged(f"it is the record of {found.app}")
+                facts.append(self._set_aside(directory / "record.json", what, app))
+                lost.add(app)
+            elif _has_entries(directory):
+                lost.add(app)
+        self._node = self._read(self._node_file, "node", NodeState, facts) or NodeState()
+        secret = self._secret(facts, known=bool(records or lost))
+        return Loaded(
+            records, frozenset(lost), self._node.mounted, self._node.hold, secret, tuple(facts)
+        )
+
+    # --- writing ---------------------------------------------------------------------------------
+
+    def save(self, record: Record) -> list[Fact]:
+        """Put a record on the disk before this returns. Tells what a person should know."""
+        return self._put(self.app_dir(record.app) / "record.json", dump("record", record))
+
+    def drop(self, app: str) -> list[Fact]:
+        """Remove all that is kept about an app."""
+        return self._put(self.app_dir(app) / "record.json", None)
+
+    def save_roots(self, mounted: frozenset[str]) -> list[Fact]:
+        """Remember which roots were ever seen mounted."""
+        self._node = NodeState(mounted, self._node.hold)
+        return self._put(self._node_file, dump("node", self._node))
+
+    def save_node_hold(self, hold: Hold | None) -> list[Fact]:
+        """Remember the hold on the whole node."""
+        self._node = NodeState(self._node.mounted, hold)
+        return self._put(self._node_file, dump("node", self._node))
+
+    def flush(self) -> list[Fact]:
+        """Try again what could not be written."""
+        failed: dict[int | None, tuple[Path, OSError]] = {}
+        for path, content in list(self._unwritten.items()):
+            try:
+                self._carry_out(path, content)
+            except OSError as error:
+                failed.setdefault(error.errno, (path, error))
+            else:
+                del self._unwritten[path]
+        facts = [
+            self._fact(
+                "store.failed",
+                f"cannot write {path}: {error.strerror or error}; going on from memory",
+                Level.ERROR,
+                path,
+            )
+            for number, (path, error) in failed.items()
+            if number not in self._said
+        ]
+        self._said.update(failed)
+        if self._said and not self._unwritten:
+            self._said.clear()
+            facts.append(self._fact("store.works", f"{self.path} can be written again"))
+        return facts
+
+    @property
+    def unwritten(self) -> tuple[str, ...]:
+        """What is in memory alone: paths below the state directory."""
+        return tuple(sorted(str(path.relative_to(self.path)) for path in self._unwritten))
+
+    # --- inside ----------------------------------------------------------------------------------
+
+    @property
+    def _node_file(self) -> Path:
+        return self.path / "node.json"
+
+    def _put(self, path: Path, content: bytes | None) -> list[Fact]:
+        # What is newest goes first: on a disk with little room it matters most.
+        self._unwritten.pop(path, None)
+        self._unwritten = {path: content, **self._unwritten}
+        return self.flush()
+
+    def _carry_out(self, path: Path, content: bytes | None) -> None:
+        if content is None:
+            self._remove_app(path.parent)
+            return
+        if len(content) > MAX_BYTES:
+            raise OSError(errno.EFBIG, f"{len(content)} bytes are too many")
+        for directory in (self.path / "apps", path.parent):
+            if path.is_relative_to(directory) and not directory.is_dir():
+                directory.mkdir(mode=0o700)
+                sync_directory(directory.parent)
+        self._write(path, content)
+
+    def _remove_app(self, directory: Path) -> None:
+        """Take the directory of an app away at once, and then remove what was in it."""
+        gone = directory.with_name(GONE + directory.name)
+        if gone.exists():  # an earlier try failed
+            shutil.rmtree(gone)
+        if directory.exists():
+            directory.rename(gone)
+            sync_directory(directory.parent)
+            shutil.rmtree(gone)
+
+    def _app_dirs(self, facts: list[Fact]) -> list[Path]:
+        """Where apps are kept, after what a crash left half-written is removed."""
+        apps = self.path / "apps"
+        try:
+            found = sorted(path for path in apps.iterdir() if path.is_dir())
+        except FileNotFoundError:
+            found = []
+        except OSError as error:
+            facts.append(self._unreadable(apps, error))
+            found = []
+        for path in found:
+            if path.name.startswith(GONE):
+                with contextlib.suppress(OSError):
+                    shutil.rmtree(path)
+        found = [path for path in found if not path.name.startswith(".")]
+        stray = [path / "record.json.tmp" for path in found]
+        for each in (*stray, self.path / "node.json.tmp", self.path / "secret.tmp"):
+            with contextlib.suppress(OSError):
+                each.unlink()
+        return found
+
+    def _read(
+        self, path: Path, name: str, kind: type[T], facts: list[Fact], app: str = ""
+    ) -> T | None:
+        try:
+            return parse(name, kind, _content(path))
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            facts.append(self._unreadable(path, error, app))
+        except (Damaged, Newer) as error:
+            facts.append(self._set_aside(path, error, app))
+        return None
+
+    def _secret(self, facts: list[Fact], *, known: bool) -> bytes:
+        path = self.path / "secret"
+        try:
+            secret = _content(path)
+            if len(secret) == SECRET_BYTES:
+                return secret
+            facts.append(self._set_aside(path, Damaged(f"{len(secret)} bytes instead of 32")))
+        except FileNotFoundError:
+            pass
+        except (OSError, Damaged) as error:
+            facts.append(self._set_aside(path, error))
+        secret = secrets.token_bytes(SECRET_BYTES)
+        if known:
+            text = f"a new {path} was made: the conf ids change, so every running app is restarted"
+            facts.append(self._fact("store.secret", text, Level.WARNING, path))
+        facts.extend(self._put(path, secret))
+        return secret
+
+    def _set_aside(self, path: Path, why: Exception, app: str = "") -> Fact:
+        word = "newer" if isinstance(why, Newer) else "damaged"
+        aside = path.with_name(f"{path.name}.{word}")
+        try:
+            path.replace(aside)
+            then = f"it is kept as {aside}"
+        except OSError as error:
+            then = f"it cannot be moved aside: {error.strerror}"
+        text = f"{path} is {word} ({why}); {then}"
+        return self._fact(f"store.{word}", text, Level.WARNING, path, app)
+
+    def _unreadable(self, path: Path, error: OSError, app: str = "") -> Fact:
+        text = f"cannot read {path}: {error.strerror}"
+        return self._fact("store.damaged", text, Level.ERROR, path, app)
+
+    def _fact(
+        self,
+        kind: str,
+        text: str,
+        level: Level = Level.INFO,
+        path: Path | None = None,
+        app: str = "",
+    ) -> Fact:
+        return Fact(kind, self._clock(), text, app, level, {"path": str(path or self.path)})
+
+
+def _has_entries(directory: Path) -> bool:
+    try:
+        return any(directory.iterdir())
+    except OSError:
+        return True
+
+
+def _content(path: Path) -> bytes:
+    """Read a small file. Never waits, whatever lies there under its name."""
+    if not stat.S_ISREG(path.lstat().st_mode):
+        msg = "not a file"
+        raise Damaged(msg)
+    with path.open("rb") as file:
+        return file.read(MAX_BYTES + 1)
