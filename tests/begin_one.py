@@ -12,7 +12,9 @@ import sys
 
 from appagent.daemon.recovery import written
 from appagent.host import boot
-from appagent.model import Ended, Layout, Run, Target, Version
+from appagent.model.applied import Run
+from appagent.model.events import Ended
+from appagent.model.words import Layout, Target, Version
 from appagent.run.launch import Order, Places
 from appagent.run.spawn import Spawner
 

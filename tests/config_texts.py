@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from appagent.config import ConfigErrors, Loaded, Machine, load
-from appagent.model import Settings
+from appagent.model.settings import Settings
 
 AS_ROOT = Machine(host="app1", cores=2, root=True)
 AS_PERSON = Machine(host="app1", cores=2, root=False)

@@ -16,7 +16,9 @@ from typing import TypedDict, TypeVar, Unpack
 
 from appagent.daemon.recovery import written
 from appagent.host import boot
-from appagent.model import Ended, Identity, Later, Layout, Run, StepFound, Target, Version
+from appagent.model.applied import Identity, Later, Run
+from appagent.model.events import Ended, StepFound
+from appagent.model.words import Layout, Target, Version
 from appagent.run.launch import Order, Places
 from appagent.run.spawn import Spawner
 

@@ -1,7 +1,7 @@
 """A Disk whose calls fail, hang or lie as a test wants: the share's bad days, on a good disk.
 
-In a process it is told by its `faults`; in an eye of its own (`python tests/share_disk.py DIR`) by
-the file DIR/faults.json, which it reads before each call. A call that is to hang comes back once
+In a process it is told by its `faults`; in a watcher of its own (`python tests/share_disk.py DIR`)
+by the file DIR/faults.json, which it reads before each call. A call that is to hang comes back once
 its fault is taken away.
 """
 
@@ -118,7 +118,7 @@ class FaultyDisk(Disk):
 
 
 def main() -> None:
-    """Be an eye with such a disk."""
+    """Be a watcher with such a disk."""
     from appagent.share import watcher  # noqa: PLC0415
 
     file = Path(sys.argv[1]) / "faults.json"

@@ -12,7 +12,7 @@ from appagent.config.load import app_fields
 from appagent.config.schema import OWN
 from appagent.config.validate import ConfigErrors, Reader
 from appagent.config.yaml_tree import Limits, TreeError, grow, printable
-from appagent.model import Rollout
+from appagent.model.settings import Rollout
 
 _LIMITS = Limits(characters=64 * 1024, nodes=2000)
 _NOT_ITS = f"is not the app's to say; it may say {', '.join(OWN.keys)}"

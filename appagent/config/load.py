@@ -30,15 +30,8 @@ from appagent.config.yaml_tree import (
     printable,
 )
 from appagent.core.settings import laid_over
-from appagent.model import (
-    AppSettings,
-    Layout,
-    NotifySettings,
-    Rollout,
-    RootSettings,
-    Settings,
-    Target,
-)
+from appagent.model.settings import AppSettings, NotifySettings, Rollout, RootSettings, Settings
+from appagent.model.words import Layout, Target
 
 LIMITS = Limits(characters=files.MOST_BYTES, nodes=20_000)
 

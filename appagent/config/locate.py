@@ -16,7 +16,7 @@ from appagent.config.load import LIMITS, load
 from appagent.config.validate import ConfigErrors
 from appagent.config.values import BadValueError, directory
 from appagent.config.yaml_tree import UNPRINTABLE, Scalar, TreeError, grow
-from appagent.model import Settings
+from appagent.model.settings import Settings
 
 _KEYS = ("state_dir", "runtime_dir")
 _LINE = re.compile(

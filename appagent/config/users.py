@@ -14,7 +14,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from appagent.model import Settings
+from appagent.model.settings import Settings
 
 _ASKED = str(Path(__file__).with_name("ask_names.py"))
 _WORDS = ("self", "owner")

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from appagent.core.state import App, Churn
 from appagent.core.want import Kind, Want
-from appagent.model import Layout
+from appagent.model.words import Layout
 
 CHURN_WINDOW = 600.0  # s in which deploys of a tree are counted
 CHURN_FREE = 6  # so many are free

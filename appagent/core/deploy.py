@@ -13,7 +13,9 @@ from appagent.core.release import short
 from appagent.core.state import App
 from appagent.core.transition import Turn
 from appagent.core.want import Kind, Want
-from appagent.model import Deploy, Drop, Layout, Level, Location, Rewatch
+from appagent.model.commands import Drop, Rewatch
+from appagent.model.notices import Deploy, Level
+from appagent.model.words import Layout, Location
 
 
 def reason_for(turn: Turn, app: App, wanted: Want) -> str:
@@ -61,7 +63,7 @@ def note_deploy(turn: Turn, app: App, wanted: Want) -> App:
             reason=reason,
         )
         deploy = None
-        app = turn.save(replace(app, deploy=None, flowing=False), app.record)
+        app = turn.save(replace(app, deploy=None, in_progress=False), app.record)
     if deploy is None:
         previous = app.record.last_good.release if app.record.last_good else ""
         deploy = Deploy(turn.make_id(), version, previous, how, turn.now)
@@ -114,13 +116,15 @@ def conclude(turn: Turn, app: App) -> App:
             good_ms=round((turn.now.mono - begun) * 1000),
             duration_ms=round((turn.now.mono - seen) * 1000),
         )
-    app = replace(app, deploy=None, flowing=False, overtaken=0, insist="", forced="", asked="")
+    app = replace(
+        app, deploy=None, in_progress=False, superseded=0, pinned="", force_unsettled="", asked=""
+    )
     return remember(turn, app, app.record.ran)
 
 
 def remember(turn: Turn, app: App, at: Location | None) -> App:
     """What is good now, and where it lies, for the way back and for its stop."""
-    good = app.record.applied.good
+    good = app.record.applied.healthy
     if good is None:
         return turn.save(app, app.record)
     if at is None or at.release != good.release:
@@ -132,7 +136,7 @@ def finish(turn: Turn, app: App, wanted: Want) -> None:
     """Nothing is left to do: the deploy is over, or the app is gone for good."""
     if wanted.kind is Kind.WAIT:
         # What changes meanwhile does not belong to the deploy that was under way.
-        turn.put(replace(app, flowing=False))
+        turn.put(replace(app, in_progress=False))
         return
     if wanted.kind is Kind.GONE:
         turn.tell("app.gone", f"{app.name} has left {app.record.root}", app)
@@ -152,7 +156,7 @@ def finish(turn: Turn, app: App, wanted: Want) -> None:
         app = replace(app, deploy=None)
     app = replace(
         app,
-        flowing=False,
+        in_progress=False,
         backoff=None,
         asked="",
         last=app.last if app.record.failures else None,
@@ -161,9 +165,9 @@ def finish(turn: Turn, app: App, wanted: Want) -> None:
         queued_since=inf,
     )
     if wanted.kind is Kind.RUN:
-        app = replace(app, overtaken=0, insist="", forced="")
+        app = replace(app, superseded=0, pinned="", force_unsettled="")
     turn.put(app)
-    if wanted.kind is Kind.RUN and app.record.applied.good == wanted.version and not wanted.back:
+    if wanted.kind is Kind.RUN and app.record.applied.healthy == wanted.version and not wanted.back:
         remember(turn, app, wanted.at)
 
 

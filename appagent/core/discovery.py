@@ -17,7 +17,10 @@ from appagent.core.names import managed
 from appagent.core.settings import settings_for
 from appagent.core.state import App, Root
 from appagent.core.transition import Turn
-from appagent.model import Level, LookNow, Record, Rewatch, RootLook
+from appagent.model.applied import Record
+from appagent.model.commands import PollNow, Rewatch
+from appagent.model.notices import Level
+from appagent.model.seen import RootSeen
 
 
 def apps_of(turn: Turn, root: str) -> list[str]:
@@ -30,7 +33,7 @@ def place(root: str, name: str) -> str:
     return f"{root.rstrip('/')}/{name}"
 
 
-def note_refused(turn: Turn, look: RootLook) -> None:
+def note_refused(turn: Turn, look: RootSeen) -> None:
     """Say once of each entry that cannot be an app why it cannot."""
     mine = {place(look.root, name): why for name, why in look.refused.items()}
     for path, why in mine.items():
@@ -45,7 +48,7 @@ def note_refused(turn: Turn, look: RootLook) -> None:
     turn.node = replace(turn.node, refused={**others, **mine})
 
 
-def note_names(turn: Turn, look: RootLook) -> None:
+def note_names(turn: Turn, look: RootSeen) -> None:
     """Compare the names in a root with the apps that are known there."""
     names = set(look.names)
     for name in apps_of(turn, look.root):
@@ -54,7 +57,7 @@ def note_names(turn: Turn, look: RootLook) -> None:
             # What was seen of it before it was away may not be there any more.
             seen = app.look if app.look is not None and app.look.looked >= look.looked else None
             app = replace(app, look=seen)
-            turn.do(LookNow(look.root, name))
+            turn.do(PollNow(look.root, name))
         turn.put(replace(app, listed=name in names))
         turn.touch(name)
     note_absence(turn, look.root)
@@ -71,16 +74,16 @@ def note_absence(turn: Turn, root: str) -> None:
         if app.listed is not False:
             # Where nothing can be seen, nothing is back either.
             back = app.listed is True and good
-            believed = replace(app.record, doubted=False, forgotten=False)
+            believed = replace(app.record, mass_removal=False, forgotten=False)
             kept = turn.save(app, believed) if back else app
             turn.put(replace(kept, absent_since=None))
             continue
         fresh = not absent_for_long(turn, app)
-        doubted = app.record.doubted or (many and fresh and not app.record.forgotten)
+        mass_removal = app.record.mass_removal or (many and fresh and not app.record.forgotten)
         since = app.absent_since if app.absent_since is not None else turn.now.mono
-        counts = good and not doubted
+        counts = good and not mass_removal
         # The next agent could not tell what went together.
-        kept = turn.save(app, replace(app.record, doubted=doubted))
+        kept = turn.save(app, replace(app.record, mass_removal=mass_removal))
         turn.put(replace(kept, absent_since=since if counts else None))
 
 
@@ -110,7 +113,7 @@ def take_in(turn: Turn) -> None:
             if known is None:
                 turn.put(App(Record(app=name, root=root.path), listed=True))
                 turn.do(Rewatch())  # its env files are to be read
-                turn.do(LookNow(root.path, name))
+                turn.do(PollNow(root.path, name))
                 turn.touch(name)
             elif known.record.root != root.path:
                 if unmanaged(turn, known):
@@ -132,7 +135,7 @@ def take_in_again(turn: Turn, left_out: list[str]) -> None:
         if seen and not unmanaged(turn, app):
             since = turn.now.mono if app.listed is False else None
             turn.put(replace(app, look=None, settled="", unsettled_since=None, absent_since=since))
-            turn.do(LookNow(app.record.root, name))
+            turn.do(PollNow(app.record.root, name))
 
 
 def unmanaged(turn: Turn, app: App) -> bool:
@@ -150,7 +153,7 @@ def refuse(turn: Turn, app: App, root: str) -> None:
         turn.node = replace(turn.node, refused={**turn.node.refused, path: why})
 
 
-def heir(turn: Turn, app: App) -> str:
+def moved_to(turn: Turn, app: App) -> str:
     """Another root that lists an app which is gone from its own, or ""."""
     for root in turn.node.settings.roots:
         state = turn.node.roots.get(root.path)
@@ -166,11 +169,11 @@ def move(turn: Turn, app: App, root: str) -> None:
     """The app is in another root from now on; what is applied here stays its own."""
     if app.record.root:  # a record that was lost does not know where its app was
         turn.tell("app.moved", f"{app.name} is now in {root}, not in {app.record.root}", app)
-    app = turn.save(app, replace(app.record, root=root, doubted=False, forgotten=False))
+    app = turn.save(app, replace(app.record, root=root, mass_removal=False, forgotten=False))
     turn.put(App(app.record, listed=True, starting=app.starting))
     path = place(root, app.name)
     others = {other: why for other, why in turn.node.refused.items() if other != path}
     turn.node = replace(turn.node, refused=others)
     turn.do(Rewatch())
-    turn.do(LookNow(root, app.name))
+    turn.do(PollNow(root, app.name))
     turn.touch(app.name)

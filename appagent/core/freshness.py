@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from appagent.core.state import App, Node
 from appagent.core.want import env_paths
-from appagent.model import Layout
+from appagent.model.words import Layout
 
 STALE = 1.5  # s for which a share may show an older content or status of a file
 

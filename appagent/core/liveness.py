@@ -19,7 +19,9 @@ from appagent.core.settings import settings_for
 from appagent.core.state import App, Backoff
 from appagent.core.transition import Turn
 from appagent.core.want import Kind, version_of, want
-from appagent.model import Alive, Level, Target
+from appagent.model.events import Alive
+from appagent.model.notices import Level
+from appagent.model.words import Target
 
 STEADY = 300.0  # s of life after which an exit counts as the first one again
 

@@ -1,4 +1,4 @@
-"""What the eye saw, put into the node. Nothing is decided here: the apps concerned are compared."""
+"""Put what a watcher saw into the node. Decides nothing: the apps concerned are compared."""
 
 from __future__ import annotations
 
@@ -11,25 +11,16 @@ from appagent.core.settle import is_settled
 from appagent.core.state import App, Root
 from appagent.core.transition import Turn
 from appagent.core.want import env_paths
-from appagent.model import (
-    Deploy,
-    EnvLook,
-    EyeBack,
-    EyeStuck,
-    Level,
-    Location,
-    Looked,
-    LookNow,
-    Rewatch,
-    RootLook,
-    SaveRoots,
-    Version,
-)
+from appagent.model.commands import PollNow, Rewatch, SaveRoots
+from appagent.model.events import AppObserved, WatcherBack, WatcherStuck
+from appagent.model.notices import Deploy, Level
+from appagent.model.seen import EnvSeen, RootSeen
+from appagent.model.words import Location, Version
 
-UNNOTICED = 5.0  # s that a share may be away before its eye has missed it
+UNNOTICED = 5.0  # s that a share may be away before its watcher has missed it
 
 
-def root_looked(turn: Turn, look: RootLook) -> None:
+def root_observed(turn: Turn, look: RootSeen) -> None:
     """A root was looked at."""
     old = turn.node.roots.get(look.root, Root(since=turn.now.mono))
     late = look.looked < (old.look.looked if old.look is not None else old.back)
@@ -68,7 +59,7 @@ def come_back(turn: Turn, path: str, since: float, until: float) -> None:
 
     What was seen may not be there any more, so apps wait for a look that is newer. What failed says
     nothing of the version: a target that reads from the share fails or hangs like anybody else,
-    and before the eye has missed the share it may already have failed for that.
+    and before the watcher has missed the share it may already have failed for that.
     """
     turn.node = turn.node.with_root(path, replace(turn.node.roots[path], back=turn.now.mono))
     lost = turn.now.wall - (turn.now.mono - since) - UNNOTICED
@@ -80,10 +71,10 @@ def come_back(turn: Turn, path: str, since: float, until: float) -> None:
         if kept != app.record.failures:
             failed_for = app.record.failed_for if kept else None
             turn.save(app, replace(app.record, failures=kept, failed_for=failed_for))
-    turn.do(LookNow(path, ""))
+    turn.do(PollNow(path, ""))
 
 
-def looked(turn: Turn, event: Looked) -> None:
+def looked(turn: Turn, event: AppObserved) -> None:
     """An app was looked at."""
     look = event.look
     app = turn.app(look.app)
@@ -100,8 +91,8 @@ def looked(turn: Turn, event: Looked) -> None:
     app = turn.put(replace(app, look=look, changed=look.changing or app.changed))
     turn.touch(look.app)
     # Before the first look nobody knows which lines the app itself has, and those of the node may
-    # have changed just now. What was seen under other lines is compared with nothing: the eye is
-    # told of the right ones, and looks again.
+    # have changed just now. What was seen under other lines is compared with nothing: the watcher
+    # is told of the right ones, and looks again.
     settings = settings_for(turn.node.settings, app.name, app.own)
     if look.known and made_under(look.release, settings.ignore):
         app = rerecord(turn, app)
@@ -128,7 +119,7 @@ def rerecord(turn: Turn, app: App) -> App:
         installed=look.release,
         serving=look.release if record.applied.serving == old else record.applied.serving,
         running=renamed(record.applied.running),
-        good=renamed(record.applied.good),
+        healthy=renamed(record.applied.healthy),
     )
     ignore = settings_for(turn.node.settings, app.name, app.own).ignore
     record = replace(
@@ -190,7 +181,7 @@ def note_settled(turn: Turn, app: App) -> None:
     turn.put(app)
 
 
-def env_looked(turn: Turn, look: EnvLook) -> None:
+def env_observed(turn: Turn, look: EnvSeen) -> None:
     """An env file was read."""
     turn.node = replace(turn.node, envs={**turn.node.envs, look.path: look})
     touch_users(turn, look.path)
@@ -204,8 +195,8 @@ def touch_users(turn: Turn, path: str) -> None:
             turn.touch(name)
 
 
-def eye_stuck(turn: Turn, event: EyeStuck) -> None:
-    """An eye does not answer: everything it looks at is unknown."""
+def watcher_stuck(turn: Turn, event: WatcherStuck) -> None:
+    """A watcher does not answer: everything it looks at is unknown."""
     fresh = False
     for path in event.paths:
         root = turn.node.roots.get(path)
@@ -222,15 +213,15 @@ def eye_stuck(turn: Turn, event: EyeStuck) -> None:
             touch_users(turn, path)
     if fresh:
         turn.tell(
-            "eye.stuck",
+            "watcher.stuck",
             f"{event.why}; apps go on as they are, nothing is begun or stopped until it answers",
             level=Level.WARNING,
             path=event.paths[0] if event.paths else "",
         )
 
 
-def eye_back(turn: Turn, event: EyeBack) -> None:
-    """An eye answers again."""
+def watcher_back(turn: Turn, event: WatcherBack) -> None:
+    """A watcher answers again."""
     was = False
     for path in event.paths:
         root = turn.node.roots.get(path)
@@ -249,4 +240,4 @@ def eye_back(turn: Turn, event: EyeBack) -> None:
             turn.node = replace(turn.node, envs_stuck=left)
             touch_users(turn, path)
     if was:
-        turn.tell("eye.back", f"the eye answers again for {', '.join(event.paths[:3])}")
+        turn.tell("watcher.back", f"the watcher answers again for {', '.join(event.paths[:3])}")

@@ -4,7 +4,7 @@
     installed != release:    build, install
     not up in this boot:     start
     else running != version: restart
-    good != version:         check
+    healthy != version:      check
 
 Only the first step is ever run; then everything is compared anew. That is why a crash, a reboot,
 a failed start, a revert after a failure and a change of environment need no rules of their own.
@@ -15,7 +15,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from appagent.core.want import Kind, Want
-from appagent.model import Applied, Record, Target, Version
+from appagent.model.applied import Applied, Record
+from appagent.model.words import Target, Version
 
 
 def plan(record: Record, want: Want, boot: str) -> tuple[Target, ...]:
@@ -42,7 +43,7 @@ def plan(record: Record, want: Want, boot: str) -> tuple[Target, ...]:
         steps.append(Target.START)
     elif fresh or applied.running != want.version:
         steps.append(Target.RESTART)
-    if steps or applied.good != want.version:
+    if steps or applied.healthy != want.version:
         steps.append(Target.CHECK)
     return tuple(steps)
 
@@ -58,13 +59,13 @@ def begin(applied: Applied, target: Target, boot: str) -> Applied:
         case Target.BUILD:
             return applied
         case Target.INSTALL:
-            return replace(applied, installed="", running=None, good=None)
+            return replace(applied, installed="", running=None, healthy=None)
         case Target.START | Target.RESTART:
-            return replace(applied, running=None, good=None, serving="", may_run=boot)
+            return replace(applied, running=None, healthy=None, serving="", may_run=boot)
         case Target.STOP:
-            return replace(applied, running=None, good=None, serving="")
+            return replace(applied, running=None, healthy=None, serving="")
         case Target.CHECK:
-            return replace(applied, good=None)
+            return replace(applied, healthy=None)
 
 
 def succeed(applied: Applied, target: Target, version: Version, boot: str) -> Applied:
@@ -78,9 +79,9 @@ def succeed(applied: Applied, target: Target, version: Version, boot: str) -> Ap
             release = version.release
             return replace(applied, running=version, up=boot, serving=release, may_run=boot)
         case Target.STOP:
-            return replace(applied, running=None, good=None, up="", serving="", may_run="")
+            return replace(applied, running=None, healthy=None, up="", serving="", may_run="")
         case Target.CHECK:
-            return replace(applied, good=version)
+            return replace(applied, healthy=version)
 
 
 def take_back(applied: Applied, target: Target) -> Applied:
@@ -96,6 +97,6 @@ def take_back(applied: Applied, target: Target) -> Applied:
         case Target.START:
             return replace(applied, up="")
         case Target.CHECK:
-            return replace(applied, good=None)
+            return replace(applied, healthy=None)
         case Target.STOP:
             return applied

@@ -19,19 +19,10 @@ from appagent.core.plan import begin, succeed
 from appagent.core.settings import settings_for
 from appagent.core.state import App
 from appagent.core.transition import Turn
-from appagent.model import (
-    ALONE,
-    Ended,
-    Layout,
-    Location,
-    Outcome,
-    Record,
-    Rewatch,
-    Run,
-    StepFound,
-    Target,
-    Version,
-)
+from appagent.model.applied import Record, Run
+from appagent.model.commands import Rewatch
+from appagent.model.events import ALONE, Ended, StepFound
+from appagent.model.words import Layout, Location, Outcome, Target, Version
 
 # A start of an app that is down, and a stop, can hurt nobody: they need no permit.
 NEED_PERMIT = frozenset({Target.BUILD, Target.INSTALL, Target.RESTART, Target.CHECK})
@@ -79,8 +70,8 @@ def accomplish(  # noqa: PLR0913 - each says one thing of the step
             turn.do(Rewatch())  # the id under the older lines need not be made any more
         record = replace(record, ignore=ignore)
     # A stop is no step of a deploy: what is there after it may be half there.
-    app = turn.save(replace(app, backoff=None, flowing=target is not Target.STOP), record)
-    done = app.deploy is not None and record.applied.good == app.deploy.version
+    app = turn.save(replace(app, backoff=None, in_progress=target is not Target.STOP), record)
+    done = app.deploy is not None and record.applied.healthy == app.deploy.version
     return conclude(turn, app) if done else app
 
 
@@ -118,7 +109,7 @@ def step_found(turn: Turn, event: StepFound) -> None:
         return
     app, run = come_to(turn, app, run, event.step)
     if event.calls:
-        tell_began(turn, app, run, event.calls)
+        report_began(turn, app, run, event.calls)
     let_in(turn)  # a check holds no place
 
 
@@ -128,7 +119,7 @@ def let_in(turn: Turn) -> None:
     turn.touch(*(app.name for app in sorted(queued, key=lambda app: app.queued_since)))
 
 
-def tell_began(turn: Turn, app: App, run: Run, calls: Sequence[Target]) -> None:
+def report_began(turn: Turn, app: App, run: Run, calls: Sequence[Target]) -> None:
     """Tell that make is called; once for each run."""
     if app.told == run.id:
         return

@@ -14,7 +14,7 @@ from math import inf
 
 from appagent.core.backoff import churn_delay, churned, throttled
 from appagent.core.deploy import finish, note_deploy, reason_for
-from appagent.core.discovery import heir, move
+from appagent.core.discovery import move, moved_to
 from appagent.core.plan import plan
 from appagent.core.progress import NEED_PERMIT, accomplish, follow
 from appagent.core.release import short
@@ -24,9 +24,12 @@ from appagent.core.settle import half_there, ignore_lines, is_settled
 from appagent.core.state import App
 from appagent.core.transition import Turn
 from appagent.core.want import Kind, Want, hold_of, location_of, seen_version, version_of, want
-from appagent.model import AskPermit, Begin, Later, Layout, Level, Run, Target
+from appagent.model.applied import Later, Run
+from appagent.model.commands import AskPermit, Begin
+from appagent.model.notices import Level
+from appagent.model.words import Layout, Target
 
-INSIST = 2  # so often in a row a tree may overtake its own deploy
+PINNED = 2  # so often in a row a tree may overtake its own deploy
 
 
 def advance(turn: Turn, name: str) -> None:
@@ -39,8 +42,8 @@ def advance(turn: Turn, name: str) -> None:
     app = drop_old_verdicts(turn, app)
     app = outwait(turn, app)
     wanted = want(turn.node, app, turn.now)
-    if wanted.kind is Kind.GONE and heir(turn, app):
-        move(turn, app, heir(turn, app))
+    if wanted.kind is Kind.GONE and moved_to(turn, app):
+        move(turn, app, moved_to(turn, app))
         return
     app = turn.put(replace(app, wake=min(app.wake, waking(turn, app))))
     if app.run is not None:
@@ -49,12 +52,12 @@ def advance(turn: Turn, name: str) -> None:
     app = note_wait(turn, app, wanted)
     app = know_missing(turn, app, wanted)
     steps = plan(app.record, wanted, turn.node.boot)
-    flowing = app.flowing
+    in_progress = app.in_progress
     while steps and steps[0] in app.missing:
         version, at = version_of(app, wanted), location_of(app, wanted)
         app = accomplish(turn, app, steps[0], version, at, boot=turn.node.boot)
         # Nothing ran: what follows is no nearer to a step that did.
-        app = turn.put(replace(app, flowing=flowing and app.flowing))
+        app = turn.put(replace(app, in_progress=in_progress and app.in_progress))
         steps = plan(app.record, wanted, turn.node.boot)
     if not steps:
         finish(turn, app, wanted)
@@ -128,7 +131,9 @@ def outwait(turn: Turn, app: App) -> App:
         app = turn.put(replace(app, waited=True))
     if settings.unsettled == "deploy" and not look.incomplete:
         app = turn.put(
-            replace(app, settled=look.release, unsettled_since=turn.now, forced=look.release),
+            replace(
+                app, settled=look.release, unsettled_since=turn.now, force_unsettled=look.release
+            ),
         )
     return app
 
@@ -138,7 +143,7 @@ def reconsider(turn: Turn, app: App, wanted: Want) -> None:
 
     Where an install writes into its own tree, the newer release may be its own work: ended each
     time, it would never be done. So a second one in a row is let be, and what then still is
-    overtaken is brought to its end (`insist`) before the tree is looked at anew.
+    overtaken is brought to its end (`pinned`) before the tree is looked at anew.
     """
     run = app.run
     if run is None or run.cancelled or run.target not in (Target.BUILD, Target.INSTALL):
@@ -146,8 +151,8 @@ def reconsider(turn: Turn, app: App, wanted: Want) -> None:
     if wanted.kind is Kind.RUN and wanted.version.release != run.version.release:
         if run.layout is not Layout.TREE:
             end_run(turn, app, "a newer release")
-        elif not app.overtaken:
-            end_run(turn, turn.put(replace(app, overtaken=1)), "a newer release")
+        elif not app.superseded:
+            end_run(turn, turn.put(replace(app, superseded=1)), "a newer release")
     elif wanted.kind in (Kind.GONE, Kind.STOPPED):
         end_run(turn, app, "the app is gone" if wanted.kind is Kind.GONE else wanted.why)
 
@@ -231,7 +236,7 @@ def complete(turn: Turn, app: App, step: Target) -> bool:
     settings = settings_for(turn.node.settings, app.name, app.own)
     if look.release == app.settled and is_settled(look, settings, applied.installed):
         return True
-    return app.flowing or app.forced == app.settled
+    return app.in_progress or app.force_unsettled == app.settled
 
 
 def churn_allows(turn: Turn, app: App, wanted: Want) -> bool:
@@ -282,8 +287,8 @@ def begin(turn: Turn, app: App, wanted: Want, steps: Sequence[Target]) -> None:
         if wanted.layout is Layout.TREE and fresh:
             new = app.record.last_good is None
             app = replace(app, churn=churned(app.churn, turn.now.mono, new=new))
-    if step in (Target.BUILD, Target.INSTALL) and app.overtaken >= INSIST:
-        app = replace(app, insist=version.release)
+    if step in (Target.BUILD, Target.INSTALL) and app.superseded >= PINNED:
+        app = replace(app, pinned=version.release)
     run = Run(
         id=turn.make_id(),
         app=app.name,

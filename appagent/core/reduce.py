@@ -6,7 +6,8 @@ what is applied. Where these differ the plan's first step is begun and nothing m
 event again. Events never say what to do, so a lost, repeated, early or late one costs time and
 never correctness.
 
-Commands are to be carried out in their order: a `Save` is on the disk before the `Go` behind it.
+Commands are to be carried out in their order: a `Save` is on the disk before the `Proceed` behind
+it.
 """
 
 from __future__ import annotations
@@ -21,38 +22,32 @@ from appagent.core.progress import begun
 from appagent.core.reconcile import advance
 from appagent.core.state import App, Node, Root
 from appagent.core.transition import Turn
-from appagent.model import (
+from appagent.model.applied import Applied, Hold, Record, Run
+from appagent.model.commands import Command, PollNow, Rewatch, SaveNodeHold
+from appagent.model.events import (
     Alive,
-    Applied,
-    Began,
+    AppObserved,
     Cancel,
-    Command,
     Configured,
     Ended,
-    EnvLooked,
+    EnvObserved,
     Event,
-    EyeBack,
-    EyeStuck,
     Forget,
-    Hold,
     HoldAsked,
-    Looked,
-    LookNow,
-    Now,
     Permitted,
-    Record,
     ResumeAsked,
-    Rewatch,
-    RootLooked,
-    Run,
-    SaveNodeHold,
-    Settings,
+    RootObserved,
+    ShimReady,
     ShuttingDown,
     StepFound,
     Stopping,
     Ticked,
     Trigger,
+    WatcherBack,
+    WatcherStuck,
 )
+from appagent.model.settings import Settings
+from appagent.model.words import Now
 
 
 def first(  # noqa: PLR0913 - each is one thing that the disk remembers
@@ -100,21 +95,21 @@ def step(node: Node, event: Event, now: Now) -> tuple[Node, list[Command]]:
 def take(turn: Turn, event: Event) -> None:  # noqa: C901, PLR0912 - one case for each event
     """Put one event into the node."""
     match event:
-        case Looked():
+        case AppObserved():
             observe.looked(turn, event)
-        case RootLooked():
-            observe.root_looked(turn, event.look)
-        case EnvLooked():
-            observe.env_looked(turn, event.look)
-        case EyeStuck():
-            observe.eye_stuck(turn, event)
-        case EyeBack():
-            observe.eye_back(turn, event)
+        case RootObserved():
+            observe.root_observed(turn, event.look)
+        case EnvObserved():
+            observe.env_observed(turn, event.look)
+        case WatcherStuck():
+            observe.watcher_stuck(turn, event)
+        case WatcherBack():
+            observe.watcher_back(turn, event)
         case Ticked():
             ticked(turn)
         case Permitted():
             runs.permitted(turn, event)
-        case Began():
+        case ShimReady():
             runs.began(turn, event)
         case StepFound():
             progress.step_found(turn, event)
@@ -162,8 +157,9 @@ def configured(turn: Turn, settings: Settings) -> None:
     turn.node = replace(turn.node, settings=settings, roots=roots)
     turn.do(Rewatch())
     for path in fresh:
-        # If it was left out for a moment only, its eye has never heard of that, and has no news.
-        turn.do(LookNow(path, ""))
+        # If it was left out for a moment only, its watcher has never heard of that, and has no
+        # news.
+        turn.do(PollNow(path, ""))
     take_in_again(turn, left_out)
     take_in(turn)
     liveness.reconfigured(turn)

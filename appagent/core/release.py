@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from appagent.model import Version
+from appagent.model.words import Version
 
 SHORT = 12  # characters of a hash that are enough to tell two apart
 

@@ -14,20 +14,11 @@ from appagent.core.runs import end_run
 from appagent.core.state import App, Churn
 from appagent.core.transition import Turn
 from appagent.core.want import Kind, hold_of, see, seen_version
-from appagent.model import (
-    Answer,
-    Cancel,
-    Cancelled,
-    Drop,
-    Forget,
-    HoldAsked,
-    Level,
-    LookNow,
-    ResumeAsked,
-    SaveNodeHold,
-    Target,
-    Trigger,
-)
+from appagent.model.applied import Cancelled
+from appagent.model.commands import Answer, Drop, PollNow, SaveNodeHold
+from appagent.model.events import Cancel, Forget, HoldAsked, ResumeAsked, Trigger
+from appagent.model.notices import Level
+from appagent.model.words import Target
 
 OK, FAILED, USAGE, LATER = 0, 1, 64, 75
 
@@ -60,13 +51,13 @@ def trigger(turn: Turn, event: Trigger) -> None:
     verdict = see(turn.node, app, turn.now)
     if verdict is not None and (target is not Target.STOP or verdict.word == "unmanaged"):
         why = "it is gone" if verdict.kind is Kind.GONE else verdict.why
-        turn.do(LookNow(record.root, app.name))
+        turn.do(PollNow(record.root, app.name))
         turn.do(Answer(LATER, f"{app.name}: {why}"))
         return
     what = f"trigger {target}" if target else "trigger"
     turn.tell("app.triggered", f"{app.name}: {what} by {event.by}", app, reason=f"{event.by}")
     app = replace(turn.node.apps[app.name], backoff=None, churn=Churn(), asked=event.by)
-    app = replace(app, overtaken=0, insist="")
+    app = replace(app, superseded=0, pinned="")
     record = replace(
         record, failures=(), failed_for=None, cancelled=None, stopped=target is Target.STOP
     )
@@ -81,7 +72,7 @@ def trigger(turn: Turn, event: Trigger) -> None:
     app = turn.save(app, record)
     if app.run is not None and app.run.target in (Target.BUILD, Target.INSTALL):
         end_run(turn, app, f"triggered by {event.by}")
-    turn.do(LookNow(record.root, app.name))
+    turn.do(PollNow(record.root, app.name))
     turn.touch(app.name)
     turn.do(Answer(OK, f"{app.name}: {what}"))
 
@@ -175,6 +166,6 @@ def forget(turn: Turn, event: Forget) -> None:
         take_in(turn)
         turn.do(Answer(OK, f"{app.name}: forgotten; what runs of it goes on"))
         return
-    turn.save(app, replace(app.record, stopped=False, doubted=False, forgotten=True))
+    turn.save(app, replace(app.record, stopped=False, mass_removal=False, forgotten=True))
     turn.touch(app.name)
     turn.do(Answer(OK, f"{app.name} counts as gone: it is stopped as soon as its root can be read"))

@@ -20,29 +20,20 @@ from appagent.core.progress import (
     called,
     halfway,
     let_in,
-    tell_began,
+    report_began,
 )
 from appagent.core.release import short
 from appagent.core.settings import settings_for
 from appagent.core.state import App, Backoff
 from appagent.core.transition import Turn
-from appagent.core.want import hold_of, seen_version, way_back
-from appagent.model import (
-    Began,
-    End,
-    Ended,
-    Failure,
-    Go,
-    Level,
-    LookNow,
-    Outcome,
-    Permitted,
-    Run,
-    Target,
-    Version,
-)
+from appagent.core.want import hold_of, rollback_target, seen_version
+from appagent.model.applied import Failure, Run
+from appagent.model.commands import End, PollNow, Proceed
+from appagent.model.events import Ended, Permitted, ShimReady
+from appagent.model.notices import Level
+from appagent.model.words import Outcome, Target, Version
 
-MOVED_FIRST, MOVED_MAX = 0.5, 30.0  # s; the eye needs a moment to see what the shim saw
+MOVED_FIRST, MOVED_MAX = 0.5, 30.0  # s; the watcher needs a moment to see what the shim saw
 
 
 def permitted(turn: Turn, event: Permitted) -> None:
@@ -54,7 +45,7 @@ def permitted(turn: Turn, event: Permitted) -> None:
     turn.touch(event.app)
 
 
-def began(turn: Turn, event: Began) -> None:
+def began(turn: Turn, event: ShimReady) -> None:
     """The shim waits: record it with what its step clears, then let it go."""
     app = turn.app(event.app)
     run = app.starting if app is not None else None
@@ -65,7 +56,7 @@ def began(turn: Turn, event: Began) -> None:
     if run.cancelled:
         turn.do(End(app.name, run.id, run.cancelled))
     else:
-        turn.do(Go(app.name, run.id))
+        turn.do(Proceed(app.name, run.id))
     turn.touch(app.name)
 
 
@@ -100,8 +91,8 @@ def ended(turn: Turn, event: Ended) -> None:
     if ended_by_us and outcome not in (Outcome.OK, Outcome.LOST):
         outcome = Outcome.CANCELLED
     if outcome is not Outcome.MISSING and not event.adopted:
-        tell_began(turn, app, run, event.calls)
-    tell_end(turn, app, run, replace(event, outcome=outcome), steps)
+        report_began(turn, app, run, event.calls)
+    report_end(turn, app, run, replace(event, outcome=outcome), steps)
     app, run = halfway(turn, turn.node.apps[run.app], run, event)
     # A run that was BUSY says nothing of the other one, which is older and lives.
     over, shim = (run.id, run.identity)
@@ -118,16 +109,16 @@ def ended(turn: Turn, event: Ended) -> None:
     if outcome is Outcome.OK or empty:
         succeeded(turn, app, run, event)
     else:
-        app = turn.put(replace(app, flowing=False, insist="", forced="", last=event))
+        app = turn.put(replace(app, in_progress=False, pinned="", force_unsettled="", last=event))
         if outcome is Outcome.MISSING:
-            turn.put(replace(app, missing=app.missing | {run.target}, flowing=True))
+            turn.put(replace(app, missing=app.missing | {run.target}, in_progress=True))
         else:
-            fell_short(turn, app, run, replace(event, outcome=outcome))
+            handle_failure(turn, app, run, replace(event, outcome=outcome))
     app = turn.node.apps[run.app]
     if run.requested is not None:
         applied = take_back(app.record.applied, run.requested)
         turn.save(replace(app, asked=asked), replace(app.record, applied=applied))
-    if turn.node.apps[run.app].flowing:
+    if turn.node.apps[run.app].in_progress:
         turn.touch(run.app)  # who has begun comes to its end first, then who waits longest
     let_in(turn)
     turn.touch(run.app)
@@ -135,8 +126,8 @@ def ended(turn: Turn, event: Ended) -> None:
 
 def succeeded(turn: Turn, app: App, run: Run, event: Ended) -> None:
     """A step is done."""
-    if run.target is Target.INSTALL and app.settled != run.version.release != app.insist:
-        app = turn.put(replace(app, overtaken=app.overtaken + 1))
+    if run.target is Target.INSTALL and app.settled != run.version.release != app.pinned:
+        app = turn.put(replace(app, superseded=app.superseded + 1))
     # One that has processes of its own has them from the moment in which it was started.
     starts = run.target is Target.START
     starts = starts or (run.target is Target.RESTART and app.record.populated)
@@ -146,7 +137,7 @@ def succeeded(turn: Turn, app: App, run: Run, event: Ended) -> None:
         turn.save(app, replace(app.record, populated=True))
 
 
-def fell_short(turn: Turn, app: App, run: Run, event: Ended) -> None:
+def handle_failure(turn: Turn, app: App, run: Run, event: Ended) -> None:
     """What a run that did not succeed means for the next comparison."""
     if boot_of(turn, run) != turn.node.boot:
         return  # a machine that goes down ends what runs: nothing of that counts in the next boot
@@ -160,8 +151,8 @@ def fell_short(turn: Turn, app: App, run: Run, event: Ended) -> None:
             if not run.cancelled:
                 retry_later(turn, app, run, event, bounds)
         case Outcome.MOVED:
-            turn.do(LookNow(run.root, run.app))
-            if blame_way_back(turn, app, run, event):
+            turn.do(PollNow(run.root, run.app))
+            if blame_rollback_target(turn, app, run, event):
                 return
             retry_later(turn, app, run, event, (MOVED_FIRST, MOVED_MAX))
         case Outcome.BUSY:  # once the other run is over, what it did is compared
@@ -173,12 +164,12 @@ def fell_short(turn: Turn, app: App, run: Run, event: Ended) -> None:
         case Outcome.REFUSED:
             retry_later(turn, app, run, event, bounds)
         case _:
-            if give_up(turn, app, run, event):
+            if record_failure(turn, app, run, event):
                 return
             retry_later(turn, app, run, event, bounds)
 
 
-def give_up(turn: Turn, app: App, run: Run, event: Ended) -> bool:
+def record_failure(turn: Turn, app: App, run: Run, event: Ended) -> bool:
     """A version that failed to start anew or to be good is not repeated blindly."""
     if run.target not in (Target.START, Target.RESTART, Target.CHECK):
         return False
@@ -203,7 +194,7 @@ def give_up(turn: Turn, app: App, run: Run, event: Ended) -> bool:
         failures=(*app.record.failures, failure)[-10:],
         failed_for=seen,
     )
-    back = way_back(turn.node, replace(app, record=record), seen)
+    back = rollback_target(turn.node, replace(app, record=record), seen)
     if down and back is None:
         return False  # an app that is down is tried again for ever
     deploy_failed(
@@ -215,11 +206,11 @@ def give_up(turn: Turn, app: App, run: Run, event: Ended) -> bool:
 
 def backwards(turn: Turn, app: App, seen: Version) -> Version | None:
     """The version that the app is being brought back to, if it is."""
-    back = way_back(turn.node, app, seen)
+    back = rollback_target(turn.node, app, seen)
     return back.version if back is not None else None
 
 
-def blame_way_back(turn: Turn, app: App, run: Run, event: Ended) -> bool:
+def blame_rollback_target(turn: Turn, app: App, run: Run, event: Ended) -> bool:
     """The last good release is not there any more: there is no way back."""
     seen = seen_version(turn.node, app)
     if seen is None or not app.record.failures or run.version != backwards(turn, app, seen):
@@ -276,7 +267,7 @@ def deploy_failed(turn: Turn, app: App, run: Run, event: Ended, then: str) -> No
     )
 
 
-def tell_end(turn: Turn, app: App, run: Run, event: Ended, steps: Sequence[Target]) -> None:
+def report_end(turn: Turn, app: App, run: Run, event: Ended, steps: Sequence[Target]) -> None:
     """Tell how a run ended; `steps` are those that it could have come to."""
     bad = event.outcome in (Outcome.FAILED, Outcome.TIMEOUT, Outcome.REFUSED, Outcome.LOST)
     turn.tell(

@@ -11,7 +11,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, cast
 
-from appagent.model import AppSettings, Settings, Target
+from appagent.model.settings import AppSettings, Settings
+from appagent.model.words import Target
 
 # What an app may say of itself. Never who it runs as, where, or how it rolls out.
 OWN = ("settle", "ignore", "timeout", "grace", "install")

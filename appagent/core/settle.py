@@ -10,10 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from appagent.model import AppLook, AppSettings, Layout
+from appagent.model.seen import AppSeen
+from appagent.model.settings import AppSettings
+from appagent.model.words import Layout
 
 
-def is_settled(look: AppLook, settings: AppSettings, installed: str) -> bool:
+def is_settled(look: AppSeen, settings: AppSettings, installed: str) -> bool:
     """Whether a good look shows a complete release."""
     if not look.known:
         return False
@@ -23,11 +25,11 @@ def is_settled(look: AppLook, settings: AppSettings, installed: str) -> bool:
         return False
     if look.layout is Layout.SYMLINK:
         return True
-    # The eye pushes the look again once it stood; a hair of tolerance for how floats subtract.
+    # The watcher pushes the look again once it stood; a hair of tolerance for how floats subtract.
     return look.looked - look.since >= settings.settle - 1e-6
 
 
-def half_there(look: AppLook) -> str:
+def half_there(look: AppSeen) -> str:
     """Say what keeps a look from being complete; "" if nothing does."""
     return f"{look.incomplete} is there" if look.incomplete else ""
 

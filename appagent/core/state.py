@@ -10,21 +10,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from math import inf
 
-from appagent.model import (
-    AppLook,
-    Deploy,
-    Ended,
-    EnvLook,
-    Hold,
-    Now,
-    Record,
-    RootLook,
-    RootSettings,
-    Run,
-    Settings,
-    Target,
-    Version,
-)
+from appagent.model.applied import Hold, Record, Run
+from appagent.model.events import Ended
+from appagent.model.notices import Deploy
+from appagent.model.seen import AppSeen, EnvSeen, RootSeen
+from appagent.model.settings import RootSettings, Settings
+from appagent.model.words import Now, Target, Version
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +45,7 @@ class App:
     """One app on this node."""
 
     record: Record
-    look: AppLook | None = None
+    look: AppSeen | None = None
     own: Mapping[str, object] = field(default_factory=dict)
     own_error: str = ""
     listed: bool | None = None  # in the newest good listing of its root; None: none yet
@@ -63,7 +54,9 @@ class App:
     unsettled_since: Now | None = None
     waited: bool = False  # that it is not complete was told
     deploy: Deploy | None = None
-    flowing: bool = False  # the step before succeeded in this deploy: the next may follow at once
+    in_progress: bool = (
+        False  # the step before succeeded in this deploy: the next may follow at once
+    )
     backoff: Backoff | None = None
     permit: tuple[Target, Version] | None = None  # granted for this step
     permit_by: str = ""
@@ -73,9 +66,9 @@ class App:
     missing: frozenset[Target] = frozenset()  # steps for which this version's Makefile has nothing
     missing_for: Version | None = None
     churn: Churn = Churn()
-    overtaken: int = 0  # deploys of a tree in a row that a newer one kept from their end
-    forced: str = ""  # the release that is deployed though it never rested
-    insist: str = ""  # the release of a tree that comes to its end before a newer one counts
+    superseded: int = 0  # deploys of a tree in a row that a newer one kept from their end
+    force_unsettled: str = ""  # the release that is deployed though it never rested
+    pinned: str = ""  # the release of a tree that comes to its end before a newer one counts
     asked: str = ""  # who asked for what the plan does now
     last: Ended | None = None  # the last run that did not succeed, until a deploy is done
     changed: tuple[str, ...] = ()  # the paths that the newest difference named
@@ -103,11 +96,11 @@ class App:
 class Root:
     """What is known of a root's state."""
 
-    look: RootLook | None = None  # newest
+    look: RootSeen | None = None  # newest
     known: bool = False
     why: str = "not looked at yet"
     since: float = 0.0  # mono: since when it is known, or unknown
-    stuck: str = ""  # the eye does not answer: why
+    stuck: str = ""  # the watcher does not answer: why
     back: float = -inf  # mono: when it was last here again after it had been away
 
 
@@ -119,7 +112,7 @@ class Node:
     boot: str
     apps: Mapping[str, App] = field(default_factory=dict)
     roots: Mapping[str, Root] = field(default_factory=dict)
-    envs: Mapping[str, EnvLook] = field(default_factory=dict)
+    envs: Mapping[str, EnvSeen] = field(default_factory=dict)
     envs_stuck: Mapping[str, str] = field(default_factory=dict)
     mounted: frozenset[str] = frozenset()  # roots that were ever seen mounted
     hold: Hold | None = None  # on the whole node

@@ -13,12 +13,12 @@ from appagent.core.release import short
 from appagent.core.settle import half_there
 from appagent.core.state import App, Node
 from appagent.core.want import Kind, Want, version_of, want
-from appagent.model import Now, Outcome, Target
+from appagent.model.words import Now, Outcome, Target
 
 SHOWN = 8  # names in a line
 HOPELESS = 3  # so many tries of a step that failed: a person should look
 # What is said of one release, and says nothing of the next one.
-OF_A_RELEASE = frozenset(("failed", "back", "retrying", "refused", "exited", "cancelled"))
+OF_A_RELEASE = frozenset(("failed", "rolled-back", "retrying", "refused", "exited", "cancelled"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +26,9 @@ class View:
     """One app, as a person is told of it."""
 
     app: str
-    word: str  # good running queued settling unknown blocked failed retrying held stopped gone …
+    word: (
+        str  # ok deploying pending settling unknown blocked failed retrying held stopped removed …
+    )
     why: str
     want: Want
     plan: tuple[Target, ...]
@@ -50,7 +52,7 @@ def judge(
 ) -> tuple[str, str, bool | None]:
     """The word, the reason, and whether it is there."""
     if app.run is not None:
-        return "running", f"make {' or '.join(app.run.steps)}: {app.run.reason}", None
+        return "deploying", f"make {' or '.join(app.run.steps)}: {app.run.reason}", None
     if wanted.kind is Kind.WAIT:
         reached = {"blocked": False, "failed": False, "unmanaged": True, "held": True}.get(
             wanted.word
@@ -70,9 +72,9 @@ def judge(
         word = "refused" if back.word == Outcome.REFUSED else "retrying"
         return word, why, False if bad and back.attempts >= HOPELESS else None
     if app.queued:
-        return "queued", f"{others_deploying(node)} (parallel_apps)", None
+        return "pending", f"{others_deploying(node)} (parallel_apps)", None
     if app.asking is not None:
-        return "waiting", f"for the permit to {app.asking[0]}", None
+        return "pending", f"waits for the permit to {app.asking[0]}", None
     until = throttled(app, wanted, now.mono)
     if until is not None:
         files = ", ".join(app.changed[:SHOWN]) or "which files is not known"
@@ -80,10 +82,10 @@ def judge(
             f"deployed {len(app.churn.times)} times lately, the next in {until - now.mono:.0f} s; "
             f"what changed: {files}; at once: appagent trigger {app.name}"
         )
-        return "waiting", why, None
+        return "pending", why, None
     if app.unsettled_since is not None:
         return "settling", f"next: {steps[0]}", None
-    return "due", f"next: {steps[0]}", None
+    return "pending", f"next: {steps[0]}", None
 
 
 def at_rest(app: App, wanted: Want) -> tuple[str, str, bool | None]:
@@ -91,7 +93,7 @@ def at_rest(app: App, wanted: Want) -> tuple[str, str, bool | None]:
     if wanted.kind is Kind.STOPPED:
         return "stopped", f"by a person; `appagent trigger {app.name} start` starts it", True
     if wanted.kind is Kind.GONE:
-        return "gone", "", True
+        return "removed", "", True
     if app.exited and wanted.kind in (Kind.KEEP, Kind.RUN):
         how = f"`appagent trigger {app.name} start` starts it"
         return "exited", f"all its processes have ended by themselves; {how}", False
@@ -100,10 +102,10 @@ def at_rest(app: App, wanted: Want) -> tuple[str, str, bool | None]:
     if wanted.back:
         last = app.record.failures[0]
         why = f"{last.target} of {short(last.version.release)} failed: {last.line or last.outcome}"
-        return "back", why, False
+        return "rolled-back", why, False
     if unsettled(app):
         return "settling", coming(app), None
-    return "good", "", True
+    return "ok", "", True
 
 
 def others_deploying(node: Node) -> str:
@@ -117,7 +119,7 @@ def others_deploying(node: Node) -> str:
 def unsettled(app: App) -> bool:
     """Whether what is seen is not (yet) the newest release that was seen complete."""
     look = app.look
-    other = look is not None and look.known and look.release not in (app.settled, app.insist)
+    other = look is not None and look.known and look.release not in (app.settled, app.pinned)
     return other or app.unsettled_since is not None
 
 

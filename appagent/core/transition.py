@@ -9,19 +9,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 
 from appagent.core.state import App, Node
-from appagent.model import (
-    Begin,
-    Command,
-    Drop,
-    End,
-    Fact,
-    Go,
-    Level,
-    Now,
-    Record,
-    Save,
-    Tell,
-)
+from appagent.model.applied import Record
+from appagent.model.commands import Begin, Command, Drop, End, Proceed, Report, Save
+from appagent.model.notices import Level, Notice
+from appagent.model.words import Now
 
 
 @dataclass(slots=True)
@@ -77,7 +68,7 @@ class Turn:
             match self.commands[place]:
                 case Save(record) if record.app == name:
                     return place
-                case Begin() | Go() | End() | Drop():
+                case Begin() | Proceed() | End() | Drop():
                     return None
                 case _:
                     pass
@@ -105,7 +96,7 @@ class Turn:
             known["deploy_id"] = app.deploy.id
         known.update({k: v for k, v in fields.items() if v != ""})
         name = app.name if app is not None else ""
-        self.do(Tell(Fact(kind, self.now, text, name, level, known)))
+        self.do(Report(Notice(kind, self.now, text, name, level, known)))
 
     def make_id(self) -> str:
         """An id that no other run or deploy of this node has: the time, and a count."""

@@ -1,8 +1,8 @@
 """From what is seen to what is wanted.
 
 Theory of operation. An app is seen *present*, *absent* or *unknown*, and only one function says
-which: `see`. Any doubt is unknown: a root that cannot be read, an eye that hangs, an env file that
-is away, more than half of a root's apps gone at once. `want` then turns what is seen, together
+which: `see`. Any doubt is unknown: a root that cannot be read, a watcher that hangs, an env file
+that is away, more than half of a root's apps gone at once. `want` then turns what is seen, together
 with what people asked for (hold, stop), into one `Want`. Unknown wants nothing: no run begins and
 none is ended for it.
 """
@@ -18,7 +18,10 @@ from appagent.core.names import managed
 from appagent.core.settings import settings_for
 from appagent.core.settle import half_there
 from appagent.core.state import App, Node
-from appagent.model import AppLook, Hold, Layout, Location, Now, Record, RootSettings, Version
+from appagent.model.applied import Hold, Record
+from appagent.model.seen import AppSeen
+from appagent.model.settings import RootSettings
+from appagent.model.words import Layout, Location, Now, Version
 
 
 class Kind(StrEnum):
@@ -87,7 +90,7 @@ def environment(node: Node, root: RootSettings, app: App) -> tuple[str, str, str
             return "", "unknown", f"{path}: {node.envs_stuck[path]}"
         look = node.envs.get(path)
         if look is None:
-            return "", "looking", f"{path} was not read yet"
+            return "", "scanning", f"{path} was not read yet"
         if look.state == "unknown":
             return "", "unknown", f"{path}: {look.why}"
         if look.state == "broken":
@@ -111,11 +114,11 @@ def trouble(node: Node, app: App) -> Want | None:
         return wait("unmanaged", "the configuration leaves it out")
     state = node.roots.get(root.path)
     if state is None:
-        return wait("looking", f"{root.path} was not looked at yet")
+        return wait("scanning", f"{root.path} was not looked at yet")
     if state.stuck:
         return wait("unknown", state.stuck)
     if not state.known:
-        word = "looking" if state.look is None else "unknown"
+        word = "scanning" if state.look is None else "unknown"
         return wait(word, state.why)
     return None
 
@@ -131,7 +134,7 @@ def see(node: Node, app: App, now: Now) -> Want | None:
         state = node.roots[app.record.root]
         if state.look is not None and state.look.empty:
             return wait("unknown", f"{app.record.root} is empty: is the share mounted there?")
-        if app.record.doubted:
+        if app.record.mass_removal:
             return wait(
                 "unknown",
                 f"more than half of the apps of {app.record.root} went at once; if that is "
@@ -143,7 +146,7 @@ def see(node: Node, app: App, now: Now) -> Want | None:
             return wait("unknown", "not on the share any more; it counts as gone soon")
         return Want(Kind.GONE)
     if app.listed is None or app.look is None:
-        return wait("looking", "not looked at yet")
+        return wait("scanning", "not looked at yet")
     if not app.look.known:
         return wait("unknown", app.look.why)
     return None
@@ -163,7 +166,7 @@ def failed(app: App, versions: Iterable[Version]) -> bool:
     return any(version in bad for version in versions)
 
 
-def way_back(node: Node, app: App, seen: Version) -> Want | None:
+def rollback_target(node: Node, app: App, seen: Version) -> Want | None:
     """The last good version, if the one that is seen failed and there is a way back to it."""
     good, look = app.record.last_good_at, app.look
     if good is None or look is None or look.layout is not Layout.SYMLINK:
@@ -194,7 +197,7 @@ def want(node: Node, app: App, now: Now) -> Want:
     if node.shutdown and not theirs:
         if settings_for(node.settings, app.name, app.own).on_shutdown == "stop":
             return Want(Kind.STOPPED, why="the machine goes down")
-        return wait("shutdown", "the machine goes down")
+        return wait("shutting-down", "the machine goes down")
     hold = hold_of(node, app, now)
     if verdict is not None:
         if verdict.kind is Kind.GONE and hold is not None and not app.record.forgotten:
@@ -202,7 +205,7 @@ def want(node: Node, app: App, now: Now) -> Want:
         return verdict
     root, look = node.root_settings(app.record.root), app.look
     if root is None or look is None:  # `see` has said so already; for the type's sake
-        return wait("looking", "not looked at yet")
+        return wait("scanning", "not looked at yet")
     conf, word, why = environment(node, root, app)
     if not conf:
         return wait(word, why)
@@ -213,9 +216,9 @@ def want(node: Node, app: App, now: Now) -> Want:
     return forward(node, app, look, conf)
 
 
-def forward(node: Node, app: App, look: AppLook, conf: str) -> Want:
+def forward(node: Node, app: App, look: AppSeen, conf: str) -> Want:
     """The newest complete release; where it failed here, the last good one, or nothing new."""
-    release = app.insist if app.insist and look.layout is Layout.TREE else app.settled
+    release = app.pinned if app.pinned and look.layout is Layout.TREE else app.settled
     if not release:
         return wait("settling", half_there(look) or "waiting until it is complete")
     seen = Version(release, conf)
@@ -227,7 +230,7 @@ def forward(node: Node, app: App, look: AppLook, conf: str) -> Want:
     if at is None:
         return wait("settling", half_there(look) or "waiting until it is complete")
     if failed(app, [seen]):
-        back = way_back(node, app, seen)
+        back = rollback_target(node, app, seen)
         if back is not None:
             return back
         if app.record.applied.up == node.boot:
@@ -241,7 +244,7 @@ def in_place(layout: Layout | None, release: str) -> bool:
     return layout in (Layout.GIT, Layout.TREE) and release.startswith(f"{layout}.")
 
 
-def location(record: Record, look: AppLook, release: str) -> Location | None:
+def location(record: Record, look: AppSeen, release: str) -> Location | None:
     """Where a release lies, or None if nobody knows.
 
     What is seen may be another one already, which is not complete: then its directory is not this

@@ -21,16 +21,9 @@ from appagent.daemon.control import (
     Verb,
 )
 from appagent.daemon.wait import Waiting
-from appagent.model import (
-    Cancel,
-    Event,
-    Forget,
-    Hold,
-    HoldAsked,
-    ResumeAsked,
-    Target,
-    Trigger,
-)
+from appagent.model.applied import Hold
+from appagent.model.events import Cancel, Event, Forget, HoldAsked, ResumeAsked, Trigger
+from appagent.model.words import Target
 from appagent.report import status as show
 from appagent.report.text import one_line
 from appagent.shim import output
@@ -109,15 +102,15 @@ class Verbs:
     def data(self) -> show.Data:
         """The whole node as plain data."""
         agent = self.agent
-        found = show.node_data(agent.node, agent.now(), agent.eyes.intervals())
+        found = show.node_data(agent.node, agent.now(), agent.watchers.intervals())
         found["agent"] = {
             "version": __version__,
             "pid": os.getpid(),
             "since": agent.since.wall,
             "user": os.geteuid(),
         }
-        found["eyes"] = agent.eyes.data(agent.now().mono)
-        slow = agent.eyes.slow()
+        found["watchers"] = agent.watchers.data(agent.now().mono)
+        slow = agent.watchers.slow()
         for app in found["apps"]:
             app["slow"] = show.slow_data(slow.get((app["root"], app["app"])))
         found["unwritten"] = list(agent.store.unwritten)
@@ -153,7 +146,7 @@ class Verbs:
         name = text_of(request, "app")
         self.known(name)
         app = self.agent.node.apps[name]
-        changes = await asyncio.to_thread(self.agent.eyes.changes, app)
+        changes = await asyncio.to_thread(self.agent.watchers.changes, app)
         told = show.explain_text(self.agent.node, app, self.agent.now(), changes)
         data = show.app_data(self.agent.node, app, self.agent.now())
         yield {"data": {**data, "changes": list(changes), "text": told}}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from appagent import config
-from appagent.model import AppLook
+from appagent.model.seen import AppSeen
 
 Own = tuple[dict[str, object], str]
 
@@ -15,7 +15,7 @@ class OwnSettings:
         """Nothing has been read yet."""
         self._read: dict[str, tuple[str, Own]] = {}
 
-    def of(self, look: AppLook) -> Own:
+    def of(self, look: AppSeen) -> Own:
         """What the app's own appagent.yaml says, or what is wrong with it."""
         if look.settings is None:
             return {}, ""

@@ -10,8 +10,8 @@ from __future__ import annotations
 import contextlib
 from pathlib import Path
 
-from appagent.model import Record
-from appagent.run.app_processes import Belongings
+from appagent.model.applied import Record
+from appagent.run.app_processes import AppProcesses
 from appagent.run.launch import Places
 from appagent.run.scope import has_scopes
 from appagent.state.store import Loaded
@@ -42,8 +42,8 @@ class Started:
         A record that cannot be read says nothing by itself: after a boot nothing runs. Without a
         mark, its app may run if processes of it are there.
         """
-        belongings = Belongings(places, self.boot, scopes=has_scopes())
-        living = {app for app in found.lost if belongings.any(app, ())}
+        app_processes = AppProcesses(places, self.boot, scopes=has_scopes())
+        living = {app for app in found.lost if app_processes.any(app, ())}
         return (self.apps() | living) - found.records.keys()
 
     def note(self, record: Record) -> None:

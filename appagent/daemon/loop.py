@@ -3,10 +3,10 @@
 Theory of operation. Everything that happens becomes an event; `feed` gives it to `core.step` and
 carries out the commands in their order. That is the only place where the node changes, and there
 is no await in it, so a decision is never interleaved with another. Tasks around it only turn I/O
-into events: the eyes' looks, the end of a run, a person's request, a timer.
+into events: the watchers' looks, the end of a run, a person's request, a timer.
 
 The daemon touches the local disk, /proc, sockets and its children. It never touches a share and
-never asks a name service, because both may hang: the eyes and the shims do that.
+never asks a name service, because both may hang: the watchers and the shims do that.
 """
 
 from __future__ import annotations
@@ -31,39 +31,39 @@ from appagent.daemon.reload import reload
 from appagent.daemon.runner import Running
 from appagent.daemon.shutdown import stop_apps
 from appagent.daemon.unreported import Unreported, safe
-from appagent.daemon.watchers import Eyes
+from appagent.daemon.watchers import Watchers
 from appagent.host import boot
-from appagent.model import (
-    ALONE,
+from appagent.model.applied import Run
+from appagent.model.commands import (
     Answer,
-    AppLook,
     AskPermit,
-    Began,
     Begin,
     Command,
-    Configured,
     Drop,
     End,
-    Ended,
-    Event,
-    Fact,
-    Go,
-    Level,
-    Looked,
-    LookNow,
-    Now,
-    Outcome,
-    Permitted,
+    PollNow,
+    Proceed,
+    Report,
     Rewatch,
-    Run,
     Save,
     SaveNodeHold,
     SaveRoots,
-    Settings,
+)
+from appagent.model.events import (
+    ALONE,
+    AppObserved,
+    Configured,
+    Ended,
+    Event,
+    Permitted,
+    ShimReady,
     Stopping,
-    Tell,
     Ticked,
 )
+from appagent.model.notices import Level, Notice
+from appagent.model.seen import AppSeen
+from appagent.model.settings import Settings
+from appagent.model.words import Now, Outcome
 from appagent.report.history import History
 from appagent.report.log import Log
 from appagent.report.sd_notify import Service
@@ -105,10 +105,10 @@ class Agent:
             hold=found.hold,
         )
         self.secret = found.secret
-        self.first_facts = [*found.facts, *self.unrecorded.facts]
+        self.first_notices = [*found.notices, *self.unrecorded.notices]
         self.history = History(self.settings.state_dir, self.tell_from_thread)
         self.unreported = Unreported(places, self.history)
-        self.eyes = Eyes(self)
+        self.watchers = Watchers(self)
         self.running = Running(self, journal=isinstance(log.output, JournalOutput))
         self.control = Control(
             f"{self.settings.runtime_dir}/control.sock", Verbs(self).table(), log.fault
@@ -121,7 +121,7 @@ class Agent:
         self.over = asyncio.Event()
         self.code = 0
         self.own = OwnSettings()
-        self.gone = GoneApps(self.eyes.manifests, places.logs)
+        self.gone = GoneApps(self.watchers.manifests, places.logs)
 
     # --- the one way in --------------------------------------------------------------------------
 
@@ -183,62 +183,62 @@ class Agent:
         """Do one thing that the core decided. What it leads to comes back as an event."""
         match command:
             case Save(record):
-                self.tell_all(self.store.save(record))
+                self.report_all(self.store.save(record))
                 self.started.note(record)
                 self.hit("saved", record.app)
             case Drop(app):
-                self.tell_all(self.store.drop(app))
+                self.report_all(self.store.drop(app))
                 self.started.drop(app)
                 self.unrecorded.drop(app)
                 self.gone.drop(app)
                 self.own.drop(app)
             case SaveRoots(mounted):
-                self.tell_all(self.store.save_roots(mounted))
+                self.report_all(self.store.save_roots(mounted))
             case SaveNodeHold(hold):
-                self.tell_all(self.store.save_node_hold(hold))
+                self.report_all(self.store.save_node_hold(hold))
             case AskPermit(app, target, version):
                 # There is no fleet to ask yet.
                 self.events.append(Permitted(app, target, version, ALONE))
             case Begin(run):
                 self.running.begin(run)
-            case Go(app, run_id):
+            case Proceed(app, run_id):
                 self.running.go(run_id)
                 self.hit("went", app)
             case End(_, run_id, why):
                 self.running.end(run_id, why)
-            case Tell(fact):
-                self.tell(fact)
-            case LookNow(root, app):
-                self.eyes.look(root, app)
+            case Report(notice):
+                self.tell(notice)
+            case PollNow(root, app):
+                self.watchers.look(root, app)
             case Rewatch():
-                self.eyes.rewatch_soon()
+                self.watchers.rewatch_soon()
             case Answer():
                 self.answer = command
 
-    def tell(self, fact: Fact) -> None:
+    def tell(self, notice: Notice) -> None:
         """Report a fact to everyone who listens."""
-        self.log.tell(fact)
-        self.history.tell(fact)
+        self.log.tell(notice)
+        self.history.tell(notice)
 
-    def tell_all(self, facts: list[Fact]) -> None:
+    def report_all(self, notices: list[Notice]) -> None:
         """Report what a part says of itself."""
-        for fact in facts:
-            self.tell(fact)
+        for notice in notices:
+            self.tell(notice)
 
-    def tell_from_thread(self, fact: Fact) -> None:
+    def tell_from_thread(self, notice: Notice) -> None:
         """Report what another thread says: the log takes it there, nothing else does."""
-        self.log.tell(fact)
+        self.log.tell(notice)
 
     def say(self, kind: str, text: str, level: Level = Level.INFO) -> None:
         """Report a fact about the agent."""
-        self.tell(Fact(kind, self.now(), text, level=level))
+        self.tell(Notice(kind, self.now(), text, level=level))
 
     # --- what the parts hand in ------------------------------------------------------------------
 
-    def looked(self, look: AppLook) -> None:
-        """The eye saw an app; its own settings are read here, where YAML is at hand."""
+    def looked(self, look: AppSeen) -> None:
+        """The watcher saw an app; its own settings are read here, where YAML is at hand."""
         own, error = self.own.of(look)
-        self.feed(Looked(look, own, error))
+        self.feed(AppObserved(look, own, error))
         if look.app not in self.node.apps:
             self.own.drop(look.app)
 
@@ -247,7 +247,7 @@ class Agent:
         self.hit("ended", event.app)
         self.feed(safe(event))
 
-    def began(self, event: Began) -> None:
+    def began(self, event: ShimReady) -> None:
         """A shim waits for its go."""
         self.hit("began", event.app)
         self.feed(event)
@@ -258,7 +258,7 @@ class Agent:
         if app is not None and app.run is not None:
             hit(f"agent.{what}.{app.run.target}")
 
-    def not_begun(self, run: Run, why: str) -> None:
+    def not_started(self, run: Run, why: str) -> None:
         """A shim could not be started."""
         self.feed(Ended(run.app, run.id, Outcome.FAILED, line=why))
 
@@ -274,7 +274,7 @@ class Agent:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self.over.set)
         loop.set_exception_handler(self.on_exception)
-        self.tell_all(self.first_facts)
+        self.report_all(self.first_notices)
         try:
             await self.control.open()
         except OSError as error:
@@ -307,7 +307,7 @@ class Agent:
         for task in tasks:
             task.cancel()
         await self.control.close()
-        await self.eyes.close()
+        await self.watchers.close()
         self.running.release()
         self.history.close()
         self.store.close()
@@ -330,7 +330,7 @@ class Agent:
         while True:
             self.service.alive()
             self.service.status(status_line(self.node))
-            self.eyes.check_mounts()
+            self.watchers.check_mounts()
             await asyncio.sleep(interval)
 
     async def count(self) -> None:
@@ -345,6 +345,6 @@ class Agent:
             await asyncio.to_thread(self.gone.sweep, tuple(self.node.apps), self.now().wall)
             await self.unreported.sweep(self.running.over(), self.store.unwritten)
             await asyncio.sleep(HOUSEKEEPING)
-            self.tell_all(self.store.flush())
+            self.report_all(self.store.flush())
             await asyncio.to_thread(self.running.trim, tuple(self.node.apps))
-            self.eyes.prune(self.node)
+            self.watchers.prune(self.node)

@@ -16,7 +16,8 @@ import daemon as python_daemon
 
 from appagent.config import Loaded
 from appagent.daemon.loop import Agent
-from appagent.model import Level, Settings
+from appagent.model.notices import Level
+from appagent.model.settings import Settings
 from appagent.report.log import Log, set_up
 from appagent.shim import failpoint
 from appagent.state.directory import StateError

@@ -1,4 +1,4 @@
-"""Looks that somebody waits for, asked of the eyes: each once for all who wait, and not too many.
+"""Rechecks that a client waits for: one request to a watcher for all who wait, at a bounded rate.
 
 A place is asked for at most once in `GAP`, and all places together at most `RATE` times a second
 in the long run, however many wait and whatever they name: who may only read must not be able to
@@ -25,7 +25,7 @@ class Rechecks:
     """What is to be asked for, and what was asked for last when."""
 
     def __init__(self, send: Callable[[Collection[Place]], None]) -> None:
-        """`send` asks the eyes."""
+        """`send` asks the watchers."""
         self.send = send
         self.sent: dict[Place, float] = {}  # mono, of the newest ask
         self.due: dict[Place, float] = {}  # mono, from when on it may be asked for

@@ -11,7 +11,9 @@ import time
 from collections.abc import Mapping
 from dataclasses import replace
 
-from appagent.model import Fact, Level, Now, Record, Run
+from appagent.model.applied import Record, Run
+from appagent.model.notices import Level, Notice
+from appagent.model.words import Now
 from appagent.run import lockfile
 from appagent.run.launch import Places
 from appagent.state.codec import Damaged, Newer, dump, parse
@@ -24,7 +26,7 @@ class Unrecorded:
         """Look at all of them, once."""
         self.places = places
         self.runs: dict[str, Run] = {}
-        self.facts: list[Fact] = []
+        self.notices: list[Notice] = []
         for found in lockfile.all_in(places.locks):
             record = records.get(found.app)
             if found.identity.boot == boot and is_news(found, record):
@@ -45,7 +47,7 @@ class Unrecorded:
         )
         fields: dict[str, str | int | float] = {"run_id": run.id, "target": run.target}
         now = Now(time.monotonic(), time.time())
-        self.facts.append(Fact("run.found", now, text, run.app, Level.WARNING, fields))
+        self.notices.append(Notice("run.found", now, text, run.app, Level.WARNING, fields))
 
     def drop(self, app: str) -> None:
         """The app is gone."""

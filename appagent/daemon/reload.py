@@ -9,7 +9,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from appagent import config
-from appagent.model import Configured, Level
+from appagent.model.events import Configured
+from appagent.model.notices import Level
 from appagent.state.directory import StateError
 
 if TYPE_CHECKING:

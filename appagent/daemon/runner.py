@@ -13,16 +13,10 @@ from typing import Any, Protocol
 from appagent.core.settings import settings_for
 from appagent.core.state import Node
 from appagent.daemon.recovery import written
-from appagent.model import (
-    Alive,
-    Began,
-    Ended,
-    Event,
-    Identity,
-    Level,
-    RootSettings,
-    Run,
-)
+from appagent.model.applied import Identity, Run
+from appagent.model.events import Alive, Ended, Event, ShimReady
+from appagent.model.notices import Level
+from appagent.model.settings import RootSettings
 from appagent.run.launch import Order, Places, order_for
 from appagent.run.spawn import Spawner
 
@@ -39,13 +33,13 @@ class Daemon(Protocol):
     def say(self, kind: str, text: str, level: Level = Level.INFO) -> None:
         """Report a fact about the agent."""
 
-    def began(self, event: Began) -> None:
+    def began(self, event: ShimReady) -> None:
         """A shim waits for its go."""
 
     def ended(self, event: Ended) -> None:
         """A run is over."""
 
-    def not_begun(self, run: Run, why: str) -> None:
+    def not_started(self, run: Run, why: str) -> None:
         """A shim could not be started."""
 
 
@@ -67,7 +61,7 @@ class Running:
         )
 
     def begin(self, run: Run) -> None:
-        """Start the shim of a run; `began` or `not_begun` follows."""
+        """Start the shim of a run; `began` or `not_started` follows."""
         self.do(self.start(run))
 
     def do(self, work: Coroutine[Any, Any, None]) -> None:
@@ -81,9 +75,9 @@ class Running:
         try:
             identity: Identity = await self.spawner.begin(run, self.order(run))
         except OSError as error:
-            self.daemon.not_begun(run, f"the run cannot be started: {error.strerror or error}")
+            self.daemon.not_started(run, f"the run cannot be started: {error.strerror or error}")
         else:
-            self.daemon.began(Began(run.app, run.id, identity))
+            self.daemon.began(ShimReady(run.app, run.id, identity))
 
     def order(self, run: Run) -> Order:
         """What the shim must know, from the node as it is now."""

@@ -13,7 +13,8 @@ from appagent.core.settings import settings_for
 from appagent.core.state import App
 from appagent.core.summary import view
 from appagent.host import boot
-from appagent.model import ShuttingDown, Target
+from appagent.model.events import ShuttingDown
+from appagent.model.words import Target
 
 if TYPE_CHECKING:
     from appagent.daemon.loop import Agent

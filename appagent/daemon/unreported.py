@@ -16,7 +16,10 @@ from pathlib import Path
 from typing import Protocol
 
 from appagent.core.runs import end_fields, end_text
-from appagent.model import Ended, Fact, Now, Run
+from appagent.model.applied import Run
+from appagent.model.events import Ended
+from appagent.model.notices import Notice
+from appagent.model.words import Now
 from appagent.report.text import one_line, plain
 from appagent.run import results
 from appagent.run.launch import Places
@@ -32,7 +35,7 @@ class Book(Protocol):
     def behind(self) -> bool:
         """Whether what was told before the last `flush` is not all written."""
 
-    def tell(self, fact: Fact) -> None:
+    def tell(self, notice: Notice) -> None:
         """Take a fact in."""
 
     def flush(self) -> bool:
@@ -50,9 +53,9 @@ class Unreported:
     def report(self, over: Sequence[str]) -> None:
         """Tell the history of these runs what an earlier agent may not have told."""
         for run_id in over:
-            fact = self._fact(run_id)
-            if fact is not None:
-                self.history.tell(fact)
+            notice = self._fact(run_id)
+            if notice is not None:
+                self.history.tell(notice)
 
     async def sweep(self, over: Sequence[str], unwritten: Collection[str]) -> None:
         """Remove what these runs, in the order of their ids, have left and nobody needs any more.
@@ -67,7 +70,7 @@ class Unreported:
         for run_id in run_ids:
             results.clear(self.places, run_id)
 
-    def _fact(self, run_id: str) -> Fact | None:
+    def _fact(self, run_id: str) -> Notice | None:
         """Make the fact of a result; None where nothing of the app ran, or it makes no sense."""
         path = Path(self.places.result(run_id))
         found = results.load(str(path))
@@ -86,7 +89,7 @@ class Unreported:
         run = replace(run, target=ended.step or run.target)
         fields = end_fields(run, ended)
         text = end_text(run, ended, run.steps)
-        return Fact("run.result", Now(time.monotonic(), at), text, run.app, fields=fields)
+        return Notice("run.result", Now(time.monotonic(), at), text, run.app, fields=fields)
 
 
 def safe(ended: Ended) -> Ended:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from appagent.core.state import Node
     from appagent.daemon.loop import Agent
 
-LOOKING = "looking"  # the word for a look that was asked for and has not come
+LOOKING = "scanning"  # the word for a look that was asked for and has not come
 SHOWN = 10  # apps that a line names
 QUIET = 1.0  # s in which a look that was asked for is no news
 PAUSE = 10.0  # times as long as judging took is no judging
@@ -38,7 +38,7 @@ class Waiting:
     def __init__(self, agent: Agent) -> None:
         """Speak for an agent."""
         self.agent = agent
-        self.rechecks = Rechecks(agent.eyes.recheck)
+        self.rechecks = Rechecks(agent.watchers.recheck)
         self.node: Node | None = None
         self.views: dict[str, View] = {}  # of this very node
 

@@ -1,9 +1,9 @@
-"""The eyes of one daemon: one for each mounted share, one for all that is local.
+"""The watchers of one daemon: one for each mounted share, one for all that is local.
 
-Theory of operation. Which eye looks at a path follows from the mount table, which is read without
-touching any share. When it changes (a share is mounted late, or lost) the roots move to another
-eye; the looks of the old one are then void, because a root belongs to one eye at a time and what
-comes from another is not passed on.
+Theory of operation. Which watcher looks at a path follows from the mount table, which is read
+without touching any share. When it changes (a share is mounted late, or lost) the roots move to
+another watcher; the looks of the old one are then void, because a root belongs to one watcher at a
+time and what comes from another is not passed on.
 """
 
 from __future__ import annotations
@@ -19,33 +19,31 @@ from appagent.core.freshness import Place
 from appagent.core.settings import settings_for
 from appagent.core.state import App, Node
 from appagent.core.want import env_paths, trouble
-from appagent.model import (
-    AppLook,
-    AppSettings,
-    EnvLooked,
+from appagent.model.events import (
+    AppObserved,
+    EnvObserved,
     Event,
-    EyeBack,
-    EyeStuck,
-    Layout,
-    Level,
-    Looked,
-    RootLooked,
-    RootSettings,
-    Slow,
+    RootObserved,
+    WatcherBack,
+    WatcherStuck,
 )
+from appagent.model.notices import Level
+from appagent.model.seen import AppSeen, Slow
+from appagent.model.settings import AppSettings, RootSettings
+from appagent.model.words import Layout
 from appagent.share import manifest
 from appagent.share.grouping import group
-from appagent.share.process import Eye
+from appagent.share.process import Watcher
 from appagent.share.watchlist import Also, AppSpec, RootSpec, Watchlist
 
-SCHEME = "tree.1"  # of the signatures that an eye makes now
+SCHEME = "tree.1"  # of the signatures that a watcher makes now
 LOOKS_PER_SECOND = 50.0  # of one node, over all its markers
 SETTLE_LISTS = 0.02  # s in which several wishes for new lists become one
 CHANGES_SHOWN = 50
 
 
 class Daemon(Protocol):
-    """What the eyes need of the agent."""
+    """What the watchers need of the agent."""
 
     node: Node
     secret: bytes
@@ -53,7 +51,7 @@ class Daemon(Protocol):
     def feed(self, event: Event) -> None:
         """Take an event."""
 
-    def looked(self, look: AppLook) -> None:
+    def looked(self, look: AppSeen) -> None:
         """Take a look at an app."""
 
     def say(self, kind: str, text: str, level: Level = Level.INFO) -> None:
@@ -61,7 +59,7 @@ class Daemon(Protocol):
 
 
 def root_spec(node: Node, root: RootSettings) -> RootSpec:
-    """One root as its eye is told of it; of the apps only what differs from the defaults."""
+    """One root as its watcher is told of it; of the apps only what differs from the defaults."""
     mine = {name: app for name, app in node.apps.items() if app.record.root == root.path}
     apps: dict[str, AppSpec] = {}
     usual = app_spec(node.settings.defaults, None)
@@ -121,15 +119,15 @@ def env_files(node: Node) -> tuple[str, ...]:
     return tuple(sorted(paths))
 
 
-class Eyes:
-    """All eyes, and which of them looks at what."""
+class Watchers:
+    """All watchers, and which of them looks at what."""
 
-    def __init__(self, daemon: Daemon, make: Callable[..., Eye] = Eye) -> None:
+    def __init__(self, daemon: Daemon, make: Callable[..., Watcher] = Watcher) -> None:
         """Nothing is started before the first list."""
         self.daemon = daemon
         self.make = make
-        self.eyes: dict[str, Eye] = {}  # by mount point, "" for local paths
-        self.place: dict[str, str] = {}  # root or env file → the eye's key
+        self.watchers: dict[str, Watcher] = {}  # by mount point, "" for local paths
+        self.place: dict[str, str] = {}  # root or env file → the watcher's key
         self.soon: asyncio.TimerHandle | None = None
         self.table = ""  # the mount table that the places follow from
         self.closing = False
@@ -147,7 +145,7 @@ class Eyes:
             self.soon = asyncio.get_running_loop().call_later(SETTLE_LISTS, self.rewatch)
 
     def rewatch(self) -> None:
-        """Send each eye its list where it changed; start an eye for a new share."""
+        """Send each watcher its list where it changed; start a watcher for a new share."""
         self.soon = None
         node = self.daemon.node
         roots = {root.path: root_spec(node, root) for root in node.settings.roots}
@@ -155,7 +153,7 @@ class Eyes:
         self.table = mount_table()
         groups = group(self.table, (*roots, *envs))
         self.place = {path: share for share, paths in groups.items() for path in paths}
-        for share in self.eyes.keys() | groups.keys():
+        for share in self.watchers.keys() | groups.keys():
             paths = groups.get(share, ())
             watchlist = Watchlist(
                 roots=tuple(roots[path] for path in paths if path in roots),
@@ -165,32 +163,32 @@ class Eyes:
                 share=share,
                 looks_per_second=LOOKS_PER_SECOND,
             )
-            if share not in self.eyes:
+            if share not in self.watchers:
                 name = share or "local paths"
-                self.eyes[share] = self.make(name, self.hears(share), self.log)
-            if watchlist != self.eyes[share].watchlist:
-                self.eyes[share].watch(watchlist)
+                self.watchers[share] = self.make(name, self.hears(share), self.log)
+            if watchlist != self.watchers[share].watchlist:
+                self.watchers[share].watch(watchlist)
 
     def check_mounts(self) -> None:
-        """Move roots to other eyes when the mount table has changed."""
+        """Move roots to other watchers when the mount table has changed."""
         if not self.closing and self.table and mount_table() != self.table:
             self.rewatch_soon()
 
     # --- looks -----------------------------------------------------------------------------------
 
     def hears(self, share: str) -> Callable[[Event], None]:
-        """Pass on what an eye says of the paths that are its own now."""
+        """Pass on what a watcher says of the paths that are its own now."""
 
         def on_event(event: Event) -> None:
             match event:
-                case Looked(look):
+                case AppObserved(look):
                     if self.place.get(look.root) == share:
                         self.daemon.looked(look)
-                case RootLooked(root_look) if self.place.get(root_look.root) == share:
+                case RootObserved(root_seen) if self.place.get(root_seen.root) == share:
                     self.daemon.feed(event)
-                case EnvLooked(env_look) if self.place.get(env_look.path) == share:
+                case EnvObserved(env_seen) if self.place.get(env_seen.path) == share:
                     self.daemon.feed(event)
-                case EyeStuck(paths) | EyeBack(paths):
+                case WatcherStuck(paths) | WatcherBack(paths):
                     own = tuple(path for path in paths if self.place.get(path) == share)
                     if own:
                         self.daemon.feed(replace(event, paths=own))
@@ -198,18 +196,18 @@ class Eyes:
         return on_event
 
     def log(self, level: str, text: str) -> None:
-        """What an eye says of itself."""
+        """What a watcher says of itself."""
         with contextlib.suppress(ValueError):
-            self.daemon.say("eye.says", text, Level(level))
+            self.daemon.say("watcher.says", text, Level(level))
 
     def look(self, root: str, app: str) -> None:
         """Look now, at one app or at all of a root."""
-        eye = self.eyes.get(self.place.get(root, ""))
-        if eye is not None:
-            eye.look(root, app)
+        watcher = self.watchers.get(self.place.get(root, ""))
+        if watcher is not None:
+            watcher.look(root, app)
 
     def recheck(self, places: Collection[Place]) -> None:
-        """Look at these places now; one that no eye looks at (yet) is left out."""
+        """Look at these places now; one that no watcher looks at (yet) is left out."""
         lists: dict[str, tuple[list[str], list[tuple[str, str]], list[str]]] = {}
         for place in places:
             share = self.place.get(place.root or place.env)
@@ -223,39 +221,39 @@ class Eyes:
             else:
                 roots.append(place.root)
         for share, asked in lists.items():
-            if share in self.eyes:
-                self.eyes[share].recheck(*asked)
+            if share in self.watchers:
+                self.watchers[share].recheck(*asked)
 
     # --- for people ------------------------------------------------------------------------------
 
     def slow(self) -> dict[tuple[str, str], Slow]:
         """The trees that are scanned less often than they should be, by root and name."""
-        beats = [eye.beat for eye in self.eyes.values() if eye.beat is not None]
+        beats = [watcher.beat for watcher in self.watchers.values() if watcher.beat is not None]
         return {(one.root, one.app): one for beat in beats for one in beat.slow}
 
     def intervals(self) -> dict[str, float]:
         """How often the markers of each root are really looked at, in seconds."""
         found = {}
         for path, share in self.place.items():
-            eye = self.eyes.get(share)
-            if eye is not None and eye.beat is not None:
-                found[path] = eye.beat.interval
+            watcher = self.watchers.get(share)
+            if watcher is not None and watcher.beat is not None:
+                found[path] = watcher.beat.interval
         return found
 
     def data(self, now: float) -> list[dict[str, Any]]:
-        """Every eye, for `status`."""
+        """Every watcher, for `status`."""
         return [
             {
-                "eye": share or "local",
-                "pid": eye.pid,
-                "stuck": eye.stuck,
-                "stuck_s": round(now - eye.stuck_since, 1) if eye.stuck else 0.0,
-                "busy": eye.beat.busy if eye.beat else "",
-                "interval_s": eye.beat.interval if eye.beat else 0.0,
-                "interval_why": eye.beat.why if eye.beat else "",
-                "roots": [root.path for root in eye.watchlist.roots],
+                "watcher": share or "local",
+                "pid": watcher.pid,
+                "stuck": watcher.stuck,
+                "stuck_s": round(now - watcher.stuck_since, 1) if watcher.stuck else 0.0,
+                "busy": watcher.beat.busy if watcher.beat else "",
+                "interval_s": watcher.beat.interval if watcher.beat else 0.0,
+                "interval_why": watcher.beat.why if watcher.beat else "",
+                "roots": [root.path for root in watcher.watchlist.roots],
             }
-            for share, eye in sorted(self.eyes.items())
+            for share, watcher in sorted(self.watchers.items())
         ]
 
     def changes(self, app: App) -> tuple[str, ...]:
@@ -289,11 +287,11 @@ class Eyes:
                 manifest.prune(self.manifests, name, keep - {""})
 
     async def close(self) -> None:
-        """End all eyes; one that hangs is not waited for."""
+        """End all watchers; one that hangs is not waited for."""
         self.closing = True
         if self.soon is not None:
             self.soon.cancel()
-        await asyncio.gather(*(eye.close() for eye in self.eyes.values()))
+        await asyncio.gather(*(watcher.close() for watcher in self.watchers.values()))
 
 
 def mount_table() -> str:

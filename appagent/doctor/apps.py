@@ -1,4 +1,4 @@
-"""One app, judged as the eye and the shim would: what it is, whose files it has, its Makefile.
+"""One app, judged as the watcher and the shim would: what it is, whose files it has, its Makefile.
 
 Nothing of the app's is run. The walk and the trust are the shim's own code, so what is fine here is
 fine there, as long as nobody changes it in between; the shim looks again at the moment of use.
@@ -17,13 +17,14 @@ from appagent.core.names import MAKEFILES
 from appagent.core.settings import settings_for
 from appagent.doctor import makefile
 from appagent.doctor.finding import Doing, Finding, Known, Said, note, problem, warning
-from appagent.model import Layout, RootSettings, Settings
+from appagent.model.settings import RootSettings, Settings
+from appagent.model.words import Layout
 from appagent.share import layouts
 from appagent.share.debounce import in_words
 from appagent.share.disk import DIR, Disk
 from appagent.share.layouts import Found
-from appagent.share.markers import Unclear
-from appagent.share.state import Ground, RootState
+from appagent.share.markers import NotDeployable
+from appagent.share.state import MountGuard, RootState
 from appagent.share.watchlist import RootSpec
 from appagent.shim import users
 from appagent.shim.trust import Refused
@@ -57,14 +58,14 @@ def look(app: Judged) -> Iterator[Said]:
     path = f"{app.root.path}/{app.name}"
     yield Doing(f"looking at {path}")
     wanted = settings_for(app.settings, app.name, {}).layout
-    ground = Ground(app.disk)
+    guard = MountGuard(app.disk)
     root = RootState(RootSpec(app.root.path, release_dirs=app.root.release_dirs))
-    root.real = ground.real(root.path)
+    root.real = guard.real(root.path)
     try:
-        found = ground.look(root, app.name, wanted)
+        found = guard.look(root, app.name, wanted)
     except layouts.NoApp:
         return
-    except (OSError, Unclear) as error:
+    except (OSError, NotDeployable) as error:
         yield from not_seen(app.about, in_words(error), "look at it: its deploys wait for that")
         return
     yield Known(APP, (app.name, app.root.path, found.layout))

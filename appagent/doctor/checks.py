@@ -37,7 +37,8 @@ from appagent.doctor.mount_options import covering, fstab
 from appagent.doctor.programs import ask
 from appagent.host.isolate import Check, Found, carry_out
 from appagent.host.mounts import Mounts, real
-from appagent.model import Layout, RootSettings
+from appagent.model.settings import RootSettings
+from appagent.model.words import Layout
 from appagent.state import codec
 from appagent.state.store import NodeState
 

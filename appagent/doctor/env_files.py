@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, cast
 from appagent.core.want import env_paths
 from appagent.doctor.apps import not_seen, refused, trusting
 from appagent.doctor.finding import Doing, Said, ok, warning
-from appagent.model import RootSettings
+from appagent.model.settings import RootSettings
 from appagent.shim.environment import read_files
 from appagent.shim.trust import Refused
 from appagent.shim.walk import Moved

@@ -13,7 +13,7 @@ from pathlib import Path
 from appagent.doctor.finding import Finding, Said, note, ok, warning
 
 CLOCK, FILES, INOTIFY = "clock", "open files", "inotify"
-_ENOUGH_FILES = 512  # 64 clients, some eyes, a few for each run
+_ENOUGH_FILES = 512  # 64 clients, some watchers, a few for each run
 _NEARLY = 0.9
 _TIMEX_STATUS, _UNSYNCHRONISED = 40, 0x40
 

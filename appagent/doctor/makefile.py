@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from appagent.model import Target
+from appagent.model.words import Target
 
 _RULE = re.compile(r"([^:#=\t][^:#=]*?)\s*::?(?![:=])([^#]*)")
 _INCLUDE = re.compile(r"\s*-?s?include\s")

@@ -11,7 +11,7 @@ from appagent.doctor import apps
 from appagent.doctor.finding import Doing, Finding, Known, Level, Said, note, ok, problem, warning
 from appagent.doctor.mount_options import Line, not_mounted
 from appagent.host.mounts import Mount
-from appagent.model import RootSettings, Settings
+from appagent.model.settings import RootSettings, Settings
 from appagent.report.text import count
 from appagent.share.disk import DIR, LINK, Disk
 

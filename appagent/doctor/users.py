@@ -12,7 +12,7 @@ from pathlib import Path
 
 from appagent import config
 from appagent.doctor.finding import Doing, Finding, Said, note, ok, problem, warning
-from appagent.model import Settings
+from appagent.model.settings import Settings
 
 NAMES = "names"
 _DEADLINE = 4.0

@@ -6,7 +6,7 @@ import asyncio
 import time
 from pathlib import Path
 
-from appagent.model import Now
+from appagent.model.words import Now
 
 
 def now() -> Now:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from appagent.model.facts import Deploy
+from appagent.model.notices import Deploy
 from appagent.model.words import Layout, Location, Now, Outcome, Target, Version
 
 
@@ -20,7 +20,7 @@ class Applied:
 
     installed: str = ""  # release
     running: Version | None = None
-    good: Version | None = None
+    healthy: Version | None = None
     up: str = ""  # boot in which it was last started well; a stop that succeeded clears it
     serving: str = ""  # release of that start; what is begun after it (but an install) clears it
     may_run: str = ""  # boot in which a start or restart last began; a stop clears it likewise
@@ -134,7 +134,7 @@ class Record:
     failed_for: Version | None = None  # the failures count while just this is seen
     cancelled: Cancelled | None = None  # what a person ended, while just that is seen
     stopped: bool = False  # by a person, until start or resume
-    doubted: bool = False  # it went together with too many others: not believed
+    mass_removal: bool = False  # it went together with too many others: not believed
     forgotten: bool = False  # a person said that it is really gone
     populated: bool = False  # it has had processes of its own since it was started
     hold: Hold | None = None

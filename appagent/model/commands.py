@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from appagent.model.applied import Hold, Record, Run
-from appagent.model.facts import Fact
+from appagent.model.notices import Notice
 from appagent.model.words import Target, Version
 
 
@@ -54,7 +54,7 @@ class Begin:
 
 
 @dataclass(frozen=True, slots=True)
-class Go:
+class Proceed:
     """Its identity is recorded: let it run."""
 
     app: str
@@ -71,15 +71,15 @@ class End:
 
 
 @dataclass(frozen=True, slots=True)
-class Tell:
+class Report:
     """Report a fact."""
 
-    fact: Fact
+    notice: Notice
 
 
 @dataclass(frozen=True, slots=True)
-class LookNow:
-    """Ask the eye for a look at one app, or at all of a root (app "")."""
+class PollNow:
+    """Ask the watcher for a look at one app, or at all of a root (app "")."""
 
     root: str
     app: str
@@ -87,7 +87,7 @@ class LookNow:
 
 @dataclass(frozen=True, slots=True)
 class Rewatch:
-    """What the eyes are to watch has changed: send them their lists."""
+    """What the watchers are to watch has changed: send them their lists."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,10 +105,10 @@ Command = (
     | SaveNodeHold
     | AskPermit
     | Begin
-    | Go
+    | Proceed
     | End
-    | Tell
-    | LookNow
+    | Report
+    | PollNow
     | Rewatch
     | Answer
 )

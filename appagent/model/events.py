@@ -6,37 +6,37 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from appagent.model.applied import Hold, Identity
-from appagent.model.looks import AppLook, EnvLook, RootLook
+from appagent.model.seen import AppSeen, EnvSeen, RootSeen
 from appagent.model.settings import Settings
 from appagent.model.words import Outcome, Target, Version
 
 
 @dataclass(frozen=True, slots=True)
-class Looked:
-    """The eye saw an app. `own` is what its appagent.yaml says; `own_error` what is wrong there."""
+class AppObserved:
+    """The watcher saw an app. `own` is what its appagent.yaml says; `own_error` its error."""
 
-    look: AppLook
+    look: AppSeen
     own: Mapping[str, object] = field(default_factory=dict)
     own_error: str = ""
 
 
 @dataclass(frozen=True, slots=True)
-class RootLooked:
-    """The eye looked at a root."""
+class RootObserved:
+    """The watcher looked at a root."""
 
-    look: RootLook
-
-
-@dataclass(frozen=True, slots=True)
-class EnvLooked:
-    """The eye read an env file."""
-
-    look: EnvLook
+    look: RootSeen
 
 
 @dataclass(frozen=True, slots=True)
-class EyeStuck:
-    """The eye for these roots and env files does not answer; `since` is mono."""
+class EnvObserved:
+    """The watcher read an env file."""
+
+    look: EnvSeen
+
+
+@dataclass(frozen=True, slots=True)
+class WatcherStuck:
+    """The watcher for these roots and env files does not answer; `since` is mono."""
 
     paths: tuple[str, ...]
     since: float
@@ -44,7 +44,7 @@ class EyeStuck:
 
 
 @dataclass(frozen=True, slots=True)
-class EyeBack:
+class WatcherBack:
     """It answers again; fresh looks follow."""
 
     paths: tuple[str, ...]
@@ -69,7 +69,7 @@ class Permitted:
 
 
 @dataclass(frozen=True, slots=True)
-class Began:
+class ShimReady:
     """The shim of a run is there and waits for the go."""
 
     app: str
@@ -174,14 +174,14 @@ class Stopping:
 
 
 Event = (
-    Looked
-    | RootLooked
-    | EnvLooked
-    | EyeStuck
-    | EyeBack
+    AppObserved
+    | RootObserved
+    | EnvObserved
+    | WatcherStuck
+    | WatcherBack
     | Ticked
     | Permitted
-    | Began
+    | ShimReady
     | StepFound
     | Ended
     | Trigger

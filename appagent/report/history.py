@@ -22,7 +22,8 @@ from collections.abc import Callable, Iterator
 from collections.abc import Set as AbstractSet
 from pathlib import Path
 
-from appagent.model import Fact, Level, Now
+from appagent.model.notices import Level, Notice
+from appagent.model.words import Now
 from appagent.report import history_db
 from appagent.report.history_db import PastDeploy
 
@@ -51,7 +52,7 @@ class History:
     def __init__(
         self,
         state_dir: str,
-        tell: Callable[[Fact], None],
+        tell: Callable[[Notice], None],
         *,
         clock: Callable[[], Now] = _now,
         most_rows: int = _MOST_ROWS,
@@ -62,8 +63,8 @@ class History:
         self._clock = clock
         self._most_rows = most_rows
         self._again = again
-        self._incoming: queue.SimpleQueue[Fact | threading.Event | None] = queue.SimpleQueue()
-        self._waiting: deque[Fact] = deque()
+        self._incoming: queue.SimpleQueue[Notice | threading.Event | None] = queue.SimpleQueue()
+        self._waiting: deque[Notice] = deque()
         self._written = 0
         self._seq = 0
         self._db: sqlite3.Connection | None = None
@@ -72,14 +73,14 @@ class History:
         self._thread = threading.Thread(target=self._work, name="history", daemon=True)
         self._thread.start()
 
-    def tell(self, fact: Fact) -> None:
+    def tell(self, notice: Notice) -> None:
         """Take a fact in; what is no part of the history is passed over. Never waits."""
-        if fact.kind not in history_db.KINDS:
+        if notice.kind not in history_db.KINDS:
             return
         if self._incoming.qsize() >= _BACKLOG:
             self._overflow += 1
         else:
-            self._incoming.put(fact)
+            self._incoming.put(notice)
 
     def flush(self, timeout: float = 2.0) -> bool:
         """Wait until what was told before is written, or was tried; whether that came in time."""
@@ -167,19 +168,19 @@ class History:
         db = self._db
         if db is None or not self._waiting:
             return
-        facts = list(self._waiting)
+        notices = list(self._waiting)
         with db:
-            for fact in facts:
+            for notice in notices:
                 self._seq += 1
-                history_db.record(db, fact, self._seq)
-        for _ in facts:
+                history_db.record(db, notice, self._seq)
+        for _ in notices:
             self._waiting.popleft()
         if self._failing:
             self._failing = ""
             lost = f"; {self._overflow} facts are missing in it" if self._overflow else ""
             self._overflow = 0
             self._fact("history.works", f"{self.path} can be written again{lost}", Level.INFO)
-        self._written += len(facts)
+        self._written += len(notices)
         if self._written >= _PRUNE_EVERY:
             self._prune(db)
 
@@ -242,7 +243,7 @@ class History:
 
     def _fact(self, kind: str, text: str, level: Level) -> None:
         with contextlib.suppress(RuntimeError):  # the loop that is told may be closed already
-            self._tell(Fact(kind, self._clock(), text, "", level, {"path": str(self.path)}))
+            self._tell(Notice(kind, self._clock(), text, "", level, {"path": str(self.path)}))
 
 
 def _prepare(db: sqlite3.Connection) -> None:

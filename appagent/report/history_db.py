@@ -13,7 +13,7 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 from typing import Any
 
-from appagent.model import Fact
+from appagent.model.notices import Notice
 from appagent.report.text import one_line, tail
 
 SCHEMA = 1
@@ -134,23 +134,23 @@ def newest(db: sqlite3.Connection) -> int:
     return int(db.execute(sql).fetchone()[0] or 0)
 
 
-def record(db: sqlite3.Connection, fact: Fact, seq: int) -> None:
+def record(db: sqlite3.Connection, notice: Notice, seq: int) -> None:
     """Fill in what a fact knows; `seq` is the number of a row that has to be made."""
-    table = "deploys" if fact.kind.startswith("deploy.") else "runs"
-    name = str(fact.fields.get("deploy_id" if table == "deploys" else "run_id", ""))
-    if not name or not fact.app:
+    table = "deploys" if notice.kind.startswith("deploy.") else "runs"
+    name = str(notice.fields.get("deploy_id" if table == "deploys" else "run_id", ""))
+    if not name or not notice.app:
         return
-    if fact.kind == "deploy.void":  # nothing had begun, so there is nothing to tell
+    if notice.kind == "deploy.void":  # nothing had begun, so there is nothing to tell
         db.execute("DELETE FROM deploys WHERE id = ? AND begun IS NULL", (name,))
         return
-    values: dict[str, Value] = {"seq": seq, "id": one_line(name, 100), "app": one_line(fact.app)}
-    values[_TIMES[fact.kind]] = fact.at.wall
-    values |= _known(fact.fields, table)
-    if fact.kind in _OUTCOMES:
-        values["outcome"] = _OUTCOMES[fact.kind]
+    values: dict[str, Value] = {"seq": seq, "id": one_line(name, 100), "app": one_line(notice.app)}
+    values[_TIMES[notice.kind]] = notice.at.wall
+    values |= _known(notice.fields, table)
+    if notice.kind in _OUTCOMES:
+        values["outcome"] = _OUTCOMES[notice.kind]
     if "ended" in values:
-        values["line"] = one_line(fact.text, _LINE_LIMIT)
-        values["tail"] = tail(str(fact.fields.get("tail", "")), _TAIL_LIMIT)
+        values["line"] = one_line(notice.text, _LINE_LIMIT)
+        values["tail"] = tail(str(notice.fields.get("tail", "")), _TAIL_LIMIT)
     updates = ", ".join(
         f"{n} = coalesce({n}, excluded.{n})" if n in _STAYS else f"{n} = excluded.{n}"
         for n in values
@@ -160,7 +160,7 @@ def record(db: sqlite3.Connection, fact: Fact, seq: int) -> None:
         f"INSERT INTO {table} ({', '.join(values)}) "  # noqa: S608 - names are all ours
         f"VALUES ({', '.join('?' * len(values))}) ON CONFLICT (id) DO UPDATE SET {updates}"
     )
-    if fact.kind == "run.result":  # as its shim saw it; what an agent told of it says more
+    if notice.kind == "run.result":  # as its shim saw it; what an agent told of it says more
         sql += f" WHERE {table}.outcome IS NULL"
     db.execute(sql, tuple(values.values()))
 

@@ -21,7 +21,7 @@ from collections.abc import MutableMapping
 from pathlib import Path
 from typing import Any, TextIO
 
-from appagent.model import Fact, Level
+from appagent.model.notices import Level, Notice
 from appagent.report import journal
 from appagent.report.sinks import (
     ConsoleOutput,
@@ -50,9 +50,9 @@ class Log:
     def __init__(self, output: Output) -> None:
         self.output = output
 
-    def tell(self, fact: Fact) -> None:
+    def tell(self, notice: Notice) -> None:
         """Log a fact."""
-        structlog.get_logger().log(LEVELS[fact.level], fact.text, fact=fact)
+        structlog.get_logger().log(LEVELS[notice.level], notice.text, notice=notice)
 
     def say(self, level: Level, text: str, **fields: str | float) -> None:
         """Log words of the agent about itself that are no fact."""
@@ -166,9 +166,9 @@ def _as_line(
 ) -> tuple[tuple[Line], dict[str, Any]]:
     """Make what the outputs take, with all text bounded and safe to show."""
     text, level = str(said.pop("event", "")), Level(said.pop("level"))
-    fact = said.pop("fact", None)
-    if isinstance(fact, Fact):
-        given, kind, app, wall = fact.fields, fact.kind, fact.app, fact.at.wall
+    notice = said.pop("notice", None)
+    if isinstance(notice, Notice):
+        given, kind, app, wall = notice.fields, notice.kind, notice.app, notice.at.wall
     else:
         given, kind, app, wall = said, str(said.pop("kind", "")), "", time.time()
     fields = {

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TextIO
 
-from appagent.model import Level
+from appagent.model.notices import Level
 from appagent.report.journal import Entry, Journal, field_name
 
 IDENTIFIER = "appagent"

@@ -14,7 +14,10 @@ from appagent.core.release import short, short_version
 from appagent.core.state import App, Node
 from appagent.core.summary import View, view
 from appagent.core.want import seen_version
-from appagent.model import Ended, Hold, Now, Run, Slow, Version
+from appagent.model.applied import Hold, Run
+from appagent.model.events import Ended
+from appagent.model.seen import Slow
+from appagent.model.words import Now, Version
 from appagent.report import text
 
 Data = dict[str, Any]
@@ -79,7 +82,7 @@ def app_data(node: Node, app: App, now: Now) -> Data:
         "applied": {
             "installed": record.applied.installed,
             "running": version_data(record.applied.running),
-            "good": version_data(record.applied.good),
+            "healthy": version_data(record.applied.healthy),
             "up": record.applied.up == node.boot and bool(node.boot),
             "may_run": record.applied.may_run == node.boot and bool(node.boot),
             "serving": record.applied.serving,
@@ -176,9 +179,9 @@ def status_text(data: Data, columns: int = 0) -> str:
         if root["plain_count"]:
             lines.append(plain_text(root))
     lines += [
-        f"apps are polled every {eye['interval_s']:.2g} s: {eye['interval_why']}"
-        for eye in data.get("eyes", [])
-        if eye["interval_why"]
+        f"apps are polled every {watcher['interval_s']:.2g} s: {watcher['interval_why']}"
+        for watcher in data.get("watchers", [])
+        if watcher["interval_why"]
     ]
     lines += [f"not on the disk yet: {path}" for path in data.get("unwritten", [])]
     lines = [text.one_line(line) for line in lines]  # a pusher chooses names, with newlines in them
@@ -288,7 +291,7 @@ def app_text(app: Data, node: str) -> str:
         ("installed", applied["installed"] or "-"),
         ("runs", runs_text(app)),
         ("running", applied["running"]["release"] or "-"),
-        ("good", applied["good"]["release"] or "-"),
+        ("healthy", applied["healthy"]["release"] or "-"),
         ("up", "yes" if applied["up"] else "not started in this boot"),
         ("last good", app["last_good"]["release"] or "-"),
         ("plan", ", ".join(app["plan"]) or "nothing to do"),
@@ -328,7 +331,7 @@ def explain_text(node: Node, app: App, now: Now, changes: Sequence[str]) -> str:
         f"installed: {short(applied.installed)}",
         f"running:   {short_version(applied.running)}"
         + (f", environment {applied.running.conf}" if applied.running else ""),
-        f"good:      {short_version(applied.good)}",
+        f"good:      {short_version(applied.healthy)}",
         f"up:        {up}",
         "",
         f"plan:      {', '.join(seen.plan) or 'nothing to do'}",

@@ -21,7 +21,7 @@ class Usage:
     cpu: float  # seconds, since its processes (or the slice) began
 
 
-class Belongings:
+class AppProcesses:
     """The processes of each app of this node."""
 
     def __init__(self, places: Places, boot: str, *, scopes: bool) -> None:

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from appagent.core.release import short
-from appagent.model import AppSettings, RootSettings, Run
+from appagent.model.applied import Run
+from appagent.model.settings import AppSettings, RootSettings
 from appagent.shim import environment, output
 
 if TYPE_CHECKING:  # it is a type and nothing else: see spec.py

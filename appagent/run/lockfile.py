@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from appagent.core.names import why_no_app
-from appagent.model import Identity
+from appagent.model.applied import Identity
 from appagent.shim.lock import MAX_BYTES, is_at
 
 END = ".lock"

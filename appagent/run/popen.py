@@ -13,7 +13,7 @@ import subprocess
 import sys
 from typing import NamedTuple
 
-from appagent.model import Run
+from appagent.model.applied import Run
 from appagent.run import scope
 
 SHIM = os.path.join(os.path.dirname(os.path.abspath(__file__)), "shim.py")

@@ -6,7 +6,9 @@ import contextlib
 import json
 import os
 
-from appagent.model import Ended, Outcome, Run, StepFound, Target
+from appagent.model.applied import Run
+from appagent.model.events import Ended, StepFound
+from appagent.model.words import Outcome, Target
 from appagent.run import lockfile
 from appagent.run.launch import Places
 from appagent.shim import output, targets

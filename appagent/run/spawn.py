@@ -27,9 +27,11 @@ from dataclasses import dataclass, field, replace
 
 from appagent.core.names import why_no_app
 from appagent.host import units
-from appagent.model import Ended, Identity, Outcome, Run, StepFound
+from appagent.model.applied import Identity, Run
+from appagent.model.events import Ended, StepFound
+from appagent.model.words import Outcome
 from appagent.run import popen, results, scope
-from appagent.run.app_processes import Belongings, Usage
+from appagent.run.app_processes import AppProcesses, Usage
 from appagent.run.launch import Order, Places, spec_of
 from appagent.shim import cgroup, kill, output
 from appagent.shim.lock import UNGUARDED
@@ -81,7 +83,7 @@ class Spawner:
         self.journal = os.path.exists(output.JOURNAL) if journal is None else journal
         self.scopes = scope.has_scopes() if scopes is None else scopes
         self._limits = scope.Limits()
-        self._belongings = Belongings(self.places, boot, scopes=self.scopes)
+        self._belongings = AppProcesses(self.places, boot, scopes=self.scopes)
         self._watched: dict[str, _Watched] = {}
         self._targets: dict[str, tuple[tuple[str, ...], dict[str, str]]] = {}
         self._unguarded = False

@@ -1,1 +1,1 @@
-"""The eye: everything that touches a share happens in its process."""
+"""The watcher: everything that touches a share happens in its process."""

@@ -15,30 +15,31 @@ import os
 from dataclasses import fields, replace
 from operator import attrgetter
 
-from appagent.model import AppLook, Layout
+from appagent.model.seen import AppSeen
+from appagent.model.words import Layout
 from appagent.share.layouts import Found
-from appagent.share.markers import Unclear
+from appagent.share.markers import NotDeployable
 
 CONFIRM = 2.0  # s after which a bad look is believed
 
 # What is news when it changes: all but when it was looked at, and which paths change.
 _TOLD = attrgetter(
-    *(field.name for field in fields(AppLook) if field.name not in ("looked", "changing"))
+    *(field.name for field in fields(AppSeen) if field.name not in ("looked", "changing"))
 )
 _HAIR = 0.001  # s, for how floats subtract
 
 _PASSING = frozenset((errno.ESTALE, errno.ENOENT, errno.ENOTDIR, errno.EINVAL, errno.ELOOP))
 
 
-class Sight:
+class Debounce:
     """What is seen of one app. `saw` and `failed` answer with the look to push, if there is one."""
 
     def __init__(self, root: str, app: str, settle: float) -> None:
         self.root = root
         self.app = app
         self.settle = settle
-        self.last: AppLook | None = None  # what stands
-        self.pushed: AppLook | None = None
+        self.last: AppSeen | None = None  # what stands
+        self.pushed: AppSeen | None = None
         # Somebody wants to hear of a look that begins from then on (mono), whatever it shows; 0:
         # nobody. A look that had begun before is told too, and does not answer.
         self.asked = 0.0
@@ -81,13 +82,13 @@ class Sight:
         *,
         also: str = "",
         changing: tuple[str, ...] = (),
-    ) -> AppLook | None:
+    ) -> AppSeen | None:
         """Take a good look whose layout is believed."""
         seen = (found, release, also)
         if seen == self._stands and not self.asked and not changing:
             self._bad_since = self._turned = None
             return None  # nearly every look is such a one
-        look = AppLook(
+        look = AppSeen(
             root=self.root,
             app=self.app,
             known=True,
@@ -113,7 +114,7 @@ class Sight:
         self._stands = seen if stood else None
         return told
 
-    def failed(self, error: OSError | Unclear, began: float, how: str) -> AppLook | None:
+    def failed(self, error: OSError | NotDeployable, began: float, how: str) -> AppSeen | None:
         """Take a look that went wrong."""
         self._stands = None
         last = self.last
@@ -122,7 +123,7 @@ class Sight:
                 self._bad_since = began
             if began - self._bad_since <= CONFIRM:
                 return None
-        look = AppLook(
+        look = AppSeen(
             root=self.root,
             app=self.app,
             known=False,
@@ -137,7 +138,7 @@ class Sight:
         self._bad_since = None
         return self._take(look)
 
-    def _take(self, look: AppLook) -> AppLook | None:
+    def _take(self, look: AppSeen) -> AppSeen | None:
         self.last = look
         pushed = self.pushed
         news = (
@@ -154,14 +155,14 @@ class Sight:
         return look
 
 
-def passes(error: OSError | Unclear) -> bool:
+def passes(error: OSError | NotDeployable) -> bool:
     """Whether a look may go wrong in this way for a moment while all is well."""
-    return isinstance(error, Unclear) or error.errno in _PASSING
+    return isinstance(error, NotDeployable) or error.errno in _PASSING
 
 
-def in_words(error: OSError | Unclear) -> str:
+def in_words(error: OSError | NotDeployable) -> str:
     """Say what went wrong, for people and for logs: names that are no UTF-8 are made readable."""
-    if isinstance(error, Unclear):
+    if isinstance(error, NotDeployable):
         text = str(error)
     else:
         text = error.strerror or (os.strerror(error.errno) if error.errno else str(error))
@@ -170,10 +171,10 @@ def in_words(error: OSError | Unclear) -> str:
     return text.encode("utf-8", "backslashreplace").decode()
 
 
-def _essence(look: AppLook) -> tuple[object, ...]:
+def _essence(look: AppSeen) -> tuple[object, ...]:
     """What must not change for a look to stand."""
     return (look.layout, look.release, look.release_dir, look.incomplete)
 
 
-def _stood(look: AppLook, settle: float) -> bool:
+def _stood(look: AppSeen, settle: float) -> bool:
     return look.looked - look.since >= settle

@@ -16,13 +16,13 @@ import stat
 
 from appagent.core.envfile import MAX_BYTES, EnvFileError, decode, digest, parse
 from appagent.host.mounts import Mount
-from appagent.model import EnvLook
+from appagent.model.seen import EnvSeen
 from appagent.share.debounce import in_words
 from appagent.share.disk import FILE, Disk
 from appagent.share.internal_error import Told
-from appagent.share.markers import Unclear, status_text
+from appagent.share.markers import NotDeployable, status_text
 from appagent.share.resolve import Way, parent
-from appagent.share.state import AllowedPaths, Away, Ground, RootState
+from appagent.share.state import AllowedPaths, MountGuard, NotMounted, RootState
 from appagent.share.watchlist import Watchlist
 
 AGAIN_SHARE = 1.0  # s until the second read
@@ -35,7 +35,7 @@ class EnvState:
     def __init__(self, path: str) -> None:
         self.path = path
         self.asked = False
-        self.pushed: EnvLook | None = None
+        self.pushed: EnvSeen | None = None
         self.was_mounted = False
         self.waiting = False  # for a look of its own, a moment after the last one
         self._read: tuple[str, str, str] | None = None  # state, digest, why of the last read
@@ -43,31 +43,31 @@ class EnvState:
         self.told = Told()
 
     def look(
-        self, disk: Disk, ground: Ground, watch: Watchlist, roots: list[RootState], now: float
-    ) -> tuple[EnvLook | None, float]:
+        self, disk: Disk, guard: MountGuard, watch: Watchlist, roots: list[RootState], now: float
+    ) -> tuple[EnvSeen | None, float]:
         """Look at it: what there is to push, and in how many seconds to look again (0: later)."""
         again = AGAIN_SHARE
         try:
-            before = self._ground(ground, watch, roots)
+            before = self._ground(guard, watch, roots)
             again = AGAIN_SHARE if before.is_share else AGAIN_LOCAL
-            way = self._way(disk, ground, before, roots)
+            way = self._way(disk, guard, before, roots)
             read = self._now(way, watch, local=not before.is_share)
-            ground.unmoved(before, self._ground(ground, watch, roots))
-        except (OSError, Away) as error:
+            guard.unmoved(before, self._ground(guard, watch, roots))
+        except (OSError, NotMounted) as error:
             why = in_words(error) if isinstance(error, OSError) else str(error)
             return self.unknown(why, now), again
         if read != self._read:
             self._read = read
             return None, again
         state, key, why = read
-        look = EnvLook(self.path, state, key, why, now, before.is_share)
+        look = EnvSeen(self.path, state, key, why, now, before.is_share)
         return self._take(look), 0.0
 
-    def unknown(self, why: str, now: float) -> EnvLook | None:
+    def unknown(self, why: str, now: float) -> EnvSeen | None:
         """Take a look that went wrong: what there is to push."""
         self._read, self._status = None, b""
         return self._take(
-            EnvLook(self.path, "unknown", why=why, looked=now, mounted=self.was_mounted)
+            EnvSeen(self.path, "unknown", why=why, looked=now, mounted=self.was_mounted)
         )
 
     def stands(self, disk: Disk, kind: str | None, *, local: bool) -> bool:
@@ -82,24 +82,26 @@ class EnvState:
             return False
         return status_text(disk.status(self.path)) == self._status
 
-    def _ground(self, ground: Ground, watch: Watchlist, roots: list[RootState]) -> Mount:
+    def _ground(self, guard: MountGuard, watch: Watchlist, roots: list[RootState]) -> Mount:
         """Give the mount that it lies on. Raises Away where a share should be and is not."""
-        mount = ground.mounts().holding(ground.real(self.path))
-        ground.own(mount, self.path, watch)
+        mount = guard.mounts().holding(guard.real(self.path))
+        guard.own(mount, self.path, watch)
         if mount.is_share:
             self.was_mounted = True
         elif self.was_mounted:
-            raise Away(f"{self.path} is not mounted any more")
+            raise NotMounted(f"{self.path} is not mounted any more")
         else:
             for root in roots:
                 if not root.known and root.spec.must_mount and _beside(self.path, root.path):
-                    raise Away(f"{self.path} is not looked at while {root.path} is not mounted")
+                    raise NotMounted(
+                        f"{self.path} is not looked at while {root.path} is not mounted"
+                    )
         return mount
 
-    def _way(self, disk: Disk, ground: Ground, own: Mount, roots: list[RootState]) -> Way:
+    def _way(self, disk: Disk, guard: MountGuard, own: Mount, roots: list[RootState]) -> Way:
         """Where it is looked for: a link may lead where one of the shim's might follow it."""
-        others = [path for root in roots for path in (root.path, *ground.others(root))]
-        return Way(disk, parent(self.path), others, AllowedPaths(ground.table, own))
+        others = [path for root in roots for path in (root.path, *guard.others(root))]
+        return Way(disk, parent(self.path), others, AllowedPaths(guard.table, own))
 
     def _now(self, way: Way, watch: Watchlist, *, local: bool) -> tuple[str, str, str]:
         """Read it: state, digest, why."""
@@ -115,7 +117,7 @@ class EnvState:
             _, data = way.find(self.path, MAX_BYTES)
         except (FileNotFoundError, NotADirectoryError):
             data = None
-        except Unclear as error:
+        except NotDeployable as error:
             return "broken", "", in_words(error)
         if data is None:
             way.need_missing(self.path)
@@ -127,7 +129,7 @@ class EnvState:
             return "broken", "", str(error)
         return "present", digest(watch.secret, items), ""
 
-    def _take(self, look: EnvLook) -> EnvLook | None:
+    def _take(self, look: EnvSeen) -> EnvSeen | None:
         pushed = self.pushed
         if not self.asked and pushed is not None:
             same = (pushed.state, pushed.digest, pushed.why) == (look.state, look.digest, look.why)
@@ -147,12 +149,12 @@ class EnvDir:
         self._mount: Mount | None = None
 
     def doubtful(
-        self, disk: Disk, ground: Ground, watch: Watchlist, roots: list[RootState]
+        self, disk: Disk, guard: MountGuard, watch: Watchlist, roots: list[RootState]
     ) -> list[EnvState]:
         """The files that have to be looked at: all of them where anything is not as it was."""
         every = list(self.files.values())
         try:
-            before = self._where(ground, watch)
+            before = self._where(guard, watch)
             moved, self._mount = before != self._mount, before
             if moved or any(not root.known and root.spec.must_mount for root in roots):
                 return every
@@ -163,15 +165,15 @@ class EnvDir:
                 for name, env in self.files.items()
                 if not env.stands(disk, kinds.get(name), local=local)
             ]
-            ground.unmoved(before, self._where(ground, watch))
-        except (OSError, Away):
+            guard.unmoved(before, self._where(guard, watch))
+        except (OSError, NotMounted):
             self._mount = None
             return every
         return found
 
-    def _where(self, ground: Ground, watch: Watchlist) -> Mount:
-        mount = ground.mounts().holding(ground.real(self.path))
-        ground.own(mount, self.path, watch)
+    def _where(self, guard: MountGuard, watch: Watchlist) -> Mount:
+        mount = guard.mounts().holding(guard.real(self.path))
+        guard.own(mount, self.path, watch)
         return mount
 
 

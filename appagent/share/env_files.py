@@ -1,4 +1,4 @@
-"""The env files of an eye: which there are, and when each is looked at.
+"""The env files of a watcher: which there are, and when each is looked at.
 
 They are asked for by directory, every `scan_interval`; how one is looked at stands in envlook.py.
 """
@@ -13,7 +13,7 @@ from appagent.share.disk import Disk
 from appagent.share.env_file import EnvDir, EnvState
 from appagent.share.observer import FAULT, Emit
 from appagent.share.scheduler import Jitter, Span
-from appagent.share.state import Ground, RootState
+from appagent.share.state import MountGuard, RootState
 from appagent.share.watchlist import Watchlist
 
 _EVERY = 2.0  # s, without a root that says how often
@@ -26,12 +26,12 @@ class Envs:
     def __init__(
         self,
         disk: Disk,
-        ground: Ground,
+        guard: MountGuard,
         sooner: Callable[[Env, float | Span], None],
         drop: Callable[[Env], None],
     ) -> None:
         self._disk = disk
-        self._ground = ground
+        self._ground = guard
         self._sooner = sooner
         self._drop = drop
         self._watch = Watchlist()
@@ -80,7 +80,7 @@ class Envs:
             look = env.unknown(str(env.told.fault(env.path, emit)), began)
             again = FAULT
         if look is not None:
-            emit("env", protocol.look_body(look))
+            emit("env", protocol.seen_body(look))
         env.waiting = again > 0
         if again:  # else it is left to its directory
             self._sooner(env, began + again)

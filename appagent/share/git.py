@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from appagent.share.disk import DIR, FILE
-from appagent.share.markers import ABSENT, CONTENT, STATUS, Mark, Unclear, status_text
+from appagent.share.markers import ABSENT, CONTENT, STATUS, Mark, NotDeployable, status_text
 from appagent.share.resolve import Way, parent
 
 _COMMIT = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
@@ -42,11 +42,11 @@ def head(way: Way, base: str, names: Mapping[str, str]) -> Head:
     elif kind == FILE:
         git_dir = _pointed(way, base, f"{base}/.git", "gitdir: ", marks)
     else:
-        raise Unclear(f"{base} has no .git that is a directory or a file")
+        raise NotDeployable(f"{base} has no .git that is a directory or a file")
     inside = way.names(git_dir)
     if "reftable" in inside:
         do = "in its work tree run: git refs migrate --ref-format=files"
-        raise Unclear(f"{git_dir} keeps its refs in a reftable, which is not read here; {do}")
+        raise NotDeployable(f"{git_dir} keeps its refs in a reftable, which is not read here; {do}")
     common = git_dir
     if "commondir" in inside:  # a linked work tree: its refs are the main one's
         common = _pointed(way, git_dir, f"{git_dir}/commondir", "", marks)
@@ -59,11 +59,11 @@ def head(way: Way, base: str, names: Mapping[str, str]) -> Head:
             return Head(text, "index.lock" in inside, tuple(marks), dirs)
         target = text.removeprefix("ref: ").strip()
         if not text.startswith("ref: ") or not _REF.fullmatch(target) or ".." in target:
-            raise Unclear(f"{own}/{name} is no commit and names no ref")
+            raise NotDeployable(f"{own}/{name} is no commit and names no ref")
         if len(os.fsencode(target)) > _LONGEST_REF:
-            raise Unclear(f"{own}/{name} names a ref of more than {_LONGEST_REF} bytes")
+            raise NotDeployable(f"{own}/{name} names a ref of more than {_LONGEST_REF} bytes")
         name, own = target, common
-    raise Unclear(f"{git_dir}/HEAD leads from ref to ref")
+    raise NotDeployable(f"{git_dir}/HEAD leads from ref to ref")
 
 
 def _pointed(way: Way, base: str, path: str, prefix: str, marks: list[Mark]) -> str:
@@ -72,7 +72,7 @@ def _pointed(way: Way, base: str, path: str, prefix: str, marks: list[Mark]) -> 
     marks.append(way.mark(CONTENT, path, data))
     text = data.decode("utf-8", "surrogateescape").rstrip("\n")
     if not text.startswith(prefix) or not text[len(prefix) :] or "\0" in text:
-        raise Unclear(f"{path} does not hold {prefix or 'a path'}")
+        raise NotDeployable(f"{path} does not hold {prefix or 'a path'}")
     where = text[len(prefix) :]
     place, _ = way.follow(where if where.startswith("/") else f"{base}/{where}")
     way.need_inside(path, place.path)
@@ -102,7 +102,7 @@ def _packed(way: Way, common: str, name: str, marks: list[Mark]) -> str:
     end = data.find(wanted)
     commit = data[data.rfind(b"\n", 0, max(end, 0)) + 1 : max(end, 0)].decode("ascii", "replace")
     if not _COMMIT.fullmatch(commit):
-        raise Unclear(f"{common} has no ref {name}: is anything committed there?")
+        raise NotDeployable(f"{common} has no ref {name}: is anything committed there?")
     # It may be large, so its status is its mark and not its content.
     marks += way.marks(place)
     status = way.disk.status(place.path, base=way.base(place.path))

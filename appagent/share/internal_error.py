@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 import traceback
 
-from appagent.share.markers import Unclear
+from appagent.share.markers import NotDeployable
 from appagent.share.observer import Emit
 
 _LONGEST = 200  # letters of the fault's own words
@@ -21,13 +21,13 @@ class Told:
     def __init__(self) -> None:
         self._places: set[tuple[str, str, int | None]] = set()
 
-    def fault(self, what: str, emit: Emit) -> Unclear:
+    def fault(self, what: str, emit: Emit) -> NotDeployable:
         """Log the fault that is being handled, if it is new; what to say of the look."""
         kind, error, trace = sys.exc_info()
         name = kind.__name__ if kind else "?"
         words = " ".join(str(error).split())[:_LONGEST]
         detail = f"{name}: {words}" if words else name
-        unclear = Unclear(f"internal error while looking ({detail}): please report")
+        unclear = NotDeployable(f"internal error while looking ({detail}): please report")
         last = traceback.extract_tb(trace)[-1:]
         place = (name, last[0].filename, last[0].lineno) if last else (name, "", 0)
         if place not in self._places:

@@ -1,8 +1,8 @@
 """How an app's files lie, and what its release is: one look at one app, whole or not at all.
 
-`look` answers with a `Found`, or it raises: `Unclear` for what is no release (no Makefile, a link
-to nothing), OSError for trouble with the share. For a tree the release itself is missing in the
-answer: that takes a scan of everything (scan.py).
+`look` answers with a `Found`, or it raises: `NotDeployable` for what is no release (no Makefile, a
+link to nothing), OSError for trouble with the share. For a tree the release itself is missing in
+the answer: that takes a scan of everything (scan.py).
 
 An app without a Makefile is unclear, not gone. A checkout that is half done, an upload, a release
 that somebody forgot to finish all look so, and none may stop an app; gone it is once its directory
@@ -17,10 +17,10 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from appagent.core.names import MAKEFILES
-from appagent.model import Layout
+from appagent.model.words import Layout
 from appagent.share import git
 from appagent.share.disk import DIR, FILE, LINK, Disk
-from appagent.share.markers import Mark, Unclear
+from appagent.share.markers import Mark, NotDeployable
 from appagent.share.resolve import Place, Way, parent
 
 CURRENT = "current"
@@ -35,7 +35,7 @@ _LONGEST_TEXT = 200  # of a link, inside a release id
 _SAFE = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789/._-+@:~,=")
 
 
-class NoApp(Unclear):
+class NoApp(NotDeployable):
     """A directory like any other, without a Makefile: no app, or not yet, or not at the moment."""
 
 
@@ -76,7 +76,7 @@ def look(  # noqa: PLR0913 - what, where, and two rules for how far
     owner = status.st_uid
     if layout is Layout.SYMLINK:
         return _symlink(way, app, status, names)
-    _need_makefile(app.path, names, NoApp if layout is Layout.TREE else Unclear)
+    _need_makefile(app.path, names, NoApp if layout is Layout.TREE else NotDeployable)
     settings = _settings(way, app.path, names)
     marks = tuple(way.marks(app))
     dirs = _dirs(app)
@@ -114,14 +114,14 @@ def _symlink(way: Way, app: Place, status: os.stat_result, names: Mapping[str, s
         inside = way.names(release.path)
         text = dict(release.links).get(link)
         if text is None:
-            raise Unclear(f"{link} is not a symlink any more")
+            raise NotDeployable(f"{link} is not a symlink any more")
     elif app.links:
         release, text = app, app.links[0][1]
     else:
         what = "is not a symlink" if CURRENT in names else "is not there"
-        raise Unclear(f"{app.path}/{CURRENT} {what}")
+        raise NotDeployable(f"{app.path}/{CURRENT} {what}")
     # Only what has a `current` is meant to be an app: a link may lead to anything.
-    _need_makefile(release.path, inside, Unclear if CURRENT in names else NoApp)
+    _need_makefile(release.path, inside, NotDeployable if CURRENT in names else NoApp)
     return Found(
         layout=Layout.SYMLINK,
         base=app.path,
@@ -140,7 +140,7 @@ def _dirs(place: Place) -> tuple[str, ...]:
     return tuple(dict.fromkeys((*(parent(path) for path, _ in place.links), place.path)))
 
 
-def _need_makefile(path: str, names: Mapping[str, str], wrong: type[Unclear]) -> None:
+def _need_makefile(path: str, names: Mapping[str, str], wrong: type[NotDeployable]) -> None:
     if not any(names.get(makefile, DIR) != DIR for makefile in MAKEFILES):
         raise wrong(f"there is no Makefile in {path}")
 
@@ -154,11 +154,11 @@ def _settings(way: Way, path: str, names: Mapping[str, str]) -> str | None:
     if SETTINGS not in names:
         return None
     if names[SETTINGS] != FILE:
-        raise Unclear(f"{path}/{SETTINGS} is not a regular file")
+        raise NotDeployable(f"{path}/{SETTINGS} is not a regular file")
     try:
         return way.read(f"{path}/{SETTINGS}", _MOST_SETTINGS).decode("utf-8")
     except UnicodeDecodeError:
-        raise Unclear(f"{path}/{SETTINGS} is not UTF-8") from None
+        raise NotDeployable(f"{path}/{SETTINGS} is not UTF-8") from None
 
 
 def _id_text(text: str) -> str:
@@ -177,5 +177,7 @@ def _resolve(way: Way, path: str) -> tuple[Place, os.stat_result]:
     if not stat.S_ISDIR(status.st_mode):
         raise NoApp(f"{place.path} is not a directory")
     if not place.path.isprintable():
-        raise Unclear(f"{place.path!a} has letters in it that the path of a release must not have")
+        raise NotDeployable(
+            f"{place.path!a} has letters in it that the path of a release must not have"
+        )
     return place, status

@@ -2,7 +2,7 @@ r"""The scan at the time of a deploy, kept compressed on the local disk: what a 
 
 `<manifests>/<app>/<hash of the release id>.gz` holds a line for each entry, sorted: path, type,
 mode, inode, size, mtime_ns, ctime_ns, link text, parted by tabs; a backslash, tab or newline in a
-name is written \\, \t, \n. The eye writes it; `explain` reads two and tells what changed.
+name is written \\, \t, \n. The watcher writes it; `explain` reads two and tells what changed.
 """
 
 from __future__ import annotations

@@ -13,16 +13,16 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable
 
-from appagent.model import Layout
+from appagent.model.words import Layout
 from appagent.share import markers, protocol
 from appagent.share.debounce import in_words
 from appagent.share.disk import Disk
 from appagent.share.layouts import Found, NoApp
-from appagent.share.markers import Unclear
+from appagent.share.markers import NotDeployable
 from appagent.share.observer import Emit
 from appagent.share.scheduler import Jitter, Span
-from appagent.share.state import TREES, AppState, Away, Ground, RootState
-from appagent.share.watches import Watched
+from appagent.share.state import TREES, AppState, MountGuard, NotMounted, RootState
+from appagent.share.watches import Watches
 from appagent.share.watchlist import Watchlist
 
 SAFETY = 60.0  # s between looks at what inotify watches
@@ -32,13 +32,13 @@ _LEFT = 0.1  # of the bound on looks: for plain directories, however many apps t
 _ODD = 10.0  # s after which what keeps a directory from being an app is told
 
 
-class Marked:
+class MarkerPoll:
     """The quick thread's looks at apps; each says when the next one is due."""
 
     def __init__(
         self,
         disk: Disk,
-        watched: Watched,
+        watched: Watches,
         to_trees: Callable[[AppState], None],
         tell_name: Callable[[RootState, str, Emit], None],
     ) -> None:
@@ -48,7 +48,7 @@ class Marked:
         self.interval = 0.0  # between looks at marks, as in force; 0: none are polled
         self.why = ""  # that is more than it should be
         self._disk = disk
-        self._ground = Ground(disk)
+        self._ground = MountGuard(disk)
         self._watched = watched
         self._to_trees = to_trees
         self._tell_name = tell_name
@@ -99,7 +99,7 @@ class Marked:
         how = app.take_how("poll")
         try:
             return self._look(app, began, how, emit)
-        except Away:
+        except NotMounted:
             raise
         except Exception:  # noqa: BLE001 - of ours: it ends this look alone
             return self._failed(app, app.told.fault(app.path, emit), began, how, emit)
@@ -110,7 +110,7 @@ class Marked:
         try:
             found = self._ground.look(root, app.name, app.spec.layout)
             self._ground.unmoved(mount, self._ground.of_root(root, self.watch))
-        except (OSError, Unclear) as error:
+        except (OSError, NotDeployable) as error:
             self._ground.unmoved(mount, self._ground.of_root(root, self.watch))
             return self._failed(app, error, began, how, emit)
         app.odd_since = None
@@ -125,7 +125,7 @@ class Marked:
             return None
         look = app.sight.saw(found, found.release, began, how, also=_also(app, found))
         if look is not None:
-            emit("app", protocol.look_body(look))
+            emit("app", protocol.seen_body(look))
         app.marks = found.marks
         added = self._watched.app(app, found, emit)
         slow = SAFETY if root.inotify else _WHOLE
@@ -134,7 +134,7 @@ class Marked:
         return self._again(app, began)
 
     def _failed(
-        self, app: AppState, error: OSError | Unclear, began: float, how: str, emit: Emit
+        self, app: AppState, error: OSError | NotDeployable, began: float, how: str, emit: Emit
     ) -> Span:
         """Take a look that went wrong; when to look again."""
         spec = app.root.spec
@@ -142,7 +142,7 @@ class Marked:
         if app.name in app.root.were_apps:
             look = app.sight.failed(error, began, how)
             if look is not None:
-                emit("app", protocol.look_body(look))
+                emit("app", protocol.seen_body(look))
         else:
             app.odd_since = app.odd_since or began
             if began - app.odd_since > _ODD:

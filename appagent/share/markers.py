@@ -20,7 +20,7 @@ ABSENT = "absent"  # a name that is not there
 _MOST = 4096
 
 
-class Unclear(Exception):
+class NotDeployable(Exception):
     """What is there is no release that could be deployed; the text says what it is instead."""
 
 

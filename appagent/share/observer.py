@@ -32,7 +32,7 @@ class Worker(Protocol):
         """Look at what is due, or wait for it at most so long."""
 
 
-class Sighting(FileSystemEvent):
+class Observation(FileSystemEvent):
     """What a look found, on its way to the daemon: the name and body of a line."""
 
     def __init__(self, kind: str, body: Body) -> None:
@@ -73,11 +73,11 @@ class ShareEmitter(EventEmitter):
             time.sleep(_PAUSE)
 
     def _emit(self, kind: str, body: Body) -> None:
-        self.queue_event(Sighting(kind, body))
+        self.queue_event(Observation(kind, body))
 
 
 class ShareObserver(BaseObserver):
-    """The emitters of an eye, one for each worker."""
+    """The emitters of a watcher, one for each worker."""
 
     def __init__(self, workers: Mapping[str, Worker], tell: Emit) -> None:
         super().__init__(ShareEmitter, timeout=_TURN, workers=workers)
@@ -101,5 +101,5 @@ class _Handler(FileSystemEventHandler):
 
     def dispatch(self, event: FileSystemEvent) -> None:
         """Take one from the queue."""
-        if isinstance(event, Sighting):
+        if isinstance(event, Observation):
             self._tell(event.kind, event.body)

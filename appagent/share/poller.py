@@ -14,20 +14,20 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from appagent.host.mounts import Mount
-from appagent.model import RootLook
+from appagent.model.seen import RootSeen
 from appagent.share import protocol
 from appagent.share.children import Children, children
 from appagent.share.debounce import CONFIRM, in_words, passes
 from appagent.share.disk import Disk
 from appagent.share.env_file import EnvDir, EnvState
 from appagent.share.env_files import Envs
-from appagent.share.marker_poll import Marked
-from appagent.share.markers import Unclear
+from appagent.share.marker_poll import MarkerPoll
+from appagent.share.markers import NotDeployable
 from appagent.share.observer import FAULT, Emit
-from appagent.share.scanner import Trees
+from appagent.share.scanner import Scanner
 from appagent.share.scheduler import Agenda, Jitter, Span
-from appagent.share.state import QUICK, TREES, AppState, Away, Ground, RootState
-from appagent.share.watches import Watched
+from appagent.share.state import QUICK, TREES, AppState, MountGuard, NotMounted, RootState
+from appagent.share.watches import Watches
 from appagent.share.watchlist import RootSpec, Watchlist
 
 _MOST = 32  # apps whose marks are looked at in one pass
@@ -46,16 +46,16 @@ class MountsState:
 Item = RootState | AppState | EnvState | EnvDir | MountsState
 
 
-class Quick:
+class Poller:
     """Looks at everything but trees."""
 
-    def __init__(self, disk: Disk, trees: Trees, watched: Watched) -> None:
+    def __init__(self, disk: Disk, trees: Scanner, watched: Watches) -> None:
         self.agenda: Agenda[Item] = Agenda()
         self.disk = disk
         self._watch = Watchlist()
         self._roots: dict[str, RootState] = {}
         self._mounts = MountsState()
-        self._ground = Ground(disk)
+        self._ground = MountGuard(disk)
         self._envs = Envs(disk, self._ground, self.agenda.sooner, self.agenda.drop)
         self._trees = trees
         self._watched = watched
@@ -63,7 +63,7 @@ class Quick:
         self._jitter = Jitter()
         self._held: list[tuple[str, protocol.Body]] | None = None
         self._trees_held: list[AppState] = []
-        self._marked = Marked(disk, watched, self._to_trees, self._name)
+        self._marked = MarkerPoll(disk, watched, self._to_trees, self._name)
         trees.hand_over = lambda app: self.agenda.sooner(app, 0.0)
         trees.ring_root = lambda root: self.agenda.sooner(root, 0.0)
         watched.ring_root = self._ring_root
@@ -253,7 +253,7 @@ class Quick:
             entries = self.disk.names(root.path)
             inode = 0 if mount.is_share else self.disk.status(root.real).st_ino
             self._ground.unmoved(mount, self._ground.of_root(root, self._watch))
-        except (OSError, Away, Unclear) as error:
+        except (OSError, NotMounted, NotDeployable) as error:
             self._root_failed(root, error, mount, began, emit)
             self.agenda.sooner(root, self._jitter(began, max(interval, 0.5)))
             return
@@ -263,7 +263,7 @@ class Quick:
         again = self._watched.root(root, mount, inode, emit)
         found = root.children = children(entries, root.spec, root.children)
         self._update(root, found, how)
-        look = RootLook(
+        look = RootSeen(
             root=root.path,
             known=True,
             names=root.names(found),
@@ -286,7 +286,7 @@ class Quick:
     def _root_failed(
         self,
         root: RootState,
-        error: OSError | Away | Unclear,
+        error: OSError | NotMounted | NotDeployable,
         mount: Mount | None,
         began: float,
         emit: Emit,
@@ -297,9 +297,9 @@ class Quick:
             if began - root.bad_since <= CONFIRM:
                 return
         root.known = False
-        why = str(error) if isinstance(error, Away) else in_words(error)
+        why = str(error) if isinstance(error, NotMounted) else in_words(error)
         self._watched.lost(root, why, emit)
-        look = RootLook(
+        look = RootSeen(
             root=root.path,
             known=False,
             why=why,
@@ -331,12 +331,12 @@ class Quick:
         if self._held is not None:
             self._held.append((kind, body))
 
-    def _push_root(self, root: RootState, look: RootLook, emit: Emit) -> None:
+    def _push_root(self, root: RootState, look: RootSeen, emit: Emit) -> None:
         pushed = root.pushed
         if root.asked or pushed is None or _told(pushed) != _told(look):
             root.asked = False
             root.pushed = look
-            emit("root", protocol.look_body(look))
+            emit("root", protocol.seen_body(look))
         self._release(emit)
 
     def _release(self, emit: Emit) -> None:
@@ -354,7 +354,7 @@ class Quick:
         if self._held is None and root.pushed is not None:
             names = tuple(sorted({*root.pushed.names, name}))
             root.pushed = replace(root.pushed, names=names)
-            emit("root", protocol.look_body(root.pushed))
+            emit("root", protocol.seen_body(root.pushed))
 
     # --- apps ----------------------------------------------------------------------------------
 
@@ -376,7 +376,7 @@ class Quick:
                     self._app(app, emit)
                 else:
                     self.agenda.sooner(app, due)
-        except Away:
+        except NotMounted:
             self.agenda.sooner(root, 0.0)
             for app in apps:
                 self._due(app, app.began + root.spec.interval)
@@ -395,7 +395,7 @@ class Quick:
         due: float | Span | None
         try:
             due = self._marked.look(app, emit)
-        except Away:
+        except NotMounted:
             self.agenda.sooner(root, 0.0)
             due = app.began + root.spec.interval
         if due is not None:
@@ -409,7 +409,7 @@ class Quick:
             self._trees_held.append(app)
 
 
-def _told(look: RootLook) -> tuple[object, ...]:
+def _told(look: RootSeen) -> tuple[object, ...]:
     """What of a look at a root is news when it changes."""
     return (
         look.known,

@@ -1,13 +1,13 @@
-"""The daemon's side of one eye: starts it, hears it, notices when it is stuck, never waits for it.
+"""The daemon's side of one watcher: starts it, reads from it, sees when it is stuck, never waits.
 
-Theory of operation. The eye is a process of its own because any call on a share may hang for
+Theory of operation. The watcher is a process of its own because any call on a share may hang for
 minutes, and then not even SIGKILL ends it. So nothing here waits: the socket is non-blocking both
 ways, the end of the process is heard through its pidfd, and `close` gives up on one that hangs.
 
-The eye beats once a second. It is *stuck* when no beat came for 5 s, or when a beat says that its
-quick thread is in one operation for 5 s, or its scanning thread for 60 s. Then everything that it
-looks at is unknown. One that is stuck for 180 s is killed; a new one is started only once the old
-one has really ended, so however long a share hangs there is one process for it, not a pile.
+The watcher beats once a second. It is *stuck* when no beat came for 5 s, or when a beat says that
+its quick thread is in one operation for 5 s, or its scanning thread for 60 s. Then everything that
+it looks at is unknown. One that is stuck for 180 s is killed; a new one is started only once the
+old one has really ended, so however long a share hangs there is one process for it, not a pile.
 """
 
 from __future__ import annotations
@@ -22,7 +22,15 @@ import time
 from collections.abc import Callable, Sequence
 
 import appagent
-from appagent.model import Beat, EnvLooked, Event, EyeBack, EyeStuck, Looked, RootLooked
+from appagent.model.events import (
+    AppObserved,
+    EnvObserved,
+    Event,
+    RootObserved,
+    WatcherBack,
+    WatcherStuck,
+)
+from appagent.model.seen import Beat
 from appagent.share import protocol
 from appagent.share.watchlist import Watchlist, to_body
 
@@ -32,14 +40,14 @@ _TICK = 0.5
 _SILENT = 5.0  # s without a beat, or with the quick thread in one operation
 _SCANNING = 60.0  # s with the scanning thread in one operation
 _KILL = 180.0  # s that it may be stuck: twice what a call on a dead share takes
-_CLOSE = 1.0  # s that an eye may take to end by itself
+_CLOSE = 1.0  # s that a watcher may take to end by itself
 _BACKOFF = (1.0, 60.0)
-_STEADY = 60.0  # s after which an eye counts as one that works
+_STEADY = 60.0  # s after which a watcher counts as one that works
 _MOST_UNSENT = 64 * 1024
 
 
-class Eye:
-    """One eye. All methods belong to the loop's thread and return at once."""
+class Watcher:
+    """One watcher. All methods belong to the loop's thread and return at once."""
 
     def __init__(
         self,
@@ -67,7 +75,9 @@ class Eye:
         self._began = 0.0
         self._ticked = time.monotonic()
         self._backoff = _BACKOFF[0]
-        self._new: tuple[str, ...] = ()  # paths that were another eye's, which may have been stuck
+        self._new: tuple[
+            str, ...
+        ] = ()  # paths that were another watcher's, which may have been stuck
         self._killed = False
         self._closing = False
         self._timer: asyncio.TimerHandle | None = None
@@ -88,12 +98,12 @@ class Eye:
         return self._process is None
 
     def watch(self, watchlist: Watchlist) -> None:
-        """Watch this from now on; the first list starts the eye."""
+        """Watch this from now on; the first list starts the watcher."""
         new = tuple(path for path in watchlist.paths if path not in self.watchlist.paths)
         self.watchlist = watchlist
         self._new += new
         if new and self.stuck:
-            self._on_event(EyeStuck(new, self.stuck_since, self.stuck))
+            self._on_event(WatcherStuck(new, self.stuck_since, self.stuck))
         if self._timer is None and not self._closing:
             self._timer = self._loop.call_later(_TICK, self._tick)
             self._start()
@@ -101,19 +111,19 @@ class Eye:
             self._send_watch()
 
     def look(self, root: str, app: str = "") -> None:
-        """Look now, at one app or at everything in a root. A stuck eye looks when it is back."""
+        """Look now, at one app or at everything in a root. A stuck one looks once it is back."""
         if len(self._outbox) < _MOST_UNSENT:
             self._send(protocol.line("look", {"root": root, "app": app}))
 
     def recheck(self, roots: list[str], apps: list[tuple[str, str]], env: list[str]) -> None:
-        """Look at just these and tell what is seen; may be lost, like the eye itself."""
+        """Look at just these and tell what is seen; may be lost, like the watcher itself."""
         if len(self._outbox) < _MOST_UNSENT:
             self._send(protocol.line("recheck", {"roots": roots, "apps": apps, "env": env}))
 
     async def ask(self, verb: str, timeout: float, **arguments: object) -> protocol.Body:  # noqa: ASYNC109 - the bound is part of the question
-        """Ask for something to be done there. Raises TimeoutError, or OSError without an eye."""
+        """Ask for something to be done there. Raises TimeoutError, or OSError without a watcher."""
         if self._sock is None or len(self._outbox) >= _MOST_UNSENT:
-            raise ConnectionError(f"the eye for {self.name} does not answer")
+            raise ConnectionError(f"the watcher for {self.name} does not answer")
         self._asks += 1
         number = self._asks
         future: asyncio.Future[protocol.Body] = self._loop.create_future()
@@ -172,7 +182,7 @@ class Eye:
             self._process.kill()
             self._process.wait()
             self._process = None
-        self._set_stuck(f"the eye for {self.name} cannot be started: {error}", time.monotonic())
+        self._set_stuck(f"the watcher for {self.name} cannot be started: {error}", time.monotonic())
         self._start_later()
 
     def _start_later(self) -> None:
@@ -197,7 +207,7 @@ class Eye:
         if now - self._began > _STEADY:
             self._backoff = _BACKOFF[0]
         how = f"by signal {-process.returncode}" if process.returncode < 0 else process.returncode
-        why = f"the eye for {self.name} ended ({how}); a new one is started"
+        why = f"the watcher for {self.name} ended ({how}); a new one is started"
         self._on_log("warning", why)
         self._set_stuck(why, now)
         self._start_later()
@@ -214,7 +224,7 @@ class Eye:
         late = now - self._ticked - _TICK
         self._ticked = now
         self._timer = self._loop.call_later(_TICK, self._tick)
-        if late > 1.0:  # it was us who slept: what the eye said meanwhile is yet to be read
+        if late > 1.0:  # it was us who slept: what the watcher said meanwhile is yet to be read
             self._heard = max(self._heard, now - _SILENT / 2)
         if self._process is None:
             return
@@ -237,17 +247,19 @@ class Eye:
                 self.look(root.path)
         self._new = ()
         if paths:
-            self._on_event(EyeBack(tuple(path for path in self.watchlist.paths if path in paths)))
+            self._on_event(
+                WatcherBack(tuple(path for path in self.watchlist.paths if path in paths))
+            )
 
     def _trouble(self, now: float) -> tuple[str, float]:
         beat = self.beat
         busy = f", it is {beat.busy}" if beat is not None and beat.busy else ""
         if now - self._heard > _SILENT:
-            return f"the eye for {self.name} does not answer{busy}", self._heard
+            return f"the watcher for {self.name} does not answer{busy}", self._heard
         if beat is None:
             return "", 0.0
         if beat.at - beat.quick > _SILENT:
-            return f"the share does not answer for {self.name}: the eye hangs{busy}", beat.quick
+            return f"the share does not answer for {self.name}: the watcher hangs{busy}", beat.quick
         if beat.at - beat.scan > _SCANNING:
             return f"the share does not answer for {self.name}: a scan hangs{busy}", beat.scan
         return "", 0.0
@@ -255,7 +267,7 @@ class Eye:
     def _set_stuck(self, why: str, since: float) -> None:
         if not self.stuck:
             self.stuck, self.stuck_since = why, since
-            self._on_event(EyeStuck(self.watchlist.paths, since, why))
+            self._on_event(WatcherStuck(self.watchlist.paths, since, why))
 
     # --- the socket ----------------------------------------------------------------------------
 
@@ -264,12 +276,12 @@ class Eye:
             self._disconnect()
 
     def _drain(self) -> None:
-        """Hear the last words of an eye that has ended."""
+        """Hear the last words of a watcher that has ended."""
         while self._sock is not None and self._receive(once=False):
             pass
 
     def _receive(self, *, once: bool = True) -> bool:
-        """Read what is there; False at the end (or, at the end of an eye, when nothing is left)."""
+        """Read what is there; False at the end (for a watcher that ended: when nothing is left)."""
         if self._sock is None:
             return False
         try:
@@ -282,7 +294,7 @@ class Eye:
         for line in lines:
             self._hear(line)
         if len(self._inbox) > protocol.MOST:
-            self._on_log("error", f"the eye for {self.name} sends a line without an end")
+            self._on_log("error", f"the watcher for {self.name} sends a line without an end")
             self._inbox = b""
             self._kill()
         return bool(data)
@@ -292,7 +304,9 @@ class Eye:
             kind, body = protocol.read(line)
             event = self._event(kind, body)
         except (ValueError, TypeError, KeyError) as error:
-            self._on_log("error", f"the eye for {self.name} said what nobody understands: {error}")
+            self._on_log(
+                "error", f"the watcher for {self.name} said what nobody understands: {error}"
+            )
             return
         if event is not None and not self._closing:
             self._on_event(event)
@@ -303,11 +317,11 @@ class Eye:
                 self.beat = protocol.beat(body)
                 self._heard = time.monotonic()
             case "app":
-                return Looked(protocol.app_look(body))
+                return AppObserved(protocol.app_seen(body))
             case "root":
-                return RootLooked(protocol.root_look(body))
+                return RootObserved(protocol.root_seen(body))
             case "env":
-                return EnvLooked(protocol.env_look(body))
+                return EnvObserved(protocol.env_seen(body))
             case "log":
                 self._on_log(body["level"], body["text"])
             case "answer":
@@ -359,12 +373,12 @@ class Eye:
             sock.close()
         for future in self._asked.values():
             if not future.done():
-                future.set_exception(ConnectionError(f"the eye for {self.name} has ended"))
+                future.set_exception(ConnectionError(f"the watcher for {self.name} has ended"))
         self._asked.clear()
 
 
 def _environment() -> dict[str, str]:
-    """What an eye gets: nothing of systemd's, and this very package to import."""
+    """What a watcher gets: nothing of systemd's, and this very package to import."""
     package = os.path.dirname(os.path.dirname(os.path.abspath(appagent.__file__)))
     kept = {name: os.environ[name] for name in ("PATH", "LANG", "LC_ALL") if name in os.environ}
     return {**kept, "PYTHONPATH": package, "PYTHONUTF8": "1"}

@@ -1,4 +1,4 @@
-"""The lines between the daemon and an eye: one JSON object each, with one key that names it."""
+"""The lines between the daemon and a watcher: one JSON object each, with one key that names it."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ import json
 from dataclasses import fields
 from typing import Any
 
-from appagent.model import AppLook, Beat, EnvLook, Layout, RootLook, Slow
+from appagent.model.seen import AppSeen, Beat, EnvSeen, RootSeen, Slow
+from appagent.model.words import Layout
 
 Body = dict[str, Any]
-Look = AppLook | RootLook | EnvLook | Beat
+Look = AppSeen | RootSeen | EnvSeen | Beat
 
 MOST = 32 * 1024 * 1024  # bytes of a line; who sends more is broken
 
@@ -31,27 +32,27 @@ def read(data: bytes) -> tuple[str, Body]:
     raise ValueError("not an object with one object in it")
 
 
-def look_body(look: Look) -> Body:
+def seen_body(look: Look) -> Body:
     """Write a look as the fields it has."""
     return {field.name: getattr(look, field.name) for field in fields(look)}
 
 
-def app_look(body: Body) -> AppLook:
+def app_seen(body: Body) -> AppSeen:
     """Read a look at an app."""
-    values = _known(AppLook, body)
+    values = _known(AppSeen, body)
     if values.get("layout") is not None:
         values["layout"] = Layout(values["layout"])
-    return AppLook(**values)
+    return AppSeen(**values)
 
 
-def root_look(body: Body) -> RootLook:
+def root_seen(body: Body) -> RootSeen:
     """Read a look at a root."""
-    return RootLook(**_known(RootLook, body))
+    return RootSeen(**_known(RootSeen, body))
 
 
-def env_look(body: Body) -> EnvLook:
+def env_seen(body: Body) -> EnvSeen:
     """Read a look at an env file."""
-    return EnvLook(**_known(EnvLook, body))
+    return EnvSeen(**_known(EnvSeen, body))
 
 
 def beat(body: Body) -> Beat:

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 from appagent.share.disk import Disk, NotPlain
-from appagent.share.markers import LINK, Mark, Unclear, is_listed
+from appagent.share.markers import LINK, Mark, NotDeployable, is_listed
 
 _TOP = "/"
 _MOST_LINKS = 40  # as the kernel has it
@@ -60,11 +60,11 @@ class Way:
         """Read a small file. Raises Unclear where it is anything else."""
         why = self._allowed(path)
         if why:
-            raise Unclear(f"{path} {why}")
+            raise NotDeployable(f"{path} {why}")
         try:
             return self.disk.read(path, most, base=self.base(path))
         except NotPlain as error:
-            raise Unclear(f"{path} {error}") from None
+            raise NotDeployable(f"{path} {error}") from None
 
     def find(self, path: str, most: int) -> tuple[Place, bytes | None]:
         """Read a small file over links, None where there seems to be nothing; and where it is.
@@ -108,7 +108,7 @@ class Way:
         """Raise Unclear where a path leads out of the named directories."""
         if self.base(leads_to) == _TOP:
             what = "is" if path == leads_to else f"leads to {leads_to}, which is"
-            raise Unclear(f"{path} {what} neither in {self.root} nor in release_dirs")
+            raise NotDeployable(f"{path} {what} neither in {self.root} nor in release_dirs")
 
     def follow(self, path: str) -> tuple[Place, os.stat_result]:
         """Follow every symlink of a path that begins in a named directory, or at the top."""
@@ -122,20 +122,20 @@ class Way:
                 continue
             steps += 1
             if steps > _MOST_STEPS:
-                raise Unclear(f"{path} leads over more than {_MOST_STEPS} directories")
+                raise NotDeployable(f"{path} leads over more than {_MOST_STEPS} directories")
             if part == "..":
                 done, status = parent(done), None
                 continue
             step = f"{done.rstrip('/')}/{part}"
             why = self._allowed(step)
             if why:
-                raise Unclear(f"{step} {why}")
+                raise NotDeployable(f"{step} {why}")
             status = self.disk.status(step, base=self.base(step))
             if not stat.S_ISLNK(status.st_mode):
                 done = step
                 continue
             if len(links) >= _MOST_LINKS:
-                raise Unclear(f"{path} leads from link to link")
+                raise NotDeployable(f"{path} leads from link to link")
             text = self.disk.link(step, base=self.base(step))
             links.append((step, text))
             done, rest = self._split(text) if text.startswith("/") else (done, text.split("/"))

@@ -15,19 +15,20 @@ from collections import deque
 from collections.abc import Callable
 from typing import NamedTuple
 
-from appagent.model import AppLook, Layout
+from appagent.model.seen import AppSeen
+from appagent.model.words import Layout
 from appagent.share import manifest, protocol
 from appagent.share.budget import SHARE, Budget, price
 from appagent.share.debounce import in_words
 from appagent.share.disk import Disk
 from appagent.share.layouts import Found
 from appagent.share.marker_poll import SAFETY
-from appagent.share.markers import Unclear
+from appagent.share.markers import NotDeployable
 from appagent.share.observer import Emit
 from appagent.share.scheduler import Agenda, Jitter, Span
-from appagent.share.signature import SCHEME, SCHEMES, Scan, Scanner
-from appagent.share.state import QUICK, TREES, AppState, Away, Ground, Plain, RootState
-from appagent.share.watches import Watched
+from appagent.share.signature import SCHEME, SCHEMES, Scan, SignatureScanner
+from appagent.share.state import QUICK, TREES, AppState, MountGuard, NotMounted, Plain, RootState
+from appagent.share.watches import Watches
 from appagent.share.watchlist import Watchlist
 
 _SOON = 0.5  # s until a look that was not believed is done again
@@ -50,13 +51,13 @@ class _Cost(NamedTuple):
         return _Cost(self.shared + other.shared, self.processor + other.processor)
 
 
-class Trees:
+class Scanner:
     """Scans trees. `hand_over` takes an app that is none, `ring_root` a root in doubt."""
 
     def __init__(
         self,
         disk: Disk,
-        watched: Watched,
+        watched: Watches,
         share: float = SHARE,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -66,7 +67,7 @@ class Trees:
         self.disk = disk
         self.hand_over: Callable[[AppState], None] = lambda _: None
         self.ring_root: Callable[[RootState], None] = lambda _: None
-        self._ground = Ground(disk)
+        self._ground = MountGuard(disk)
         self._watched = watched
         self._budget: Budget[AppState] = Budget(clock(), share)
         self._dropped: deque[AppState] = deque()
@@ -210,10 +211,10 @@ class Trees:
             same = app.scan is not None and app.scan.release == scan.release
             listed = same or app.name in self.disk.names(root.path)
             self._ground.unmoved(before, self._ground.of_root(root, self.watch))
-        except Away:
+        except NotMounted:
             self.ring_root(root)
             return again
-        except (OSError, Unclear) as error:
+        except (OSError, NotDeployable) as error:
             return self._failed(app, error, began, how, emit)
         if not listed:
             self.ring_root(root)
@@ -231,7 +232,7 @@ class Trees:
         return Span(confirm, confirm)  # a moment earlier it would be too early, and no use
 
     def _failed(
-        self, app: AppState, error: OSError | Unclear, began: float, how: str, emit: Emit
+        self, app: AppState, error: OSError | NotDeployable, began: float, how: str, emit: Emit
     ) -> Span:
         """Take a look that went wrong; when to look again."""
         app.confirm = None
@@ -275,7 +276,7 @@ class Trees:
         if (also.scheme, also.ignore) == (SCHEME, app.spec.ignore):
             return scan.release
         if also.scheme in SCHEMES:
-            older = Scanner(also.ignore, also.scheme)
+            older = SignatureScanner(also.ignore, also.scheme)
             others = self._ground.mounted_below(app.root)
             return older.scan(self.disk, base, began, others, None).release
         layout = next((one for one in Layout if also.scheme == f"{one}.1"), None)
@@ -283,12 +284,12 @@ class Trees:
             return ""
         try:
             return self._ground.look(app.root, app.name, layout).release
-        except Unclear:  # it does not lie like that any more
+        except NotDeployable:  # it does not lie like that any more
             return ""
 
-    def _push(self, look: AppLook | None, app: AppState, emit: Emit) -> None:
+    def _push(self, look: AppSeen | None, app: AppState, emit: Emit) -> None:
         if look is not None and not app.dropped():
-            emit("app", protocol.look_body(look))
+            emit("app", protocol.seen_body(look))
 
     def _keep(self, app: AppState, emit: Emit) -> None:
         """Keep the manifest of a tree that stood."""

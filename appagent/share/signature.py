@@ -27,7 +27,7 @@ from dataclasses import dataclass, field
 from appagent.core.ignore import ignore_id, matcher
 from appagent.share.disk import Disk
 from appagent.share.layouts import TELLING
-from appagent.share.markers import Unclear
+from appagent.share.markers import NotDeployable
 
 SCHEME = "tree.1"  # of the signatures that are made now
 SCHEMES = frozenset({SCHEME})  # that can be made: an upgrade asks for the older one beside its own
@@ -69,7 +69,7 @@ class Scan:
         return tuple(named[:_NAMED])
 
 
-class Scanner:
+class SignatureScanner:
     """Scans one app's tree; the ignore lines are understood once."""
 
     def __init__(self, ignore: tuple[str, ...], scheme: str = "") -> None:
@@ -151,7 +151,9 @@ class _Pass:
     def directory(self, fd: int, path: str, depth: int) -> None:
         """Scan an open directory, then those inside it."""
         if depth > _DEEPEST:
-            raise Unclear(f"{self.base}/{path} is too deep: {_DEEPEST} directories in one another")
+            raise NotDeployable(
+                f"{self.base}/{path} is too deep: {_DEEPEST} directories in one another"
+            )
         self.between()
         prefix = f"{path}/" if path else ""
         where = f"{self.base}/{path}" if path else self.base

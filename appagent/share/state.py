@@ -1,4 +1,4 @@
-"""What an eye watches as it stands: its roots, their apps, and the ground they lie on.
+"""What a watcher watches as it stands: its roots, their apps, and the ground they lie on.
 
 An `AppState` belongs to one thread at a time: to the quick one while the app is a symlink, a git
 work tree or not yet told, to the scanning one while it is a tree. `owner` says whose it is; who
@@ -13,15 +13,16 @@ from typing import NamedTuple
 
 from appagent.core.names import MAKEFILES
 from appagent.host.mounts import Mount, Mounts, real
-from appagent.model import Layout, RootLook
+from appagent.model.seen import RootSeen
+from appagent.model.words import Layout
 from appagent.share.children import Children
-from appagent.share.debounce import Sight
+from appagent.share.debounce import Debounce
 from appagent.share.disk import Disk
 from appagent.share.internal_error import Told
 from appagent.share.layouts import Found, look
 from appagent.share.markers import Mark
 from appagent.share.scheduler import Burst, Span
-from appagent.share.signature import Scan, Scanner
+from appagent.share.signature import Scan, SignatureScanner
 from appagent.share.watchlist import AppSpec, RootSpec, Watchlist
 
 QUICK, TREES = "quick", "scan"
@@ -53,7 +54,7 @@ class Plain(NamedTuple):
         return cls(found, telling, table, real)
 
 
-class Away(Exception):
+class NotMounted(Exception):
     """What is to be looked at is not there to be looked at: not mounted, or mounted anew."""
 
 
@@ -69,7 +70,7 @@ class RootState:
         self.plain: set[str] = set()  # directories like any other, without a Makefile
         self.odd: dict[str, str] = {}  # what else would be apps, and what stands in the way
         self.known = False
-        self.pushed: RootLook | None = None
+        self.pushed: RootSeen | None = None
         self.asked = False
         self.how = ""  # what rang
         self.began = 0.0
@@ -122,8 +123,8 @@ class AppState:
         self.root = root
         self.name = name
         self.spec = spec
-        self.sight = Sight(root.path, name, spec.settle)
-        self.scanner = Scanner(spec.ignore)
+        self.sight = Debounce(root.path, name, spec.settle)
+        self.scanner = SignatureScanner(spec.ignore)
         self.owner = QUICK
         self.base = ""  # of a tree that inotify watches, with a slash behind it
         self._dropped = False
@@ -181,7 +182,7 @@ class AppState:
         return how or otherwise
 
 
-class Ground:
+class MountGuard:
     """Whether a path lies where it should, asked before and after every look."""
 
     def __init__(self, disk: Disk) -> None:
@@ -210,27 +211,29 @@ class Ground:
         self.own(mount, root.path, watch)
         its_own = mount.point == root.real and not root.spec.was_share
         if root.spec.must_mount and not mount.is_share and not its_own:
-            raise Away(
+            raise NotMounted(
                 f"{root.path} is not mounted: it lies on {mount.fstype or 'nothing'} "
                 f"at {mount.point}"
             )
         return mount
 
     def own(self, mount: Mount, path: str, watch: Watchlist) -> None:
-        """Refuse what another eye has to look at, now or soon."""
+        """Refuse what another watcher has to look at, now or soon."""
         if watch.share is None or watch.share == (mount.point if mount.is_share else ""):
             return
         if mount.is_share:
-            raise Away(f"{mount.fstype} is mounted on {mount.point} now; its eye is being started")
-        raise Away(f"{path} is not mounted any more: {watch.share} is away")
+            raise NotMounted(
+                f"{mount.fstype} is mounted on {mount.point} now; its watcher is being started"
+            )
+        raise NotMounted(f"{path} is not mounted any more: {watch.share} is away")
 
     @staticmethod
     def unmoved(before: Mount, after: Mount) -> None:
         """Refuse a look during which something was mounted."""
         if before != after:
-            raise Away(f"{after.point} was mounted anew during the look")
+            raise NotMounted(f"{after.point} was mounted anew during the look")
         if after.fstype == "autofs":  # the look should have mounted what it stands for
-            raise Away(f"{after.point}: nothing is mounted there, only the automounter")
+            raise NotMounted(f"{after.point}: nothing is mounted there, only the automounter")
 
     def look(self, root: RootState, app: str, layout: Layout | None) -> Found:
         """Look at an app of a root; this goes by the table that the guard before it has read."""

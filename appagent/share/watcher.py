@@ -1,4 +1,4 @@
-"""The eye: the process that does every operation on one share. `python -m appagent.share.watcher`.
+"""The watcher, `python -m appagent.share.watcher`: the process that does all I/O on one share.
 
 Theory of operation. The main thread talks to the daemon over the socket that is its descriptor 0,
 and beats once a second; it never touches a share. Two threads do: a quick one (quick.py: roots,
@@ -25,14 +25,14 @@ import time
 from collections.abc import Callable
 
 from appagent.host.prctl import die_with_parent
-from appagent.model import Beat, Slow
+from appagent.model.seen import Beat, Slow
 from appagent.share import protocol
 from appagent.share.disk import Disk
 from appagent.share.observer import ShareObserver, Worker
-from appagent.share.poller import Quick
-from appagent.share.scanner import Trees
+from appagent.share.poller import Poller
+from appagent.share.scanner import Scanner
 from appagent.share.state import QUICK, TREES
-from appagent.share.watches import Watched
+from appagent.share.watches import Watches
 from appagent.share.watchlist import from_body
 
 _BEAT = 1.0
@@ -82,7 +82,7 @@ class Outbox:
             return  # it rings already
 
 
-class Eye:
+class Watcher:
     """The main thread."""
 
     def __init__(self, sock: socket.socket, make_disk: Callable[[], Disk]) -> None:
@@ -90,9 +90,9 @@ class Eye:
         self._inbox = b""
         self._unsent = b""
         self._outbox = Outbox()
-        watched = Watched()
-        self._trees = Trees(make_disk(), watched)
-        self._quick = Quick(make_disk(), self._trees, watched)
+        watched = Watches()
+        self._trees = Scanner(make_disk(), watched)
+        self._quick = Poller(make_disk(), self._trees, watched)
         workers: dict[str, Worker] = {QUICK: self._quick, TREES: self._trees}
         self._observer = ShareObserver(workers, self._outbox.put)
 
@@ -109,7 +109,7 @@ class Eye:
                 if dead:
                     sys.stderr.write(f"the thread {dead} has ended\n")
                     return _FAULT
-                self._outbox.put("beat", protocol.look_body(self._beat(now)))
+                self._outbox.put("beat", protocol.seen_body(self._beat(now)))
                 beat_at = now + _BEAT
             if not self._send():
                 return 0
@@ -170,10 +170,10 @@ class Eye:
             case "recheck":
                 quick.post(lambda _: quick.recheck(body["roots"], body["apps"], body["env"]))
             case "ask":
-                error = f"an eye knows no verb {body['verb']!r}"
+                error = f"a watcher knows no verb {body['verb']!r}"
                 self._outbox.put("answer", {"id": body["id"], "error": error})
             case _:
-                text = f"the eye was told {kind!r}, which it does not know"
+                text = f"the watcher was told {kind!r}, which it does not know"
                 self._outbox.put("log", {"level": "warning", "text": text})
 
 
@@ -190,14 +190,14 @@ def _end_with(sock: socket.socket) -> bool:
 
 
 def main(make_disk: Callable[[], Disk] = Disk) -> None:
-    """Be an eye. Another Disk is for tests."""
+    """Be a watcher. Another Disk is for tests."""
     for one in (signal.SIGINT, signal.SIGHUP):
         signal.signal(one, signal.SIG_IGN)  # a terminal's signals are the daemon's
     os.chdir("/")
     code = _FAULT
     try:
         sock = socket.socket(fileno=0)
-        code = Eye(sock, make_disk).run() if _end_with(sock) else 0
+        code = Watcher(sock, make_disk).run() if _end_with(sock) else 0
     except BaseException:  # noqa: BLE001 - whatever it is, threads that hang are not waited for
         sys.excepthook(*sys.exc_info())
     finally:

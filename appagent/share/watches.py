@@ -19,8 +19,8 @@ from appagent.share.state import TREES, AppState, RootState
 _HINT = "raise fs.inotify.max_user_watches and max_user_instances, or set watch: poll"
 
 
-class Watched:
-    """The watches of all roots and apps of an eye. Any thread may use it for what it owns."""
+class Watches:
+    """The watches of all roots and apps of a watcher. Any thread may use it for what it owns."""
 
     def __init__(self) -> None:
         self.ring_root: Callable[[RootState], None] = lambda _: None

@@ -1,4 +1,4 @@
-"""What an eye is to watch: made by the daemon, sent as one line, replaced as a whole."""
+"""What a watcher is to watch: made by the daemon, sent as one line, replaced as a whole."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from appagent.model import Layout
+from appagent.model.words import Layout
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,11 +57,11 @@ class RootSpec:
 
 @dataclass(frozen=True, slots=True)
 class Watchlist:
-    """All that one eye watches.
+    """All that one watcher watches.
 
-    `share` is the mount point that the eye is for, "" for local paths, None where nobody cares:
-    what lies on another filesystem than that is left alone, so that an eye for local paths cannot
-    hang because something was mounted over one of them.
+    `share` is the mount point that the watcher is for, "" for local paths, None where nobody cares:
+    what lies on another filesystem than that is left alone, so that a watcher for local paths
+    cannot hang because something was mounted over one of them.
     """
 
     roots: tuple[RootSpec, ...] = ()

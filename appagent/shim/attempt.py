@@ -253,7 +253,7 @@ class Attempts:
             self._pause(rest)
 
     def _pause(self, seconds: float) -> None:
-        """Pass a little time during an end, with an eye on everything."""
+        """Pass a little time during an end, with a watcher on everything."""
         self.deadline = time.monotonic() + 3600  # it has been decided
         self._step(seconds)
 

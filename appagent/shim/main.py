@@ -33,7 +33,7 @@ def main() -> int:
     shim = supervisor.Shim(order)
     prctl.adopt_orphans()
     failpoint.hit("shim.ready")
-    if not shim.wait_for_go(0):
+    if not shim.wait_to_proceed(0):
         nothing = shim.nothing("cancelled", "the agent ended before it began: nothing ran")
         return result.leave(order["result"], nothing)
     null = os.open("/dev/null", os.O_RDWR)

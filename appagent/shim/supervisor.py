@@ -27,7 +27,7 @@ class Shim(Attempts):
 
     stopped = False  # by a restart, that is: its second half is a start
 
-    def wait_for_go(self, fd: int) -> bool:
+    def wait_to_proceed(self, fd: int) -> bool:
         """Wait until the daemon says go; False if it went away or thought better of it."""
         self._poll.register(fd, select.POLLIN)
         heard = b""

@@ -1,7 +1,7 @@
 """Who a run belongs to: looked up in the shim's child, at the moment of use, never in the daemon.
 
 Names can come from a directory service that does not answer; so only this child asks for them,
-and its parent has an eye on how long it takes. An agent that is not root runs everything as
+and its parent has a watcher on how long it takes. An agent that is not root runs everything as
 itself. `owner` is the owner of the app's directory, and then nobody else may write there: who may
 change the directory would choose the user.
 """

@@ -33,7 +33,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
-from appagent.model import Fact, Hold, Level, Now, Record
+from appagent.model.applied import Hold, Record
+from appagent.model.notices import Level, Notice
+from appagent.model.words import Now
 from appagent.state.codec import MAX_BYTES, Damaged, Newer, dump, parse
 from appagent.state.directory import make_directory, take_lock
 
@@ -62,7 +64,7 @@ class Loaded:
     mounted: frozenset[str] = frozenset()
     hold: Hold | None = None
     secret: bytes = b""
-    facts: tuple[Fact, ...] = ()
+    notices: tuple[Notice, ...] = ()
 
 
 def replace_file(path: Path, content: bytes) -> None:
@@ -144,47 +146,47 @@ class Store:
 
     def load(self) -> Loaded:
         """Read all that is kept. What is damaged or newer is moved aside and told."""
-        facts: list[Fact] = []
+        notices: list[Notice] = []
         records: dict[str, Record] = {}
         lost: set[str] = set()
-        for directory in self._app_dirs(facts):
+        for directory in self._app_dirs(notices):
             app = directory.name
-            found = self._read(directory / "record.json", "record", Record, facts, app)
+            found = self._read(directory / "record.json", "record", Record, notices, app)
             if found is not None and found.app == app:
                 records[app] = found
             elif found is not None:
                 what = Damaged(f"it is the record of {found.app}")
-                facts.append(self._set_aside(directory / "record.json", what, app))
+                notices.append(self._set_aside(directory / "record.json", what, app))
                 lost.add(app)
             elif _has_entries(directory):
                 lost.add(app)
-        self._node = self._read(self._node_file, "node", NodeState, facts) or NodeState()
-        secret = self._secret(facts, known=bool(records or lost))
+        self._node = self._read(self._node_file, "node", NodeState, notices) or NodeState()
+        secret = self._secret(notices, known=bool(records or lost))
         return Loaded(
-            records, frozenset(lost), self._node.mounted, self._node.hold, secret, tuple(facts)
+            records, frozenset(lost), self._node.mounted, self._node.hold, secret, tuple(notices)
         )
 
     # --- writing ---------------------------------------------------------------------------------
 
-    def save(self, record: Record) -> list[Fact]:
+    def save(self, record: Record) -> list[Notice]:
         """Put a record on the disk before this returns. Tells what a person should know."""
         return self._put(self.app_dir(record.app) / "record.json", dump("record", record))
 
-    def drop(self, app: str) -> list[Fact]:
+    def drop(self, app: str) -> list[Notice]:
         """Remove all that is kept about an app."""
         return self._put(self.app_dir(app) / "record.json", None)
 
-    def save_roots(self, mounted: frozenset[str]) -> list[Fact]:
+    def save_roots(self, mounted: frozenset[str]) -> list[Notice]:
         """Remember which roots were ever seen mounted."""
         self._node = NodeState(mounted, self._node.hold)
         return self._put(self._node_file, dump("node", self._node))
 
-    def save_node_hold(self, hold: Hold | None) -> list[Fact]:
+    def save_node_hold(self, hold: Hold | None) -> list[Notice]:
         """Remember the hold on the whole node."""
         self._node = NodeState(self._node.mounted, hold)
         return self._put(self._node_file, dump("node", self._node))
 
-    def flush(self) -> list[Fact]:
+    def flush(self) -> list[Notice]:
         """Try again what could not be written."""
         failed: dict[int | None, tuple[Path, OSError]] = {}
         for path, content in list(self._unwritten.items()):
@@ -194,7 +196,7 @@ class Store:
                 failed.setdefault(error.errno, (path, error))
             else:
                 del self._unwritten[path]
-        facts = [
+        notices = [
             self._fact(
                 "store.failed",
                 f"cannot write {path}: {error.strerror or error}; going on from memory",
@@ -207,8 +209,8 @@ class Store:
         self._said.update(failed)
         if self._said and not self._unwritten:
             self._said.clear()
-            facts.append(self._fact("store.works", f"{self.path} can be written again"))
-        return facts
+            notices.append(self._fact("store.works", f"{self.path} can be written again"))
+        return notices
 
     @property
     def unwritten(self) -> tuple[str, ...]:
@@ -221,7 +223,7 @@ class Store:
     def _node_file(self) -> Path:
         return self.path / "node.json"
 
-    def _put(self, path: Path, content: bytes | None) -> list[Fact]:
+    def _put(self, path: Path, content: bytes | None) -> list[Notice]:
         # What is newest goes first: on a disk with little room it matters most.
         self._unwritten.pop(path, None)
         self._unwritten = {path: content, **self._unwritten}
@@ -249,7 +251,7 @@ class Store:
             sync_directory(directory.parent)
             shutil.rmtree(gone)
 
-    def _app_dirs(self, facts: list[Fact]) -> list[Path]:
+    def _app_dirs(self, notices: list[Notice]) -> list[Path]:
         """Where apps are kept, after what a crash left half-written is removed."""
         apps = self.path / "apps"
         try:
@@ -257,7 +259,7 @@ class Store:
         except FileNotFoundError:
             found = []
         except OSError as error:
-            facts.append(self._unreadable(apps, error))
+            notices.append(self._unreadable(apps, error))
             found = []
         for path in found:
             if path.name.startswith(GONE):
@@ -271,37 +273,37 @@ class Store:
         return found
 
     def _read(
-        self, path: Path, name: str, kind: type[T], facts: list[Fact], app: str = ""
+        self, path: Path, name: str, kind: type[T], notices: list[Notice], app: str = ""
     ) -> T | None:
         try:
             return parse(name, kind, _content(path))
         except FileNotFoundError:
             return None
         except OSError as error:
-            facts.append(self._unreadable(path, error, app))
+            notices.append(self._unreadable(path, error, app))
         except (Damaged, Newer) as error:
-            facts.append(self._set_aside(path, error, app))
+            notices.append(self._set_aside(path, error, app))
         return None
 
-    def _secret(self, facts: list[Fact], *, known: bool) -> bytes:
+    def _secret(self, notices: list[Notice], *, known: bool) -> bytes:
         path = self.path / "secret"
         try:
             secret = _content(path)
             if len(secret) == SECRET_BYTES:
                 return secret
-            facts.append(self._set_aside(path, Damaged(f"{len(secret)} bytes instead of 32")))
+            notices.append(self._set_aside(path, Damaged(f"{len(secret)} bytes instead of 32")))
         except FileNotFoundError:
             pass
         except (OSError, Damaged) as error:
-            facts.append(self._set_aside(path, error))
+            notices.append(self._set_aside(path, error))
         secret = secrets.token_bytes(SECRET_BYTES)
         if known:
             text = f"a new {path} was made: the conf ids change, so every running app is restarted"
-            facts.append(self._fact("store.secret", text, Level.WARNING, path))
-        facts.extend(self._put(path, secret))
+            notices.append(self._fact("store.secret", text, Level.WARNING, path))
+        notices.extend(self._put(path, secret))
         return secret
 
-    def _set_aside(self, path: Path, why: Exception, app: str = "") -> Fact:
+    def _set_aside(self, path: Path, why: Exception, app: str = "") -> Notice:
         word = "newer" if isinstance(why, Newer) else "damaged"
         aside = path.with_name(f"{path.name}.{word}")
         try:
@@ -312,7 +314,7 @@ class Store:
         text = f"{path} is {word} ({why}); {then}"
         return self._fact(f"store.{word}", text, Level.WARNING, path, app)
 
-    def _unreadable(self, path: Path, error: OSError, app: str = "") -> Fact:
+    def _unreadable(self, path: Path, error: OSError, app: str = "") -> Notice:
         text = f"cannot read {path}: {error.strerror}"
         return self._fact("store.damaged", text, Level.ERROR, path, app)
 
@@ -323,8 +325,8 @@ class Store:
         level: Level = Level.INFO,
         path: Path | None = None,
         app: str = "",
-    ) -> Fact:
-        return Fact(kind, self._clock(), text, app, level, {"path": str(path or self.path)})
+    ) -> Notice:
+        return Notice(kind, self._clock(), text, app, level, {"path": str(path or self.path)})
 
 
 def _has_entries(directory: Path) -> bool:

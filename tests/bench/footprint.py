@@ -28,7 +28,7 @@ PATIENCE = 600.0  # s, for a busy machine to deploy all apps
 
 
 def family(pid: int) -> list[psutil.Process]:
-    """The daemon and its eyes; not what apps left running."""
+    """The daemon and its watchers; not what apps left running."""
     daemon = psutil.Process(pid)
     return [daemon, *daemon.children(recursive=True)]
 
@@ -58,7 +58,7 @@ def bare_python() -> float:
 def all_good(node: Node, count: int) -> bool:
     """Whether all apps run, and nothing is going on any more."""
     time.sleep(1.0)  # asking is not free either
-    return [app["state"] for app in node.status()["apps"]] == ["good"] * count
+    return [app["state"] for app in node.status()["apps"]] == ["ok"] * count
 
 
 def idle(node: Node, seconds: float) -> None:
@@ -68,13 +68,13 @@ def idle(node: Node, seconds: float) -> None:
     before, began = [cpu([process]) for process in processes], time.monotonic()
     time.sleep(seconds)
     spent = [cpu([process]) - past for process, past in zip(processes, before, strict=True)]
-    daemon, *eyes = [each / (time.monotonic() - began) for each in spent]
-    share = daemon + sum(eyes)
+    daemon, *watchers = [each / (time.monotonic() - began) for each in spent]
+    share = daemon + sum(watchers)
     memory, bare = pss(processes), bare_python()
     print(f"processes          {len(processes)}")
     print(f"memory (PSS)       {memory:6.1f} MiB   = {memory / bare:.1f} bare Pythons ({bare:.1f})")
     print(f"CPU idle           {share * 100:6.2f} %     of one core over {seconds:.0f} s: "
-          f"daemon {daemon * 100:.2f} %, eye {sum(eyes) * 100:.2f} %")  # fmt: skip
+          f"daemon {daemon * 100:.2f} %, watcher {sum(watchers) * 100:.2f} %")  # fmt: skip
 
 
 def runs(node: Node) -> None:
@@ -89,8 +89,8 @@ def runs(node: Node) -> None:
         alone.append(time.perf_counter() - began)
     for _ in range(RUNS):
         node.command("trigger", "cost", "restart", "--wait", check=True)
-    facts = [f for f in node.facts("run.", "cost") if f.get("target") == "restart"]
-    spent = [f["duration_ms"] / 1000 for f in facts if f["kind"] == "run.ended"][-RUNS:]
+    notices = [f for f in node.notices("run.", "cost") if f.get("target") == "restart"]
+    spent = [f["duration_ms"] / 1000 for f in notices if f["kind"] == "run.ended"][-RUNS:]
     make, run = statistics.median(alone), statistics.median(spent)
     print(f"make alone         {make * 1000:6.1f} ms")
     print(f"a run with it      {run * 1000:6.1f} ms    = {run / make:.1f} x; "

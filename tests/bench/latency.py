@@ -194,12 +194,12 @@ class Bench:
         first = times.get("install", last)
         if app == "bare":
             return Steps(times["seen"] - at, times["seen"] - at, first - at, last - at)
-        facts: dict[str, float] = {}
-        for fact in self.node.facts("", app):
-            when = datetime.fromisoformat(fact["time"]).timestamp()
+        notices: dict[str, float] = {}
+        for notice in self.node.notices("", app):
+            when = datetime.fromisoformat(notice["time"]).timestamp()
             if when > at - 0.02:
-                facts.setdefault(fact["kind"], when - at)
-        return Steps(facts["deploy.seen"], facts["run.began"], first - at, last - at)
+                notices.setdefault(notice["kind"], when - at)
+        return Steps(notices["deploy.seen"], notices["run.began"], first - at, last - at)
 
     def measure(self, layout: str, app: str, times: int) -> list[Steps]:
         """Change an app again and again; a tree only twice, as it is throttled then."""

@@ -17,9 +17,9 @@ def status(host: Host) -> dict[str, Any]:
     return found
 
 
-def stuck_eyes(host: Host) -> list[str]:
-    """Return why the eyes that look at roots are stuck; "" for one that is not."""
-    return [eye["stuck"] for eye in status(host)["eyes"] if eye["roots"]]
+def stuck_watchers(host: Host) -> list[str]:
+    """Return why the watchers that look at roots are stuck; "" for one that is not."""
+    return [watcher["stuck"] for watcher in status(host)["watchers"] if watcher["roots"]]
 
 
 def unknown_roots(host: Host) -> list[str]:

@@ -1,7 +1,7 @@
 """What happens to nodes and file servers while a team works: one fault after the other, by chance.
 
 Each lasts a while and is healed. Some are a cause for a run to be repeated: the run was cut off, or
-could not read the share. That the agent ends, or an eye stands still, is no such cause.
+could not read the share. That the agent ends, or a watcher stands still, is no such cause.
 """
 
 import random
@@ -45,7 +45,7 @@ class Faults:
         self.kinds: list[tuple[str, bool, Callable[[Host, float], None]]] = [
             ("the agent is restarted", False, self.restart),
             ("the agent is killed", False, self.kill),
-            ("an eye stands still", False, self.stop_eye),
+            ("a watcher stands still", False, self.stop_watcher),
             ("the client dies", True, self.kill_client),
             ("the node is cut off", True, self.cut),
             ("the power goes", True, self.power),
@@ -94,13 +94,17 @@ class Faults:
                 host.kill("KILL", pid)
         time.sleep(lasts)
 
-    def stop_eye(self, host: Host, lasts: float) -> None:
-        """Let the eye of the share stand still."""
+    def stop_watcher(self, host: Host, lasts: float) -> None:
+        """Let the watcher of the share stand still."""
         try:
-            eyes = [int(eye["pid"]) for eye in status(host)["eyes"] if eye["roots"] and eye["pid"]]
+            watchers = [
+                int(watcher["pid"])
+                for watcher in status(host)["watchers"]
+                if watcher["roots"] and watcher["pid"]
+            ]
         except (CommandFailed, CommandHung):
             return  # the agent is not up yet
-        with host.stopped(*eyes):
+        with host.stopped(*watchers):
             time.sleep(lasts)
 
     def kill_client(self, host: Host, lasts: float) -> None:

@@ -48,10 +48,12 @@ def test_apps_without_processes_of_their_own_are_never_said_to_have_lost_them(fl
             fleet.each(functools.partial(wait_deployed, times=rounds), fleet.apps)
             fleet.each(wait_counted, fleet.apps)
         for host in fleet.apps:
-            lost = [fact for fact in told(host, "app.exited", since=since) if fact.app in BARE]
+            lost = [
+                notice for notice in told(host, "app.exited", since=since) if notice.app in BARE
+            ]
             assert not lost, (host.name, rounds, lost)
             states = {one["app"]: one["state"] for one in status(host)["apps"]}
-            assert {states[app] for app in BARE} == {"good"}
+            assert {states[app] for app in BARE} == {"ok"}
         clear(fleet, [*BARE, WITNESS_APP])
 
 

@@ -143,13 +143,13 @@ def test_a_daemon_that_dies_is_told_and_started_again_where_that_is_asked_for(fl
         another = wait_beat(host, "comes-back", len(beats(host, "comes-back")))
         assert another.pid != pids["comes-back"]
         wait_until(lambda: targets(host, "comes-back") == [*FIRST, "start", "check"], 60)
-        assert status(host, "comes-back")["state"] == "good"
-        exited = {fact.app: fact.text for fact in told(host, "app.exited", since=since)}
+        assert status(host, "comes-back")["state"] == "ok"
+        exited = {notice.app: notice.text for notice in told(host, "app.exited", since=since)}
         assert set(exited) == set(pids)
         assert targets(host, "lies-there") == list(FIRST)
         assert in_slice(host, "lies-there") == []
         host.run(["appagent", "trigger", "lies-there", "start", "--wait"])
-        assert status(host, "lies-there")["state"] == "good"
+        assert status(host, "lies-there")["state"] == "ok"
         clear(fleet, pids)
 
 

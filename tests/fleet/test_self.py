@@ -134,7 +134,7 @@ def test_appagent_deploys_itself_in_one_deploy(fleet: Fleet, host: Host) -> None
     assert in_slice(host, APP) == []
     assert tuple(run.target for run in noted(host, "beside")) == FIRST
 
-    # What it brought is fine in the eyes of systemd, on a host as on the machine that built it.
+    # What it brought is fine in the watchers of systemd, on a host as on the machine that built it.
     said = host.run(f"systemd-analyze verify {UNITS}/appagent.service {UNITS}/appagent.slice")
     assert said.out + said.err == ""
     clear(fleet, ["beside"])

@@ -1,7 +1,7 @@
 """The service is stopped, restarted, killed and starved: apps live on, runs end, it comes back.
 
 systemd is told to end the agent alone (KillMode=process): runs live in scopes of their own, and an
-eye that hangs on a share which is away must not hold up the service's stop.
+watcher that hangs on a share which is away must not hold up the service's stop.
 """
 
 import time
@@ -9,7 +9,15 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
 from .agent import SERVICE, wait_service
-from .asking import history, outcomes, status, stuck_eyes, unknown_roots, wait_known, wait_settled
+from .asking import (
+    history,
+    outcomes,
+    status,
+    stuck_watchers,
+    unknown_roots,
+    wait_known,
+    wait_settled,
+)
 from .developer import app_files
 from .fleet import Fleet
 from .host import Host
@@ -17,7 +25,7 @@ from .steps import AGAIN, FIRST, PATIENCE, held, process, targets, wait_at, wait
 from .told import began, said_by_systemd, told, wait_lost
 from .wait import wait_until
 
-EYE = "appagent.share.watcher"
+WATCHER = "appagent.share.watcher"
 
 
 def systemctl(host: Host, verb: str) -> None:
@@ -40,9 +48,9 @@ def wait_another(host: Host, pid: int) -> None:
     wait_service(host, SERVICE)
 
 
-def eye(host: Host) -> int:
-    """Return the eye that looks at the root on the share."""
-    return next(int(one["pid"]) for one in status(host)["eyes"] if one["roots"])
+def watcher(host: Host) -> int:
+    """Return the watcher that looks at the root on the share."""
+    return next(int(one["pid"]) for one in status(host)["watchers"] if one["roots"])
 
 
 def show_stopped_well(host: Host, since: float) -> None:
@@ -143,30 +151,30 @@ def test_a_run_that_no_record_tells_of_is_taken_on_all_the_same(fleet: Fleet) ->
     developer.remove("untold")
 
 
-def test_an_eye_that_is_stopped_or_killed_holds_up_nothing_but_looks(fleet: Fleet) -> None:
+def test_a_watcher_that_is_stopped_or_killed_holds_up_nothing_but_looks(fleet: Fleet) -> None:
     """Stopped: unknown until it goes on, or the service is restarted. Killed: another one looks."""
     app1, app2, app3 = fleet.apps
     developer = fleet.developer
     since = time.time()
     developer.swap("looked-at", "1", app_files("1"))
     agents = {host.name: host.main_pid(SERVICE) for host in fleet.apps}
-    with left_alone(fleet, "beside-eyes"):
+    with left_alone(fleet, "beside-watchers"):
         wait_at(fleet.apps, "looked-at", "1")
-        stopped, goes_on = eye(app1), eye(app2)
+        stopped, goes_on = watcher(app1), watcher(app2)
         with app1.stopped(stopped):
             with app2.stopped(goes_on):
-                app3.kill("KILL", eye(app3))
+                app3.kill("KILL", watcher(app3))
                 lost = {host.name: wait_lost(host, since) for host in (app1, app2)}
                 developer.swap("looked-at", "2", app_files("2"))
                 wait_at([app3], "looked-at", "2")
                 for host in (app1, app2):
                     assert began(host, lost[host.name], float("inf")) == []
                     assert unknown_roots(host)
-                    assert any("does not answer" in why for why in stuck_eyes(host))
+                    assert any("does not answer" in why for why in stuck_watchers(host))
                 systemctl(app1, "restart")
                 wait_at([app1], "looked-at", "2")
             wait_at([app2], "looked-at", "2")
-            assert eye(app2) == goes_on
+            assert watcher(app2) == goes_on
         wait_until(lambda: not app1.ok(["kill", "-0", str(stopped)]), PATIENCE, "its end")
         for host in fleet.apps:
             assert targets(host, "looked-at") == FIRST + AGAIN
@@ -216,9 +224,9 @@ def test_the_watchdog_fires_for_a_dead_loop_and_not_for_a_dead_share(fleet: Flee
             wait_known(host)
             assert targets(host, "watched") == FIRST + AGAIN
             wait_until(
-                lambda host=host: len(host.pids(EYE)) == len(status(host)["eyes"]),  # type: ignore[misc]
+                lambda host=host: len(host.pids(WATCHER)) == len(status(host)["watchers"]),  # type: ignore[misc]
                 PATIENCE,
-                f"no eye that hung is left on {host.name}",
+                f"no watcher that hung is left on {host.name}",
             )
         assert away.main_pid(SERVICE) == agents[away.name]
         show_stopped_well(ended, since)

@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 
 from . import answers
-from .asking import status, stuck_eyes
+from .asking import status, stuck_watchers
 from .developer import MAKEFILE, app_files, noted
 from .fleet import ROOT, Fleet
 from .gluster import NAME
@@ -44,7 +44,7 @@ def wait_deployed(hosts: Collection[Host], stream: Stream) -> None:
         wait_until(lambda host=host: come(host), PATIENCE, f"{host.name} comes to {least}")  # type: ignore[misc]
 
 
-class Away:
+class NotMounted:
     """The share of some nodes is gone while a block lasts, and nothing begins meanwhile."""
 
     def __init__(
@@ -100,11 +100,11 @@ def lose_it_in_every_way(fleet: Fleet, host: Host, stream: Stream) -> None:
     def mount() -> None:
         volume.mount(host)
 
-    with Away([host], lambda: volume.kill_client(host), mount):
+    with NotMounted([host], lambda: volume.kill_client(host), mount):
         developer.swap("lost-linked", "2", app_files("2"))
         stream.more(1)
     wait_at([host], "lost-linked", "2")
-    with Away([host], lambda: volume.unmount(host), mount):
+    with NotMounted([host], lambda: volume.unmount(host), mount):
         developer.swap("lost-linked", "3", app_files("3"))
         stream.more(1)
     wait_at([host], "lost-linked", "3")
@@ -118,7 +118,7 @@ def lose_it_in_every_way(fleet: Fleet, host: Host, stream: Stream) -> None:
         host.reboot()
         answers.begin(host)
 
-    with Away([host], boot, mount):
+    with NotMounted([host], boot, mount):
         stream.more(1)
     volume.mount_at_boot(host, on=True)
     wait_until(lambda: targets(host, "lost-quiet") == (*FIRST, "start", "check"), PATIENCE)
@@ -169,7 +169,7 @@ def test_nodes_lose_the_share_while_pushes_go_on(fleet: Fleet) -> None:
             wait_begun(app2, "lost-reading", "2", "restart")
             wait_begun(app3, "lost-reading", "2", "restart")
             with ThreadPoolExecutor(1) as beside:
-                with Away(cut, cut_off, heal):
+                with NotMounted(cut, cut_off, heal):
                     alone = beside.submit(lose_it_in_every_way, fleet, app1, stream)
                     began_at = time.monotonic()
                     under_way.close()
@@ -189,7 +189,7 @@ def test_nodes_lose_the_share_while_pushes_go_on(fleet: Fleet) -> None:
         assert targets(host, "lost-quiet") == FIRST
         assert process(host, "lost-quiet") == quiet[host.name]
         assert host.main_pid("appagent.service") == agents[host.name]
-        assert stuck_eyes(host) == [""]
+        assert stuck_watchers(host) == [""]
     for app in ("lost-quiet", "lost-linked", "lost-busy", "lost-reading", "lost-pushed"):
         developer.remove(app)
 
@@ -227,14 +227,14 @@ def test_file_servers_come_and_go_while_pushes_go_on(fleet: Fleet) -> None:
             for server in servers:
                 volume.brick_down(server)
 
-        with Away(fleet.apps, all_down, all_up):
+        with NotMounted(fleet.apps, all_down, all_up):
             time.sleep(5)
         stream.more(1)
         wait_deployed(fleet.apps, stream)
 
         volume.ask("volume", "set", NAME, "cluster.quorum-type", "fixed")
         volume.ask("volume", "set", NAME, "cluster.quorum-count", "2")
-        with Away(fleet.apps, lambda: volume.brick_down(fs2), all_up):
+        with NotMounted(fleet.apps, lambda: volume.brick_down(fs2), all_up):
             time.sleep(5)
         for option in ("cluster.quorum-count", "cluster.quorum-type"):
             volume.ask("volume", "reset", NAME, option)

@@ -139,7 +139,8 @@ def test_a_run_is_its_user_wholly(fleet: Fleet, host: Host, root: str, user: str
         wait_forgotten(node, app)
 
 
-# Of every process what all may see, and of those of root (agent, eye, shims) its environment too.
+# Of every process what all may see, and of those of root (agent, watcher, shims) its environment
+# too.
 SEEN = """
 for process in /proc/[0-9]*; do
     [ $process != /proc/$$ ] || continue

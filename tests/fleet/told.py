@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from .host import Host
 from .wait import wait_until
 
-LOST = ("eye.stuck", "root.unknown")
+LOST = ("watcher.stuck", "root.unknown")
 SERVICE = "_SYSTEMD_UNIT=appagent.service"
 MANAGER = "UNIT=appagent.service"  # what systemd says of the service
 

@@ -1,7 +1,7 @@
 """The agent over a share that fails as a script says: `python failing_agent.py SCRIPT run …`.
 
-It is the real agent. Of its own are its eyes (failing_eye.py, with the same script), the mount
-table that it parts them by, and its patience, which is shorter.
+It is the real agent. Of its own are its watchers (failing_watcher.py, with the same script), the
+mount table that it parts them by, and its patience, which is shorter.
 """
 
 from __future__ import annotations
@@ -14,20 +14,22 @@ from unittest import mock
 from appagent import cli
 from appagent.daemon import watchers
 from appagent.run.launch import order_for
-from appagent.share.process import Eye
+from appagent.share.process import Watcher
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
-from tests.integration.failing_eye import Script
+from tests.integration.failing_watcher import Script
 
-EYE = Path(__file__).with_name("failing_eye.py")
+WATCHER = Path(__file__).with_name("failing_watcher.py")
 
 
 def main(script: str, *args: str) -> int:
     """Be an agent."""
     look, table = Script(script), watchers.mount_table
-    command = (sys.executable, "-P", str(EYE), script)
+    command = (sys.executable, "-P", str(WATCHER), script)
     changes = {
-        "appagent.daemon.loop.Eyes": partial(watchers.Eyes, make=partial(Eye, command=command)),
+        "appagent.daemon.loop.Watchers": partial(
+            watchers.Watchers, make=partial(Watcher, command=command)
+        ),
         "appagent.daemon.watchers.mount_table": lambda: table() + look.mounts(),
         # A shim asks the kernel what is mounted, and the kernel does not know the script.
         "appagent.daemon.runner.order_for": lambda run, **more: order_for(

@@ -1,7 +1,7 @@
 """An agent whose signatures of trees are of a newer kind: `python newer_agent.py run …`.
 
-It is the real agent, one scheme ahead: what an upgrade will be once the scheme changes. With `eye`
-as its argument it is the eye of such an agent.
+It is the real agent, one scheme ahead: what an upgrade will be once the scheme changes. With
+`watcher` as its argument it is the watcher of such an agent.
 """
 
 from __future__ import annotations
@@ -14,26 +14,26 @@ from unittest import mock
 from appagent import cli
 from appagent.daemon import watchers
 from appagent.share import signature, watcher
-from appagent.share.process import Eye
+from appagent.share.process import Watcher
 
 NEWER = "tree.2"
 
 
 def main(*args: str) -> int:
-    """Be an agent, or its eye."""
+    """Be an agent, or its watcher."""
     changes: dict[str, object] = {
         "appagent.share.signature.SCHEME": NEWER,
         "appagent.share.signature.SCHEMES": signature.SCHEMES | {NEWER},
         "appagent.share.scanner.SCHEME": NEWER,
         "appagent.daemon.watchers.SCHEME": NEWER,
     }
-    command = (sys.executable, "-P", str(Path(__file__).resolve()), "eye")
-    changes["appagent.daemon.loop.Eyes"] = partial(
-        watchers.Eyes, make=partial(Eye, command=command)
+    command = (sys.executable, "-P", str(Path(__file__).resolve()), "watcher")
+    changes["appagent.daemon.loop.Watchers"] = partial(
+        watchers.Watchers, make=partial(Watcher, command=command)
     )
     for name, value in changes.items():
         mock.patch(name, value).start()
-    if args == ("eye",):
+    if args == ("watcher",):
         watcher.main()
     return cli.main(args)
 

@@ -166,10 +166,12 @@ class Node:
 
     def reload_well(self) -> None:
         """Write the configuration and have it taken."""
-        before = len(self.facts("config.loaded"))
+        before = len(self.notices("config.loaded"))
         self.write_config()
         self.reload()
-        wait_until(lambda: len(self.facts("config.loaded")) > before, "the configuration is taken")
+        wait_until(
+            lambda: len(self.notices("config.loaded")) > before, "the configuration is taken"
+        )
 
     def command(self, *args: str, check: bool = False) -> subprocess.CompletedProcess[str]:
         """Run a command of appagent."""
@@ -229,14 +231,14 @@ class Node:
         """The end of the agent's log."""
         return self.log.read_text(errors="replace")[-6000:] if self.log.exists() else ""
 
-    def facts(self, kind: str = "", app: str = "") -> list[dict[str, Any]]:
+    def notices(self, kind: str = "", app: str = "") -> list[dict[str, Any]]:
         """What the agent logged, by kind and app."""
         found = []
         for line in self.log.read_text(errors="replace").splitlines():
             with contextlib.suppress(ValueError):
-                fact = json.loads(line)
-                if fact.get("kind", "").startswith(kind) and app in ("", fact.get("app")):
-                    found.append(fact)
+                notice = json.loads(line)
+                if notice.get("kind", "").startswith(kind) and app in ("", notice.get("app")):
+                    found.append(notice)
         return found
 
     def clean_up(self) -> None:

@@ -1,4 +1,4 @@
-"""A node with a share that fails as it is told, for the tests: real eyes, with a scripted disk."""
+"""A node with a share that fails as it is told, for the tests: real watchers, scripted disk."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tests.integration.node import (
     write_files,
 )
 
-EYE = "failing_eye.py"
+WATCHER = "failing_watcher.py"
 AGENT = Path(__file__).with_name("failing_agent.py")
 ERRNOS = (  # what a share gives that is in trouble
     errno.ENOTCONN,
@@ -117,7 +117,7 @@ class ShareNode(Node):
         """Wait until the share is known and every app on it is good."""
 
         def well() -> bool:
-            return self.share()["known"] and set(self.states().values()) == {"good"}
+            return self.share()["known"] and set(self.states().values()) == {"ok"}
 
         try:
             wait_until(well, "all is well")
@@ -142,13 +142,13 @@ class ShareNode(Node):
         """What was called of apps on the share."""
         return [f"{call.app} {call.target}" for call in self.calls() if call.app != LOCAL]
 
-    def eyes(self) -> list[psutil.Process]:
-        """The eye processes of the agent."""
+    def watchers(self) -> list[psutil.Process]:
+        """The watcher processes of the agent."""
         assert self.process is not None
         found = []
         for child in psutil.Process(self.process.pid).children():
             with contextlib.suppress(psutil.NoSuchProcess):  # over, and not noticed yet
-                if EYE in " ".join(child.cmdline()):
+                if WATCHER in " ".join(child.cmdline()):
                     found.append(child)
         return found
 

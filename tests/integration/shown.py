@@ -49,7 +49,7 @@ class Shown:
         self.taken[app] = self.taken.get(app, 0) + len(found)
         return found
 
-    def ran(self, app: str, targets: str, state: str = "good") -> list[Call]:
+    def ran(self, app: str, targets: str, state: str = "ok") -> list[Call]:
         """Wait until these targets ran and the app is in a state; no others may have run."""
         expected = targets.split()
 
@@ -57,7 +57,7 @@ class Shown:
             new = self.new(app)
             if len(new) < len(expected):
                 return False
-            return str(self.node.app(app).get("state", "gone")) == state
+            return str(self.node.app(app).get("state", "removed")) == state
 
         try:
             wait_until(done, f"{app} ran {targets} and is {state}")
@@ -130,11 +130,11 @@ def deploy_all(shown: Shown) -> dict[str, TreeApp]:
         app.deploy("1")
     write_files(apps["own"].path, {"appagent.yaml": OWN, "noise.out": "1"})
     for name in apps:
-        shown.node.wait_for(name, "good")
+        shown.node.wait_for(name, "ok")
     shown.node.set_envs(apps, "GREETING=hello\n")
     for name in apps:
         wait_until(partial(runs_with, shown, name, "hello"), f"{name} is restarted")
-        shown.node.wait_for(name, "good")
+        shown.node.wait_for(name, "ok")
     shown.marker()
     for name in apps:
         shown.take(name)

@@ -169,7 +169,7 @@ def test_a_hold_ends_by_itself(shown: Shown) -> None:
     assert done.returncode == 0, done.stderr
     app.deploy("2")
     shown.ran("brief", "install restart check")
-    assert len(node.facts("app.resumed", "brief")) == 1
+    assert len(node.notices("app.resumed", "brief")) == 1
 
 
 def test_the_whole_node_can_be_held(shown: Shown) -> None:
@@ -215,13 +215,13 @@ def test_most_apps_gone_at_once_are_not_believed(tmp_path_factory: pytest.TempPa
             made.wait_for(name, "unknown")
         shown.nothing(*apps)
         made.ask("forget", app="one")
-        shown.ran("one", "stop", "gone")
+        shown.ran("one", "stop", "removed")
         (away / "two").rename(apps["two"].path)
-        made.wait_for("two", "good")
+        made.wait_for("two", "ok")
         shown.nothing("two", "three", "stays")
         assert made.app("three")["state"] == "unknown"
         made.ask("forget", app="three")
-        shown.ran("three", "stop", "gone")
+        shown.ran("three", "stop", "removed")
         shown.nothing(*apps)
 
 
@@ -235,5 +235,5 @@ def test_an_app_that_comes_back_in_time_was_never_gone(shown: Shown) -> None:
     away = app.path.rename(node.base / "back.away")
     node.wait_for("back", "unknown")
     away.rename(app.path)
-    node.wait_for("back", "good")
+    node.wait_for("back", "ok")
     shown.nothing("back")

@@ -57,7 +57,7 @@ def test_changes_during_a_long_restart_make_one_more_deploy(
     gate.touch()
 
     wait_until(lambda: did(shown, name)[-1] == ("restart", newest), "the newest is there")
-    node.wait_for(name, "good")
+    node.wait_for(name, "ok")
     shown.nothing()
     assert did(shown, name) == [
         ("install", "1"),
@@ -69,7 +69,7 @@ def test_changes_during_a_long_restart_make_one_more_deploy(
         ("restart", newest),
     ]
     applied = node.app(name)["applied"]
-    assert applied["good"]["release"] == node.app(name)["seen"]["release"]
+    assert applied["healthy"]["release"] == node.app(name)["seen"]["release"]
     assert node.calls(name)[-1].target == "check"
 
 
@@ -86,7 +86,7 @@ def test_an_environment_that_changes_during_a_restart_makes_one_more(shown: Show
     shown.marker()
     gate.touch()
     wait_until(lambda: shown.new("env")[-1].greeting == "9", "the newest is there")
-    node.wait_for("env", "good")
+    node.wait_for("env", "ok")
     shown.marker()
     restarts = [call.greeting for call in shown.new("env") if call.target == "restart"]
     assert restarts == ["1", "9"]
@@ -109,7 +109,7 @@ def test_a_newer_release_ends_what_hangs(shown: Shown, layout: str, target: str)
     hanging = int(pid.read_text())
     app.deploy("3")
     wait_until(lambda: ("restart", "3") in did(shown, name), "the newer one is there")
-    node.wait_for(name, "good")
+    node.wait_for(name, "ok")
     found = kill.process(hanging)  # what has ended may wait for PID 1 to take note of it
     assert found is None or not found.alive
     assert did(shown, name)[2:] == [("install", "3"), ("restart", "3")]
@@ -141,5 +141,5 @@ def test_an_app_that_leaves_during_its_install_is_stopped(shown: Shown) -> None:
     app.deploy("2", gated(node, "install", node.base / "never"))
     wait_until(lambda: len(shown.new("leaves")) == 1, "the install has begun")
     app.remove()
-    shown.ran("leaves", "install stop", "gone")
+    shown.ran("leaves", "install stop", "removed")
     shown.nothing("leaves")

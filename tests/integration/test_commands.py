@@ -41,7 +41,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
         (one.root / REFUSED / "Makefile").touch()
         Path(os.fsdecode(os.fsencode(one.root) + b"/" + ODD)).mkdir()
         one.start()
-        one.wait_for(GOOD_APP, "good")
+        one.wait_for(GOOD_APP, "ok")
         one.wait_for(BLOCKED, "blocked")
         one.wait_for(OPEN, "settling")
         yield one

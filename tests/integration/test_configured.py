@@ -101,11 +101,11 @@ def test_a_bad_configuration_is_refused_and_the_old_one_goes_on(shown: Shown) ->
     app.deploy("1")
     shown.ran("steady", "install start check")
     good = node.config.read_text()
-    before = len(node.facts("config.refused"))
+    before = len(node.notices("config.refused"))
     node.config.write_text(good.replace('"settle"', '"setle"'))
     node.reload()
-    wait_until(lambda: len(node.facts("config.refused")) > before, "it is refused")
-    told = node.facts("config.refused")[-1]["text"]
+    wait_until(lambda: len(node.notices("config.refused")) > before, "it is refused")
+    told = node.notices("config.refused")[-1]["text"]
     assert f"{node.config}:" in told
     assert "setle" in told
     assert "settle" in told.replace("setle", "")  # the nearest known name
@@ -138,7 +138,7 @@ def test_a_reload_that_is_asked_for_while_the_agent_starts_is_done(tmp_path: Pat
         wait_until(lambda: "/_yaml." in maps.read_text(), "it has come to its configuration")
         one.reload()
         wait_until(one.answers, "the agent answers")
-        wait_until(lambda: one.facts("config.loaded"), "the configuration is taken")
+        wait_until(lambda: one.notices("config.loaded"), "the configuration is taken")
 
 
 def test_settings_that_make_no_deploy_apply_without_a_run(shown: Shown) -> None:
@@ -151,9 +151,9 @@ def test_settings_that_make_no_deploy_apply_without_a_run(shown: Shown) -> None:
     node.reload_well()
     shown.nothing("set")
     app.deploy("2", node.makefile("\t@if [ $@ = restart ]; then sleep 600; fi"))
-    failed = node.wait_for("set", "back")
+    failed = node.wait_for("set", "rolled-back")
     assert "restart was not done after 300ms" in failed["why"]
-    shown.ran("set", "install restart install restart check", "back")
+    shown.ran("set", "install restart install restart check", "rolled-back")
 
 
 # --- the app's own settings ----------------------------------------------------------------------
@@ -176,7 +176,7 @@ def test_an_app_may_set_a_few_things_itself(shown: Shown) -> None:
     TreeApp(node, "own").deploy("2", node.makefile("\t@if [ $@ = install ]; then sleep 600; fi"))
     wait_until(lambda: "install was not done after 500ms" in node.app("own")["why"], "a timeout")
     TreeApp(node, "own").deploy("3")
-    wait_until(lambda: node.app("own")["state"] == "good", "a newer release heals it")
+    wait_until(lambda: node.app("own")["state"] == "ok", "a newer release heals it")
     assert shown.take("own")[-1].version == "3"
 
 
@@ -197,12 +197,12 @@ def test_wrong_settings_of_an_app_block_it_with_their_line(
     assert f"{app.path}/appagent.yaml:{line}: " in blocked["why"]
     assert what in blocked["why"]
     shown.nothing(name)
-    told = node.facts("app.blocked", name)
-    assert [fact["level"] for fact in told] == ["error"]
+    told = node.notices("app.blocked", name)
+    assert [notice["level"] for notice in told] == ["error"]
     assert node.command("wait", name, "--timeout", "10s").returncode == 1
     write_files(app.path, {"appagent.yaml": "settle: 100ms\n"})  # healed: now it deploys
     shown.ran(name, "install start check")
-    assert len(node.facts("app.known", name)) == 1
+    assert len(node.notices("app.known", name)) == 1
     write_files(app.path, {"appagent.yaml": text})  # what runs is not disturbed by an error
     node.wait_for(name, "blocked")
     shown.nothing(name)
@@ -221,7 +221,7 @@ def test_a_broken_env_file_blocks_with_its_line_until_it_is_right(shown: Shown) 
     blocked = node.wait_for("env", "blocked")
     assert f"{node.env}/env.env:2: " in blocked["why"]
     shown.nothing("env")
-    assert "env.env:2: " in node.facts("app.blocked", "env")[-1]["text"]
+    assert "env.env:2: " in node.notices("app.blocked", "env")[-1]["text"]
     node.set_env("env", "GREETING=hello\n")
     assert shown.ran("env", "install start check")[0].greeting == "hello"
     node.set_env("env", 'GREETING="never closed\n')  # what runs goes on
@@ -251,5 +251,5 @@ def test_a_missing_env_file_blocks_where_it_is_required(shown: Shown) -> None:
     (node.env / "common.env").unlink()
     node.wait_for("needy", "blocked")
     node.set_env("common", "GREETING=common\n")
-    node.wait_for("needy", "good")
+    node.wait_for("needy", "ok")
     shown.nothing("needy")

@@ -64,7 +64,7 @@ def made() -> Iterator[Node]:
         with node(base, **QUICK) as one:
             SymlinkApp(one, APP).deploy("1")
             one.start()
-            one.wait_for(APP, "good")
+            one.wait_for(APP, "ok")
             yield one
     finally:
         shutil.rmtree(base)
@@ -82,7 +82,7 @@ def goes_on(made: Node) -> None:
     made.ask("hold", app=APP, why="to show that it does what it is told")
     assert made.app(APP)["hold"] is not None
     made.ask("resume", app=APP)
-    assert made.facts("agent.failed") == []
+    assert made.notices("agent.failed") == []
     assert "a fault of appagent" not in made.log.read_text()
 
 
@@ -167,7 +167,7 @@ def test_whatever_a_hold_says_it_is_still_held_after_a_restart(made: Node) -> No
     for where in (APP, ""):
         made.ask("hold", app=where, why="a\0b \x1b[31mred\nand more")
     made.restart()
-    assert made.facts("store.damaged") == []
+    assert made.notices("store.damaged") == []
     assert made.app(APP)["hold"]["why"] == "ab red and more"
     assert made.status()["hold"]["why"] == "ab red and more"
     for where in (APP, ""):
@@ -388,4 +388,4 @@ def test_an_agent_that_ends_while_somebody_waits_ends_well(tmp_path: Path) -> No
             client.sendall(b'{"do": "wait", "apps": ["nobody"]}\n')
             assert client.recv(1000)  # what it waits for
             assert one.stop() == 0
-        assert not [fact for fact in one.facts() if fact["level"] == "error"]
+        assert not [notice for notice in one.notices() if notice["level"] == "error"]

@@ -65,7 +65,7 @@ def good(made: Node, app: str, version: str) -> None:
 
     def there() -> bool:
         calls = made.calls(app, "end")
-        return bool(calls) and calls[-1].version == version and made.app(app)["state"] == "good"
+        return bool(calls) and calls[-1].version == version and made.app(app)["state"] == "ok"
 
     wait_until(there, f"{app} runs {version}")
 
@@ -155,7 +155,9 @@ def test_a_killed_agent_leaves_no_process_of_its_own(made: Node) -> None:
     good(made, "web", "1")
     assert made.process is not None
     children = psutil.Process(made.process.pid).children(recursive=True)
-    assert {eye["pid"] for eye in made.status()["eyes"]} <= {child.pid for child in children}
+    assert {watcher["pid"] for watcher in made.status()["watchers"]} <= {
+        child.pid for child in children
+    }
     made.kill()
     assert psutil.wait_procs(children, PATIENCE)[1] == []
 
@@ -178,12 +180,12 @@ def test_a_living_run_is_adopted_and_its_success_is_used(made: Node) -> None:
     app = SymlinkApp(made, "web")
     made.start()
     app.deploy("1", made.makefile(waiting(made)))
-    running = made.wait_for("web", "running")["run"]
+    running = made.wait_for("web", "deploying")["run"]
     while not made.calls("web"):
-        running = made.wait_for("web", "running")["run"]
+        running = made.wait_for("web", "deploying")["run"]
     made.kill()
     made.start()
-    adopted = made.wait_for("web", "running")["run"]
+    adopted = made.wait_for("web", "deploying")["run"]
     assert (adopted["id"], adopted["pid"]) == (running["id"], running["pid"])
     let_go(made)
     good(made, "web", "1")
@@ -244,7 +246,7 @@ def test_a_run_whose_shim_dies_is_lost_and_done_again(made: Node) -> None:
     made.start(APPAGENT_FAILPOINT="shim.ended=die")
     app.deploy("1", made.makefile(targets="build install start restart"))
     wait_until(lambda: made.targets("web") == ["build", "build"], "it is done again")
-    wait_until(lambda: len(made.facts("run.ended", "web")) >= 2, "and that is over too")
+    wait_until(lambda: len(made.notices("run.ended", "web")) >= 2, "and that is over too")
     made.stop()
     made.forget_calls()
     made.start()
@@ -351,7 +353,7 @@ def test_killed_at_fifty_random_moments_it_runs_nothing_twice_and_ends_where_the
     nothing_ran_twice(made)
     for name in stream.latest:
         state = made.app(name)
-        assert state["state"] == "good", state
+        assert state["state"] == "ok", state
         assert state["applied"]["installed"] == state["seen"]["release"]
         last = {call.target: call.version for call in made.calls(name)}
         latest = stream.latest[name]

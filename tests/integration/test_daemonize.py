@@ -119,15 +119,15 @@ def test_a_daemon_leaves_who_called_and_its_log_and_its_apps_are_where_they_shou
     assert daemon.cwd() == "/"
     assert os.readlink(f"/proc/{daemon.pid}/fd/0") == "/dev/null"  # noqa: PTH115
     assert made.pidfile.read_text() == f"{daemon.pid}\n"
-    made.wait_for("web", "good")
-    ready = made.facts("agent.ready")
+    made.wait_for("web", "ok")
+    ready = made.notices("agent.ready")
     assert f"{daemon.pid} is the agent" in ready[0]["text"]
-    ends = {end["target"]: end["outcome"] for end in made.facts("run.ended", "web")}
+    ends = {end["target"]: end["outcome"] for end in made.notices("run.ended", "web")}
     assert ends == {"install": "ok", "start": "ok", "check": "ok"}
     assert made.command("logs", "web", "-n", "1").stdout == "hello of check\n"
     # It is reloaded and ended by signals, as any other.
     daemon.send_signal(signal.SIGHUP)
-    wait_until(lambda: made.facts("config.loaded"), "it was read again, from where it lies")
+    wait_until(lambda: made.notices("config.loaded"), "it was read again, from where it lies")
     server = psutil.Process(int((made.base / "server.pid").read_text()))
     daemon.terminate()
     wait_until(lambda: is_over(daemon), "it ends")
@@ -148,12 +148,12 @@ def test_what_an_app_inherits_is_as_without_the_daemonizing(made: Daemonized) ->
         made.write_config()
         if name == "daemonized":
             daemon = made.daemonize()
-            made.wait_for(name, "good")
+            made.wait_for(name, "ok")
             daemon.terminate()
             wait_until(lambda: is_over(daemon), "it ends")  # noqa: B023 - at once
         else:
             made.start()
-            made.wait_for(name, "good")
+            made.wait_for(name, "ok")
             assert made.stop() == 0
     assert (made.base / "daemonized").read_text() == (made.base / "foreground").read_text()
 

@@ -76,11 +76,11 @@ def test_each_layout_deploys_what_changes_and_stops_what_leaves(shown: Shown) ->
     for app in apps.values():  # gone, with its directory
         app.remove()
     for name in apps:
-        shown.ran(name, "stop", "gone")
+        shown.ran(name, "stop", "removed")
         assert not (node.root / name).exists()
 
     shown.nothing(*apps, *others)
-    assert {name: node.app(name)["state"] for name in others} == dict.fromkeys(others, "good")
+    assert {name: node.app(name)["state"] for name in others} == dict.fromkeys(others, "ok")
 
 
 def test_an_app_that_is_renamed_is_another_one(shown: Shown) -> None:
@@ -89,7 +89,7 @@ def test_an_app_that_is_renamed_is_another_one(shown: Shown) -> None:
     shown.ran("before", "install start check")
     app.path.rename(shown.node.root / "after")
     shown.ran("after", "install start check")
-    shown.ran("before", "stop", "gone")
+    shown.ran("before", "stop", "removed")
 
 
 def test_what_is_no_app_is_left_alone(shown: Shown) -> None:
@@ -119,7 +119,7 @@ def test_odd_names_are_refused_with_a_reason_and_said_once(shown: Shown) -> None
     shown.ran(good.name, "install start check")
     shown.marker()
     assert {Path(path).name for path in node.status()["refused"]} == set(odd)
-    assert len(node.facts("app.refused")) == len(odd)
+    assert len(node.notices("app.refused")) == len(odd)
     assert not {call.app for call in node.calls()} & set(odd)
     told = node.command("status", "two words")
     assert told.returncode == 1

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.failing_eye import CALLS
+from tests.integration.failing_watcher import CALLS
 from tests.integration.node import (
     wait_until,
 )

@@ -26,14 +26,14 @@ def test_an_app_for_each_branch_leaves_nothing_that_grows(tmp_path: Path) -> Non
         for name in ("branch-1", "branch-2"):
             app = TreeApp(made, name)
             app.deploy("1")
-            made.wait_for(name, "good")
+            made.wait_for(name, "ok")
             wait_until((made.state / "manifests" / name).is_dir, "its scan is kept")
             app.remove()
             made.command("forget", name)
             wait_until(partial(is_gone, made, name), "it is gone")
             assert not (made.state / "manifests" / name).exists()
             assert not (made.state / "apps" / name).exists()
-        made.wait_for("stays", "good")
+        made.wait_for("stays", "ok")
 
         logs = made.state / "log"
         old = time.time() - OUTPUT_STAYS - 60

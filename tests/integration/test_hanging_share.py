@@ -11,7 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.integration.failing_eye import CALLS
+from tests.integration.failing_watcher import CALLS
 from tests.integration.node import (
     PATIENCE,
     SymlinkApp,
@@ -76,25 +76,25 @@ def test_every_command_answers_while_a_share_hangs(made: ShareNode) -> None:
     assert made.share_calls() == []
 
 
-def test_an_eye_that_hangs_for_long_is_killed_and_there_is_never_a_second(
+def test_a_watcher_that_hangs_for_long_is_killed_and_there_is_never_a_second(
     made: ShareNode,
 ) -> None:
     made.say(kill=4.0)
     small_apps(made, ("one",))
-    eyes = {eye.pid for eye in made.eyes()}
-    assert len(eyes) == 2
+    watchers = {watcher.pid for watcher in made.watchers()}
+    assert len(watchers) == 2
     made.fails("*", f"{made.root}*", hang=True)
     gone: set[int] = set()
     for _ in range(2):  # one is killed, the next hangs as well
-        before = {eye.pid for eye in made.eyes()}
+        before = {watcher.pid for watcher in made.watchers()}
 
         def changed(before: set[int] = before) -> bool:
-            now = {eye.pid for eye in made.eyes()}
+            now = {watcher.pid for watcher in made.watchers()}
             assert len(now) <= 2
             return len(now) == 2 and now != before
 
-        wait_until(changed, "another eye is there")
-        gone |= before - {eye.pid for eye in made.eyes()}
+        wait_until(changed, "another watcher is there")
+        gone |= before - {watcher.pid for watcher in made.watchers()}
     assert len(gone) == 2
     made.wait_unknown()
     made.heals()
@@ -103,10 +103,12 @@ def test_an_eye_that_hangs_for_long_is_killed_and_there_is_never_a_second(
     assert made.share_calls() == []
 
 
-def test_an_eye_that_is_stopped_or_dies_is_told_and_replaced(made: ShareNode) -> None:
+def test_a_watcher_that_is_stopped_or_dies_is_told_and_replaced(made: ShareNode) -> None:
     made.say(kill=4.0)
     small_apps(made, ("one",))
-    on_share = next(eye for eye in made.status()["eyes"] if eye["eye"] == str(made.root))
+    on_share = next(
+        watcher for watcher in made.status()["watchers"] if watcher["watcher"] == str(made.root)
+    )
     os.kill(on_share["pid"], signal.SIGSTOP)
     made.wait_unknown("does not answer")
     made.wait_well()  # it was killed, and a new one looks
@@ -119,20 +121,22 @@ def test_an_eye_that_is_stopped_or_dies_is_told_and_replaced(made: ShareNode) ->
 
 
 @pytest.mark.parametrize("fault", ["spin", "hang"])
-def test_an_eye_ends_with_its_daemon_whatever_it_is_doing(made: ShareNode, fault: str) -> None:
+def test_a_watcher_ends_with_its_daemon_whatever_it_is_doing(made: ShareNode, fault: str) -> None:
     """Also when no thread of it can be told that the daemon has been killed."""
     small_apps(made, ("one",))
     made.fails("names", str(made.root), **{fault: True})
     made.wait_unknown("does not answer")
-    eyes = made.eyes()
-    assert len(eyes) == 2
+    watchers = made.watchers()
+    assert len(watchers) == 2
     made.kill()
     try:
-        wait_until(lambda: not any(eye.is_running() for eye in eyes), "no eye is left")
+        wait_until(
+            lambda: not any(watcher.is_running() for watcher in watchers), "no watcher is left"
+        )
     finally:
-        for eye in eyes:
+        for watcher in watchers:
             with contextlib.suppress(psutil.NoSuchProcess):
-                eye.kill()
+                watcher.kill()
 
 
 def test_a_first_look_at_a_share_that_hangs_deploys_nothing_until_it_answers(
@@ -145,21 +149,23 @@ def test_a_first_look_at_a_share_that_hangs_deploys_nothing_until_it_answers(
     made.others_go_on()
     assert made.states() == {}
     made.heals()
-    wait_until(lambda: made.states() == {"web": "good"}, "the app is deployed")
+    wait_until(lambda: made.states() == {"web": "ok"}, "the app is deployed")
     assert made.share_calls() == ["web install", "web start", "web check"]
 
 
 @pytest.mark.parametrize("how", ["thread", "process"])
-def test_a_term_ends_the_agent_though_an_eye_hangs(made: ShareNode, how: str) -> None:
+def test_a_term_ends_the_agent_though_a_watcher_hangs(made: ShareNode, how: str) -> None:
     small_apps(made, ("one",))
     if how == "thread":
         made.fails("*", f"{made.root}*", hang=True)
     else:
-        on_share = next(eye for eye in made.status()["eyes"] if eye["eye"] == str(made.root))
+        on_share = next(
+            watcher for watcher in made.status()["watchers"] if watcher["watcher"] == str(made.root)
+        )
         os.kill(on_share["pid"], signal.SIGSTOP)
     made.wait_unknown("does not answer")
-    eyes = made.eyes()
+    watchers = made.watchers()
     assert made.stop() == 0
-    gone, alive = psutil.wait_procs(eyes, PATIENCE)
+    gone, alive = psutil.wait_procs(watchers, PATIENCE)
     assert (len(gone), alive) == (2, [])
     assert made.share_calls() == []

@@ -36,7 +36,7 @@ BOMB = "a: &a [x, x, x, x]\n" + "".join(
     f"{new}: &{new} [*{old}, *{old}, *{old}, *{old}]\n"
     for old, new in zip("abcdefghijklmnop", "bcdefghijklmnopq", strict=True)
 )
-GOOD = "good"
+GOOD = "ok"
 
 
 @dataclass(frozen=True)
@@ -244,7 +244,7 @@ def test_what_is_held_is_not_even_read(zoo: Node) -> None:
     """A hostile release of an app that is held leaves no mark; without the hold it would."""
     app = TreeApp(zoo, "held")
     app.deploy("1")
-    zoo.wait_for("held", "good")
+    zoo.wait_for("held", "ok")
     zoo.ask("hold", app="held", why="somebody looks at it")
     app.deploy("2", EVIL.format(marks=zoo.base / "marks", name="held"))
 
@@ -255,7 +255,7 @@ def test_what_is_held_is_not_even_read(zoo: Node) -> None:
     wait_until(seen, "the new release is seen")
     other = TreeApp(zoo, "beside-held")
     other.deploy("1")
-    zoo.wait_for("beside-held", "good")
+    zoo.wait_for("beside-held", "ok")
     assert marks(zoo) == []
     assert zoo.app("held")["state"] == "held"
     with contextlib.suppress(FileNotFoundError):

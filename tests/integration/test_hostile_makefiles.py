@@ -140,7 +140,7 @@ class Zoo:
         """How a run of a target ended, once it has."""
 
         def found() -> list[dict[str, Any]]:
-            ends = self.node.facts("run.ended", app)
+            ends = self.node.notices("run.ended", app)
             return [end for end in ends if end["target"] == target][number:]
 
         return wait_until(found, f"{target} of {app} has ended")[0]
@@ -198,7 +198,7 @@ def test_a_daemon_that_holds_the_output_does_not_hold_the_run(zoo: Zoo) -> None:
     for name in ("daemon", "setsid"):
         assert zoo.ended(name, "start")["outcome"] == "ok"
         assert not gone(pid_in(zoo.node.base / f"{name}.pid"))
-        zoo.node.wait_for(name, "good")
+        zoo.node.wait_for(name, "ok")
 
 
 def test_what_ignores_term_is_killed_with_all_that_it_started(zoo: Zoo) -> None:
@@ -231,27 +231,27 @@ def test_a_makefile_that_make_cannot_read_is_told_in_makes_own_words(zoo: Zoo) -
     state = zoo.node.wait_for("broken", "retrying")
     assert "missing separator" in state["why"]
     zoo.apps["broken"].deploy("2", zoo.makefile_of("install:\n\t@true\n"))  # and then mended
-    zoo.node.wait_for("broken", "good")
+    zoo.node.wait_for("broken", "ok")
 
 
 def test_an_empty_makefile_is_an_app_for_which_nothing_is_to_be_done(zoo: Zoo) -> None:
-    zoo.node.wait_for("empty", "good")
-    ends = zoo.node.facts("run.ended", "empty")
+    zoo.node.wait_for("empty", "ok")
+    ends = zoo.node.notices("run.ended", "empty")
     assert {end["outcome"] for end in ends} == {"missing"}
 
 
 def test_a_makefile_with_restart_alone_is_started_by_it(zoo: Zoo) -> None:
-    zoo.node.wait_for("restarts", "good")
+    zoo.node.wait_for("restarts", "ok")
     zoo.apps["restarts"].deploy("2", zoo.makefile_of(HOSTILE["restarts"]))
     wait_until(lambda: len(zoo.node.calls("restarts")) >= 2, "it is restarted")
-    zoo.node.wait_for("restarts", "good")
+    zoo.node.wait_for("restarts", "ok")
     calls = [(call.target, call.version) for call in zoo.node.calls("restarts")]
     assert calls == [("restart", "1"), ("restart", "2")]
 
 
 def test_a_target_named_like_a_directory_is_a_warning_that_says_what_to_write(zoo: Zoo) -> None:
-    zoo.node.wait_for("up-to-date", "good")
-    warnings = [fact["text"] for fact in zoo.node.facts("run.warning", "up-to-date")]
+    zoo.node.wait_for("up-to-date", "ok")
+    warnings = [notice["text"] for notice in zoo.node.notices("run.warning", "up-to-date")]
     assert any("write .PHONY: install into" in text for text in warnings)
     assert any("write .PHONY: start into" in text for text in warnings)
     assert zoo.node.calls("up-to-date") == []
@@ -319,4 +319,4 @@ def test_what_runs_goes_on_when_the_agent_ends_and_the_next_begins(zoo: Zoo) -> 
     zoo.node.start()
     zoo.others_go_on()
     assert not any(gone(pid) for pid in pids)
-    zoo.node.wait_for("daemon", "good")
+    zoo.node.wait_for("daemon", "ok")

@@ -83,13 +83,13 @@ def long(made: Node, target: str) -> str:
 def taken_over(made: Node, pid: int, target: str) -> None:
     """The agent waits for a run that it has no record of, says so once, and begins nothing else."""
     Shown(made).marker()  # it has looked at all there is
-    found = made.facts("run.found")
-    assert [(fact["app"], fact["target"], fact["level"]) for fact in found] == [
+    found = made.notices("run.found")
+    assert [(notice["app"], notice["target"], notice["level"]) for notice in found] == [
         ("web", target, "warning")
     ]
     assert f"pid {pid}" in found[0]["text"]
     app = made.app("web")
-    assert (app["state"], app["run"]["pid"], app["run"]["target"]) == ("running", pid, target)
+    assert (app["state"], app["run"]["pid"], app["run"]["target"]) == ("deploying", pid, target)
 
 
 def in_turn(made: Node) -> None:
@@ -122,16 +122,16 @@ def test_on_a_full_disk_a_run_is_taken_over_after_a_crash(small: Node, target: s
         let_go(small)
     good(small, "web", "3")
     assert small.targets("web") == [*before, "install", "restart", "check"]
-    assert [fact["outcome"] for fact in small.facts("run.ended") if fact.get("adopted")] == [
-        "ok" if target == "restart" else "cancelled"
-    ]
+    assert [
+        notice["outcome"] for notice in small.notices("run.ended") if notice.get("adopted")
+    ] == ["ok" if target == "restart" else "cancelled"]
     if target == "restart":
         in_turn(small)
     ballast.unlink()
     small.restart()
     Shown(small).marker()
     assert small.targets("web") == [*before, "install", "restart", "check"]
-    assert len(small.facts("run.found")) == 1
+    assert len(small.notices("run.found")) == 1
 
 
 @pytest.mark.parametrize("target", ["start", "restart"])
@@ -172,7 +172,7 @@ def test_what_ended_while_neither_an_agent_nor_a_record_was_there_counts(made: N
     made.restart()
     Shown(made).marker()
     assert made.targets("web") == ["install", "start", "install", "restart", "check"]
-    assert len(made.facts("run.found")) == 1
+    assert len(made.notices("run.found")) == 1
 
 
 def test_of_a_killed_shim_that_no_record_tells_of_nothing_is_left_beside_the_next(
@@ -190,8 +190,8 @@ def test_of_a_killed_shim_that_no_record_tells_of_nothing_is_left_beside_the_nex
     good(made, "web", "2")
     assert made.targets("web") == ["install", "install", "start", "check"]  # and no "overlap"
     nothing_ran_twice(made)
-    lost = [fact for fact in made.facts("run.ended") if fact["outcome"] == "lost"]
-    assert [(fact["target"], fact["adopted"]) for fact in lost] == [
+    lost = [notice for notice in made.notices("run.ended") if notice["outcome"] == "lost"]
+    assert [(notice["target"], notice["adopted"]) for notice in lost] == [
         ("build", "yes")
     ]  # it was begun for
 
@@ -216,15 +216,15 @@ def test_a_run_beside_one_that_cannot_be_taken_over_waits_and_is_no_failure(made
     good(made, "web", "1")
     with held(lock_of(made)):
         app.deploy("2")
-        wait_until(lambda: len(made.facts("run.ended")) >= 6, "it was tried again and again")
+        wait_until(lambda: len(made.notices("run.ended")) >= 6, "it was tried again and again")
         assert made.targets("web") == ["install", "start", "check"]
         state = made.app("web")
         assert (state["state"], state["failures"]) == ("retrying", [])
         assert "make restart (pid 4711, run 0-1)" in state["why"]
     good(made, "web", "2")
     assert made.targets("web")[3:] == ["install", "restart", "check"]
-    loud = [fact for fact in made.facts("", "web") if fact["level"] in ("warning", "error")]
-    assert [fact["kind"] for fact in loud] == ["deploy.retrying"]
+    loud = [notice for notice in made.notices("", "web") if notice["level"] in ("warning", "error")]
+    assert [notice["kind"] for notice in loud] == ["deploy.retrying"]
     assert "another run of the app still lives" in loud[0]["text"]
 
 
@@ -258,12 +258,12 @@ def test_a_runtime_directory_that_goes_with_the_agent_leaves_it_to_the_record(ma
     made.kill()
     shutil.rmtree(made.runtime)  # as systemd does without RuntimeDirectoryPreserve
     made.start()
-    assert made.wait_for("web", "running")["run"]["pid"] == pid
+    assert made.wait_for("web", "deploying")["run"]["pid"] == pid
     let_go(made)
     good(made, "web", "1")
     assert made.targets("web") == ["install", "start", "check"]
     assert told(lock_of(made))["target"] == "check"  # it is made anew
-    assert made.facts("run.warning") == made.facts("run.found") == []
+    assert made.notices("run.warning") == made.notices("run.found") == []
 
 
 DAEMON = (
@@ -320,7 +320,7 @@ def test_without_a_lock_apps_are_deployed_and_that_is_said_once(
     good(made, "web", "1")
     app.deploy("2")
     good(made, "web", "2")
-    said = [fact["text"] for fact in made.facts("run.warning")]
+    said = [notice["text"] for notice in made.notices("run.warning")]
     assert len(said) == 1
     assert "two runs at once are ruled out by the agent's records alone" in said[0]
 

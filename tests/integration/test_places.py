@@ -30,7 +30,7 @@ def test_while_two_apps_hang_a_third_one_is_deployed(target: str, tmp_path: Path
         shown = Shown(made)
         SymlinkApp(made, "three").deploy("1")
         shown.ran("three", "install start check")
-        assert [made.app(name)["state"] for name in ("one", "two")] == ["running", "running"]
+        assert [made.app(name)["state"] for name in ("one", "two")] == ["deploying", "deploying"]
         (made.base / "go-on").touch()
         made.wait()
 
@@ -44,8 +44,8 @@ def test_who_has_to_wait_is_told_for_whom(tmp_path: Path) -> None:
             f"\t@if [ $@ = install ]; then until test -e {made.base}/go-on; do sleep 0.1; done; fi"
         )
         SymlinkApp(made, "slow").deploy("1", made.makefile(hang))
-        made.wait_for("slow", "running")
+        made.wait_for("slow", "deploying")
         SymlinkApp(made, "quick").deploy("1")
-        assert "slow" in made.wait_for("quick", "queued")["why"]
+        assert "slow" in made.wait_for("quick", "pending")["why"]
         (made.base / "go-on").touch()
         made.wait()

@@ -65,14 +65,14 @@ def test_a_restart_with_nothing_changed_runs_nothing(shown: Shown, number: int) 
     node.wait_for("held", "held")
     names = (*apps, "failing", "stopped", "held")
     shown.nothing(*names)
-    before, told = picture(node), len(node.facts())
+    before, told = picture(node), len(node.notices())
 
     node.stop(number)
     node.start()
     shown.nothing(*names)
     assert picture(node) == before
-    since = [fact for fact in node.facts()[told:] if fact.get("app") in names]
-    assert [fact for fact in since if fact["kind"].startswith(("deploy.", "run."))] == []
+    since = [notice for notice in node.notices()[told:] if notice.get("app") in names]
+    assert [notice for notice in since if notice["kind"].startswith(("deploy.", "run."))] == []
 
 
 def test_an_upgrade_that_names_trees_otherwise_runs_nothing(shown: Shown) -> None:
@@ -82,13 +82,13 @@ def test_an_upgrade_that_names_trees_otherwise_runs_nothing(shown: Shown) -> Non
     program, node.program = node.program, NEWER
     node.start()
     shown.nothing(*apps)
-    assert sorted(fact["app"] for fact in node.facts("app.rerecorded")) == [*TREES]
+    assert sorted(notice["app"] for notice in node.notices("app.rerecorded")) == [*TREES]
     for name in TREES:
         assert node.app(name)["applied"]["installed"].startswith("tree.2:")
-        assert node.app(name)["state"] == "good"
+        assert node.app(name)["state"] == "ok"
     node.restart()  # under the new kind of id there is nothing left to be re-recorded
     shown.nothing(*apps)
-    assert len(node.facts("app.rerecorded")) == len(TREES)
+    assert len(node.notices("app.rerecorded")) == len(TREES)
     write_files(apps["tree"].path, {"version": "2"})
     assert shown.ran("tree", "install restart check")[-1].version == "2"
 
@@ -110,7 +110,7 @@ def test_what_changes_during_an_upgrade_is_deployed(shown: Shown) -> None:
     node.start()
     assert shown.ran("own", "install restart check")[-1].version == "2"
     shown.nothing(*apps)
-    assert [fact["app"] for fact in node.facts("app.rerecorded")] == ["tree"]
+    assert [notice["app"] for notice in node.notices("app.rerecorded")] == ["tree"]
 
 
 @pytest.mark.parametrize("how", ["restart", "reload"])
@@ -126,7 +126,7 @@ def test_other_ignore_lines_are_no_deploy(shown: Shown, how: str) -> None:
     else:
         node.reload_well()
     shown.nothing(*apps)
-    assert sorted(fact["app"] for fact in node.facts("app.rerecorded")) == [*TREES]
+    assert sorted(notice["app"] for notice in node.notices("app.rerecorded")) == [*TREES]
     for name in TREES:
         write_files(apps[name].path, {"new.tmp": "ignored"})
     shown.nothing(*apps)
@@ -176,17 +176,17 @@ def test_an_app_whose_record_is_lost_is_installed_and_restarted(
     if lose is everything:
         shown.ran("other", "install restart check")
     if lose in (damaged, newer):
-        told = node.facts(f"store.{lose.__name__}")
-        assert [(fact["app"], fact["level"]) for fact in told] == [("lost", "warning")]
+        told = node.notices(f"store.{lose.__name__}")
+        assert [(notice["app"], notice["level"]) for notice in told] == [("lost", "warning")]
         assert "record.json" in told[0]["text"]
         aside = record(node, "lost").with_name(f"record.json.{lose.__name__}")
         assert f"kept as {aside}" in told[0]["text"]
         assert aside.exists()
     node.restart()  # that was all
     shown.nothing("lost", "other")
-    assert len(node.facts("store.")) == (1 if lose in (damaged, newer) else 0)
+    assert len(node.notices("store.")) == (1 if lose in (damaged, newer) else 0)
     app.remove()
-    shown.ran("lost", "stop", "gone")
+    shown.ran("lost", "stop", "removed")
 
 
 def test_a_lost_secret_restarts_and_does_not_install(shown: Shown) -> None:
@@ -199,7 +199,7 @@ def test_a_lost_secret_restarts_and_does_not_install(shown: Shown) -> None:
     (node.state / "secret").unlink()
     node.start()
     shown.ran("web", "restart check")
-    assert len(node.facts("store.secret")) == 1
+    assert len(node.notices("store.secret")) == 1
     node.restart()
     shown.nothing("web")
 
@@ -258,17 +258,17 @@ def test_a_full_disk_is_said_once_and_deploys_go_on_from_memory(tmp_path: Path) 
         other.deploy("2")
         shown.ran("other", "install restart check")
         shown.nothing("web", "other")
-        assert [fact["level"] for fact in made.facts("store.failed")] == ["error"]
-        assert "going on from memory" in made.facts("store.failed")[0]["text"]
+        assert [notice["level"] for notice in made.notices("store.failed")] == ["error"]
+        assert "going on from memory" in made.notices("store.failed")[0]["text"]
         assert "apps/web/record.json" in made.status()["unwritten"]
-        assert made.facts("store.works") == []
+        assert made.notices("store.works") == []
 
         ballast.unlink()
         app.deploy("4")
         assert shown.ran("web", "install restart check")[-1].version == "4"
-        assert len(made.facts("store.works")) == 1
+        assert len(made.notices("store.works")) == 1
         assert made.status()["unwritten"] == []
         made.restart()  # all of it was kept
         shown.nothing("web", "other")
-        assert [len(made.facts(kind)) for kind in ("store.failed", "store.works")] == [1, 1]
+        assert [len(made.notices(kind)) for kind in ("store.failed", "store.works")] == [1, 1]
         assert made.stop() == 0

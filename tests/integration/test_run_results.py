@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from appagent.host import boot
-from appagent.model import Identity, Outcome
+from appagent.model.applied import Identity
+from appagent.model.words import Outcome
 from tests import running
 from tests.running import Runs, World, alive
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from appagent.model import Outcome
+from appagent.model.words import Outcome
 from appagent.run.launch import Order
 from tests import running
 from tests.running import ME, World

@@ -132,7 +132,7 @@ def test_a_disk_that_is_really_unmounted_is_unknown_until_it_is_mounted(tmp_path
         app.deploy("1")
         for _ in range(2):
             in_namespace(made, "mount", "--bind", str(disk), str(tmp_path / "root"))
-            made.wait_for("web", "good")
+            made.wait_for("web", "ok")
             in_namespace(made, "umount", "--lazy", str(tmp_path / "root"))
             state = made.wait_for("web", "unknown")
             assert "is not mounted" in state["why"]
@@ -140,4 +140,4 @@ def test_a_disk_that_is_really_unmounted_is_unknown_until_it_is_mounted(tmp_path
         app.deploy("2")
         in_namespace(made, "mount", "--bind", str(disk), str(tmp_path / "root"))
         wait_until(lambda: made.targets()[3:] == ["install", "restart", "check"], "2 is deployed")
-        made.wait_for("web", "good")
+        made.wait_for("web", "ok")

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from appagent.model import Outcome, Version
+from appagent.model.words import Outcome, Version
 from appagent.shim import output
 from tests import running
 from tests.running import Runs, World, alive, becomes, members

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from appagent.model import Layout, Outcome, Version
+from appagent.model.words import Layout, Outcome, Version
 from tests import running
 from tests.running import ME, World
 

@@ -11,7 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from appagent.model import Ended, Layout, Outcome, Run
+from appagent.model.applied import Run
+from appagent.model.events import Ended
+from appagent.model.words import Layout, Outcome
 from appagent.run import spawn
 from tests import running
 from tests.running import Runs, World, becomes

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from appagent.core import envfile, ids
-from appagent.model import Ended, Layout, Outcome, Version
+from appagent.model.events import Ended
+from appagent.model.words import Layout, Outcome, Version
 from appagent.run import spawn
 from tests import running
 from tests.running import ME, Runs, World, becomes

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from appagent.host import boot, units
-from appagent.model import Outcome
+from appagent.model.words import Outcome
 from appagent.run import processes, scope
 from appagent.shim import cgroup, kill
 from tests import running

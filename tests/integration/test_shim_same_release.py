@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from appagent.model import Ended, Layout, Outcome, Version
+from appagent.model.events import Ended
+from appagent.model.words import Layout, Outcome, Version
 from tests import running
 from tests.running import World
 

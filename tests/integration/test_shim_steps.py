@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from appagent.model import Outcome, Target
+from appagent.model.words import Outcome, Target
 from tests import running
 from tests.running import Runs, World, alive, becomes, later
 

@@ -16,7 +16,8 @@ from typing import Self, Unpack
 import pytest
 
 from appagent.host import boot
-from appagent.model import Identity, Outcome
+from appagent.model.applied import Identity
+from appagent.model.words import Outcome
 from appagent.run import popen, spawn
 from tests import running
 from tests.running import ME, RunFields, Runs, World, alive, becomes, members

@@ -95,7 +95,7 @@ def same_as_on_disk(story: Story, name: str) -> None:
     app = story.node.app(name)
     release = app["seen"]["release"]
     applied = app["applied"]
-    assert applied["installed"] == applied["running"]["release"] == applied["good"]["release"]
+    assert applied["installed"] == applied["running"]["release"] == applied["healthy"]["release"]
     assert applied["installed"] == release
     assert story.node.calls(name)[-1].version == story.last
     assert (story.node.root / name / "version").read_text() == story.last
@@ -105,7 +105,7 @@ def test_a_tree_that_never_rests_waits_is_said_once_and_deployed_once(story: Sto
     story.steady()
     assert story.then["wait"] == []
     story.shown.ran("wait", "install start check")
-    said = story.node.facts("app.waiting", "wait")
+    said = story.node.notices("app.waiting", "wait")
     assert len(said) == 1
     assert "these keep changing: version" in said[0]["text"]
     assert 'ignore: ["/version"]' in said[0]["text"]
@@ -119,7 +119,7 @@ def test_a_tree_that_may_is_deployed_once_for_each_max_wait(story: Story) -> Non
 
     def rests() -> bool:
         calls = story.node.calls("deploy")
-        return story.node.app("deploy")["state"] == "good" and calls[-1].version == story.last
+        return story.node.app("deploy")["state"] == "ok" and calls[-1].version == story.last
 
     wait_until(rests, "the newest is deployed")
     story.shown.marker()
@@ -128,16 +128,16 @@ def test_a_tree_that_may_is_deployed_once_for_each_max_wait(story: Story) -> Non
 
 
 def test_an_install_that_writes_into_its_tree_once_comes_to_rest(story: Story) -> None:
-    story.node.wait_for("idempotent", "good")
+    story.node.wait_for("idempotent", "ok")
     story.shown.marker()
     assert story.node.targets("idempotent").count("install") <= 2
     assert story.node.targets("idempotent").count("start") == 1
-    assert story.node.facts("app.churning", "idempotent") == []
-    assert story.node.app("idempotent")["state"] == "good"
+    assert story.node.notices("app.churning", "idempotent") == []
+    assert story.node.app("idempotent")["state"] == "ok"
 
 
 def churning(node: Node) -> list[dict[str, Any]]:
-    return node.facts("app.churning", "touching")
+    return node.notices("app.churning", "touching")
 
 
 def test_an_install_that_always_writes_into_its_tree_is_slowed_and_named(story: Story) -> None:
@@ -152,7 +152,7 @@ def test_an_install_that_always_writes_into_its_tree_is_slowed_and_named(story: 
     # The first one of an app does not count, and six are free.
     assert all(gap >= 9.9 * 2**n for n, gap in enumerate(gaps[6:]))
     assert len(gaps) >= 6
-    assert "stamp" in node.wait_for("touching", "waiting")["why"]
+    assert "stamp" in node.wait_for("touching", "pending")["why"]
     before = node.targets("touching").count("install")
     node.ask("trigger", app="touching")  # at once, and six are free again
     wait_until(lambda: node.targets("touching").count("install") >= before + 6, "it goes on")
@@ -161,10 +161,10 @@ def test_an_install_that_always_writes_into_its_tree_is_slowed_and_named(story: 
     node.apps["touching"] = {"ignore": ["/stamp"]}  # as it was told to
     node.reload_well()
     node.ask("trigger", app="touching")
-    node.wait_for("touching", "good")
+    node.wait_for("touching", "ok")
     story.shown.marker()
     count = node.targets("touching").count("install")
     os.utime(node.root / "touching" / "stamp")
     story.shown.marker()
-    assert node.app("touching")["state"] == "good"
+    assert node.app("touching")["state"] == "ok"
     assert node.targets("touching").count("install") == count

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from appagent.model import Ended, Layout, Outcome
+from appagent.model.events import Ended
+from appagent.model.words import Layout, Outcome
 from appagent.run import spawn
 from tests import running
 from tests.running import Runs, World, becomes
@@ -306,7 +307,7 @@ def test_what_is_swapped_after_the_walk_is_not_used(
     world: World, monkeypatch: pytest.MonkeyPatch, place: str
 ) -> None:
     scene = Scene(world)
-    good = world.base / "good"
+    good = world.base / "ok"
     scene.makefile.write_text(f"install:\n\ttouch {good}\n")
     monkeypatch.setenv(spawn.FAILPOINTS, f"{place}=pause:{world.base}")
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from appagent.model import Layout, Outcome
+from appagent.model.words import Layout, Outcome
 from appagent.run.launch import Order
 from tests import running
 from tests.running import World

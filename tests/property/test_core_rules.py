@@ -19,7 +19,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
 from appagent.core.release import short
-from appagent.model import Layout, Outcome, Record, RootSettings, Target
+from appagent.model.applied import Record
+from appagent.model.settings import RootSettings
+from appagent.model.words import Layout, Outcome, Target
 from tests.unit.core_play import HOUR, ROOT, SECOND, Play
 
 COMMON = settings(deadline=None, suppress_health_check=list(HealthCheck), print_blob=True)
@@ -41,7 +43,7 @@ LAYOUTS = {
     "shop": Layout.SYMLINK,
     "blog": Layout.TREE,
 }
-AT_REST = {"good", "failed", "back", "held", "stopped", "cancelled"}
+AT_REST = {"ok", "failed", "rolled-back", "held", "stopped", "cancelled"}
 LEFT = {"unknown", "held", "unmanaged"}  # what is not on the share any more and still known
 
 apps = st.sampled_from(sorted(LAYOUTS))
@@ -123,7 +125,7 @@ class Life(RuleBasedStateMachine):
         self.play.app_trouble(app, why)
 
     @rule(hangs=st.booleans())
-    def eye(self, hangs: bool) -> None:
+    def watcher(self, hangs: bool) -> None:
         if hangs:
             self.play.share.hang()
         elif self.play.share.hangs:
@@ -311,15 +313,15 @@ class Life(RuleBasedStateMachine):
                 continue
             app = play.node.apps[name]
             if app.record.root != root:
-                held = play.word(name) == "held" or app.record.doubted
+                held = play.word(name) == "held" or app.record.mass_removal
                 assert held or f"{root}/{name}" in play.node.refused
                 continue
             word = play.word(name)
             assert word in AT_REST, f"{name}: {word}: {play.view(name).why}"
             applied = app.record.applied
-            if word == "good":
+            if word == "ok":
                 seen = play.share.ids(files)[0]
-                assert applied.good == applied.running
+                assert applied.healthy == applied.running
                 assert applied.running is not None
                 assert applied.running.release == applied.installed == seen
                 assert applied.up == play.node.boot
@@ -327,7 +329,7 @@ class Life(RuleBasedStateMachine):
                 if starts and not self.lacked:
                     # Ids of one release may be of two kinds.
                     assert short(play.shims.running[name]) == short(seen)
-            if word in ("failed", "back"):
+            if word in ("failed", "rolled-back"):
                 assert app.record.failures
             if word == "held":
                 assert app.record.hold or play.node.hold
@@ -336,10 +338,12 @@ class Life(RuleBasedStateMachine):
                 assert name not in play.shims.running, f"{name}: runs, though it was stopped"
         for name in play.node.apps:
             if not self.is_there(name):
-                stopped = play.word(name) == "stopped" and play.node.apps[name].record.doubted
+                stopped = play.word(name) == "stopped" and play.node.apps[name].record.mass_removal
                 assert stopped or play.word(name) in LEFT, play.view(name)
         for name in play.shims.running.keys() - play.node.apps.keys():
-            assert "app.forgotten" in play.facts(app=name), f"{name}: runs, and nobody knows of it"
+            assert "app.forgotten" in play.notices(app=name), (
+                f"{name}: runs, and nobody knows of it"
+            )
 
     def a_new_agent_runs_nothing(self) -> None:
         """Where nothing changed, a new agent has nothing to do."""
@@ -359,7 +363,7 @@ class Life(RuleBasedStateMachine):
         ran = play.rest(24 * HOUR)
         for name, word in was.items():
             mine = [run.split()[0] for run in ran if run.split()[1] == name]
-            if word in ("good", "back"):
+            if word in ("ok", "rolled-back"):
                 assert mine == has[name], f"{name}: {mine}"
             if word == "stopped":
                 assert mine == []

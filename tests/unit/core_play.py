@@ -25,42 +25,38 @@ from appagent.core import reduce as core
 from appagent.core.settings import settings_for
 from appagent.core.state import App, Node
 from appagent.core.summary import View, view
-from appagent.model import (
-    ALONE,
+from appagent.model.applied import Hold, Record
+from appagent.model.commands import (
     Answer,
-    AppSettings,
     AskPermit,
     Begin,
-    Cancel,
     Command,
-    Configured,
     Drop,
     End,
-    Ended,
-    Event,
-    Fact,
-    Forget,
-    Go,
-    Hold,
-    HoldAsked,
-    Layout,
-    LookNow,
-    Now,
-    Outcome,
-    Permitted,
-    Record,
-    ResumeAsked,
+    PollNow,
+    Proceed,
+    Report,
     Rewatch,
-    RootSettings,
     Save,
     SaveNodeHold,
     SaveRoots,
-    Settings,
-    Target,
-    Tell,
+)
+from appagent.model.events import (
+    ALONE,
+    Cancel,
+    Configured,
+    Ended,
+    Event,
+    Forget,
+    HoldAsked,
+    Permitted,
+    ResumeAsked,
     Ticked,
     Trigger,
 )
+from appagent.model.notices import Notice
+from appagent.model.settings import AppSettings, RootSettings, Settings
+from appagent.model.words import Layout, Now, Outcome, Target
 from appagent.state import codec
 from tests.unit.core_rules import Rules
 from tests.unit.core_world import SOON, Doing, FakeShare, FakeShims, Files
@@ -97,7 +93,7 @@ class Play:
         self.disk: dict[str, Record] = {}
         self.disk_hold: Hold | None = None
         self.disk_mounted: frozenset[str] = frozenset()
-        self.told: list[Fact] = []
+        self.told: list[Notice] = []
         self.commands: list[Command] = []
         self.rules = Rules(self)
         self.crash_in = inf  # commands until the agent is killed
@@ -257,13 +253,13 @@ class Play:
                     self.queue.append(Permitted(app, target, version, ALONE))
             case Begin(run):
                 self.shims.begin(run)
-            case Go(_, run_id):
+            case Proceed(_, run_id):
                 self.shims.go(run_id)
             case End(_, run_id, _):
                 self.shims.end(run_id)
-            case Tell(fact):
-                self.told.append(fact)
-            case LookNow(root, app):
+            case Report(notice):
+                self.told.append(notice)
+            case PollNow(root, app):
                 self.at(self.mono + SOON, lambda: self.look_now(root, app))
             case Rewatch():
                 self.at(self.mono + SOON, self.look_again)
@@ -271,14 +267,14 @@ class Play:
                 pass
 
     def look_now(self, root: str, app: str) -> None:
-        """The eye is asked to look."""
+        """The watcher is asked to look."""
         if app:
             self.share.push_app(root, app)
         else:
             self.share.push_root(root)
 
     def look_again(self) -> None:
-        """The eye has a new list: what it sees in another way now is pushed."""
+        """The watcher has a new list: what it sees in another way now is pushed."""
         for (root, name), files in list(self.share.files.items()):
             signature = f"{self.share.ids(files)[0]} {files.incomplete}"
             if self.share.seen.get((root, name), ("", 0.0))[0] != signature:
@@ -372,7 +368,7 @@ class Play:
         """Every Makefile has just these targets."""
         self.shims.targets = {Target(target) for target in targets}
 
-    def not_begun(self, app: str, why: str) -> None:
+    def not_started(self, app: str, why: str) -> None:
         """The shim that was to begin could not be started."""
         run = self.app(app).starting
         assert run is not None
@@ -465,7 +461,7 @@ class Play:
         """The newest result that a shim left."""
         return [s.ended for s in self.shims.shims.values() if s.ended is not None][-1]
 
-    def facts(self, prefix: str = "", app: str = "") -> list[str]:
+    def notices(self, prefix: str = "", app: str = "") -> list[str]:
         """The kinds of the facts told so far."""
         mine = (f for f in self.told if not app or f.app == app)
         return [f.kind for f in mine if f.kind.startswith(prefix)]

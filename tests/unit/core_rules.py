@@ -15,21 +15,11 @@ from appagent.core.plan import plan
 from appagent.core.release import short
 from appagent.core.state import App, Node
 from appagent.core.want import Kind, Want, env_paths, hold_of
-from appagent.model import (
-    Begin,
-    Command,
-    Drop,
-    End,
-    Event,
-    Fact,
-    Go,
-    Layout,
-    Now,
-    Record,
-    Run,
-    Target,
-    Tell,
-)
+from appagent.model.applied import Record, Run
+from appagent.model.commands import Begin, Command, Drop, End, Proceed, Report
+from appagent.model.events import Event
+from appagent.model.notices import Notice
+from appagent.model.words import Layout, Now, Target
 from tests.unit.core_world import SOON
 
 if TYPE_CHECKING:
@@ -101,7 +91,7 @@ class Rules:
         match command:
             case Begin(run):
                 self.may_begin(run)
-            case Go(app, run_id):
+            case Proceed(app, run_id):
                 kept = self.play.disk[app].run
                 assert kept is not None, f"{app}: a go for a run that no record names"
                 assert kept.id == run_id, f"{app}: a go for another run than the recorded one"
@@ -116,8 +106,8 @@ class Rules:
                 assert not self.present(app), f"{app}: dropped though it is there"
                 runs = self.play.shims.running.get(app)
                 assert runs is None or self.left_out(app), f"{app}: dropped though {runs} may run"
-            case Tell(fact):
-                self.in_order(fact)
+            case Report(notice):
+                self.in_order(notice)
             case _:
                 pass
 
@@ -212,19 +202,19 @@ class Rules:
             fine = state == "present" or (optional and state == "missing")
             assert fine, f"{run.app}: begun while {path} is {state}"
 
-    def in_order(self, fact: Fact) -> None:
+    def in_order(self, notice: Notice) -> None:
         """The facts of one deploy come in the order in which things happen."""
-        deploy = str(fact.fields.get("deploy_id", ""))
+        deploy = str(notice.fields.get("deploy_id", ""))
         if not deploy:
             return
-        if fact.kind in STAGES:
-            stage = STAGES.index(fact.kind)
-            assert stage == 0 or deploy in self.stages, f"{fact.kind} before deploy.seen"
+        if notice.kind in STAGES:
+            stage = STAGES.index(notice.kind)
+            assert stage == 0 or deploy in self.stages, f"{notice.kind} before deploy.seen"
             assert stage > 0 or deploy not in self.stages, f"{deploy} was seen twice"
-            if fact.kind != "deploy.settled":  # what is waited for may change until it begins
-                assert stage > self.stages.get(deploy, -1), f"{fact.kind} of {deploy} again"
+            if notice.kind != "deploy.settled":  # what is waited for may change until it begins
+                assert stage > self.stages.get(deploy, -1), f"{notice.kind} of {deploy} again"
             self.stages[deploy] = max(stage, self.stages.get(deploy, 0))
-        elif fact.kind == "run.began" and fact.fields.get("target") != Target.STOP:
+        elif notice.kind == "run.began" and notice.fields.get("target") != Target.STOP:
             assert self.stages.get(deploy) == STAGES.index("deploy.began"), (
                 "a run before its deploy"
             )

@@ -24,7 +24,7 @@ def trouble_of_the_app(play: Play, on: bool) -> None:
     play.app_trouble("web", "EIO" if on else "")
 
 
-def trouble_of_the_eye(play: Play, on: bool) -> None:
+def trouble_of_the_watcher(play: Play, on: bool) -> None:
     if on:
         play.share.hang()
     else:
@@ -38,4 +38,4 @@ def trouble_of_the_mount(play: Play, on: bool) -> None:
         play.mount()
 
 
-TROUBLES = [trouble_of_the_root, trouble_of_the_app, trouble_of_the_eye, trouble_of_the_mount]
+TROUBLES = [trouble_of_the_root, trouble_of_the_app, trouble_of_the_watcher, trouble_of_the_mount]

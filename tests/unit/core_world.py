@@ -1,4 +1,4 @@
-"""What a `Play` happens in: the share and its eye, and the shims with what their runs do.
+"""What a `Play` happens in: the share and its watcher, and the shims with what their runs do.
 
 Both are as like the real ones as the core can tell, and neither waits: they put what is to happen
 later on the play's clock.
@@ -15,30 +15,25 @@ from typing import TYPE_CHECKING
 from appagent.core.ids import inode
 from appagent.core.ignore import ignore_id
 from appagent.core.release import short
-from appagent.model import (
-    AppLook,
-    Began,
+from appagent.model.applied import Identity, Run
+from appagent.model.events import (
+    AppObserved,
     Ended,
-    EnvLook,
-    EnvLooked,
-    EyeBack,
-    EyeStuck,
-    Identity,
-    Layout,
-    Looked,
-    Outcome,
-    RootLook,
-    RootLooked,
-    Run,
+    EnvObserved,
+    RootObserved,
+    ShimReady,
     StepFound,
-    Target,
+    WatcherBack,
+    WatcherStuck,
 )
+from appagent.model.seen import AppSeen, EnvSeen, RootSeen
+from appagent.model.words import Layout, Outcome, Target
 from appagent.shim import targets as makefile
 
 if TYPE_CHECKING:
     from tests.unit.core_play import Play
 
-SOON = 0.01  # s that the eye or a shim takes
+SOON = 0.01  # s that the watcher or a shim takes
 
 
 @dataclass
@@ -57,7 +52,7 @@ class Files:
 
 
 class FakeShare:
-    """The share as it is, and the eye that tells the play's agent of it."""
+    """The share as it is, and the watcher that tells the play's agent of it."""
 
     def __init__(self, play: Play) -> None:
         self.play = play
@@ -67,7 +62,7 @@ class FakeShare:
         self.empty = False  # nothing is mounted there; else a README at least lies in a root
         self.envs: dict[str, tuple[str, str]] = {}  # path → (state, value or why)
         self.hangs = False
-        self.seen: dict[tuple[str, str], tuple[str, float]] = {}  # what the eye saw, since when
+        self.seen: dict[tuple[str, str], tuple[str, float]] = {}  # what the watcher saw, since when
         self.inodes: dict[str, int] = defaultdict(lambda: 7)  # of the directories of releases
 
     def names(self, root: str) -> tuple[str, ...]:
@@ -75,13 +70,14 @@ class FakeShare:
         return () if self.empty else tuple(sorted(n for r, n in self.files if r == root))
 
     def blind(self, root: str) -> bool:
-        """Whether the eye can see nothing there."""
+        """Whether the watcher can see nothing there."""
         return self.hangs or bool(self.roots.get(root))
 
-    # --- what the eye pushes ---------------------------------------------------------------------
+    # --- what the watcher pushes
+    # ---------------------------------------------------------------------
 
     def push_all(self) -> None:
-        """A new eye, or one that is back: a look at everything."""
+        """A new watcher, or one that is back: a look at everything."""
         self.seen.clear()
         for path in self.envs:
             self.push_env(path)
@@ -95,9 +91,9 @@ class FakeShare:
         if self.hangs:
             return
         why, names = self.roots[root], self.names(root)
-        look = RootLook(root, known=not why, why=why, looked=self.play.mono)
+        look = RootSeen(root, known=not why, why=why, looked=self.play.mono)
         if not why:
-            look = RootLook(
+            look = RootSeen(
                 root,
                 known=True,
                 names=names,
@@ -105,7 +101,7 @@ class FakeShare:
                 refused=dict(self.refused[root]),
                 looked=self.play.mono,
             )
-        self.play.feed(RootLooked(look))
+        self.play.feed(RootObserved(look))
 
     def push_env(self, path: str) -> None:
         """A look at an env file."""
@@ -113,7 +109,7 @@ class FakeShare:
             return
         state, text = self.envs[path]
         digest, why = (text, "") if state == "present" else ("", text)
-        self.play.feed(EnvLooked(EnvLook(path, state, digest, why, self.play.mono)))
+        self.play.feed(EnvObserved(EnvSeen(path, state, digest, why, self.play.mono)))
 
     def push_app(self, root: str, name: str) -> None:
         """A look at an app; and another one once it stood for `settle`."""
@@ -121,7 +117,7 @@ class FakeShare:
         if files is None or self.blind(root) or self.empty:
             return
         mono, look = self.play.mono, self.look(files)
-        self.play.feed(Looked(look, files.own, files.own_error))
+        self.play.feed(AppObserved(look, files.own, files.own_error))
         stood = look.since + self.play.settings_of(name, files.own).settle
         if look.known and look.layout is not Layout.SYMLINK and stood > mono:
             self.play.at(stood, lambda: self.push_stood(root, name, look.since))
@@ -131,17 +127,17 @@ class FakeShare:
         if self.seen.get((root, name), ("", inf))[1] == since:
             self.push_app(root, name)
 
-    def look(self, files: Files) -> AppLook:
+    def look(self, files: Files) -> AppSeen:
         """What a look at an app gives now."""
         mono, key = self.play.mono, (files.root, files.name)
         if files.why:
             self.seen.pop(key, None)
-            return AppLook(files.root, files.name, known=False, why=files.why, looked=mono)
+            return AppSeen(files.root, files.name, known=False, why=files.why, looked=mono)
         release, also = self.ids(files)
         signature = f"{release} {files.incomplete}"
         if self.seen.get(key, ("", 0.0))[0] != signature:
             self.seen[key] = (signature, mono)
-        return AppLook(
+        return AppSeen(
             files.root,
             files.name,
             known=True,
@@ -175,7 +171,7 @@ class FakeShare:
         if files.layout is Layout.GIT:
             return f"git.1:{files.release}", ""
         app = self.play.node.apps.get(files.name)
-        own = app.own if app is not None else {}  # as the eye was told; it reads no settings
+        own = app.own if app is not None else {}  # as the watcher was told; it reads no settings
         mine = self.play.settings_of(files.name, own).ignore
         old = app.record.ignore if app is not None and app.record.applied.installed else mine
         also = "" if old == mine else f"tree.1:{ignore_id(old)}:{files.release}"
@@ -187,12 +183,12 @@ class FakeShare:
         """Nothing on the share answers any more."""
         self.hangs = True
         paths = (*self.roots, *self.envs)
-        self.play.feed(EyeStuck(paths, self.play.mono - 5.0, "the share does not answer"))
+        self.play.feed(WatcherStuck(paths, self.play.mono - 5.0, "the share does not answer"))
 
     def come_back(self) -> None:
         """It answers again."""
         self.hangs = False
-        self.play.feed(EyeBack((*self.roots, *self.envs)))
+        self.play.feed(WatcherBack((*self.roots, *self.envs)))
         self.push_all()
 
 
@@ -259,7 +255,7 @@ class FakeShims:
         """A shim is started; it says so, and waits."""
         identity = Identity(10_000 + len(self.shims), int(self.play.mono * 100))
         self.shims[run.id] = Shim(run, identity)
-        self.play.at_agent(self.play.mono + self.slow, Began(run.app, run.id, identity))
+        self.play.at_agent(self.play.mono + self.slow, ShimReady(run.app, run.id, identity))
 
     def go(self, run_id: str) -> None:
         """Let it run."""

@@ -8,8 +8,11 @@ from types import SimpleNamespace
 from typing import Any
 
 from appagent.core.state import App
-from appagent.daemon.watchers import Eyes
-from appagent.model import Applied, AppLook, Layout, Record, Settings
+from appagent.daemon.watchers import Watchers
+from appagent.model.applied import Applied, Record
+from appagent.model.seen import AppSeen
+from appagent.model.settings import Settings
+from appagent.model.words import Layout
 from appagent.share import manifest
 from appagent.share.signature import Scan
 
@@ -21,12 +24,12 @@ def explained(state: Path, files: int) -> tuple[int, int]:
         block = "\n".join(f"{name}\tf\t644\t1\t{size}\t1\t1\t" for name in names)
         scan = Scan(f"tree.1:{size}", {"": block.encode()}, files)
         manifest.write(str(state / "manifests"), "web", scan)
-    look = AppLook("/files", "web", known=True, layout=Layout.TREE, release="tree.1:2")
+    look = AppSeen("/files", "web", known=True, layout=Layout.TREE, release="tree.1:2")
     app = App(Record("web", "/files", Applied("tree.1:1")), look)
     daemon: Any = SimpleNamespace(node=SimpleNamespace(settings=Settings(state_dir=str(state))))
     tracemalloc.start()
     try:
-        told = Eyes(daemon).changes(app)
+        told = Watchers(daemon).changes(app)
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()

@@ -9,22 +9,10 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from appagent.model import (
-    Applied,
-    AppLook,
-    AppSettings,
-    Failure,
-    Hold,
-    Identity,
-    Layout,
-    Location,
-    Now,
-    Outcome,
-    Record,
-    Run,
-    Target,
-    Version,
-)
+from appagent.model.applied import Applied, Failure, Hold, Identity, Record, Run
+from appagent.model.seen import AppSeen
+from appagent.model.settings import AppSettings
+from appagent.model.words import Layout, Location, Now, Outcome, Target, Version
 from appagent.state.codec import MAX_BYTES, Damaged, Newer, decode, dump, encode, parse
 
 FULL = Record(
@@ -37,7 +25,7 @@ FULL = Record(
     failures=(Failure(Version("r", "c"), Target.CHECK, Outcome.TIMEOUT, "too slow", 1.5),),
     failed_for=Version("r", "c"),
     stopped=True,
-    doubted=True,
+    mass_removal=True,
     hold=Hold("a sale", 1e9, "root"),
     run=Run(
         id="r1",
@@ -71,8 +59,8 @@ def test_a_bare_record_comes_back_equal() -> None:
 def test_other_values_of_the_model_come_back_equal() -> None:
     settings = AppSettings(timeout={Target.STOP: 3.0}, limits={"memory": "1G"})
     assert decode(AppSettings, encode(settings)) == settings
-    look = AppLook("/files", "web", known=True, layout=Layout.TREE, changing=("a", "b"))
-    assert decode(AppLook, encode(look)) == look
+    look = AppSeen("/files", "web", known=True, layout=Layout.TREE, changing=("a", "b"))
+    assert decode(AppSeen, encode(look)) == look
 
 
 def test_a_whole_number_is_a_fine_float_but_a_truth_is_not() -> None:

@@ -10,16 +10,15 @@ import pytest
 
 from appagent.config import BadValueError, Machine, load, schema, seconds
 from appagent.core.settings import settings_for
-from appagent.model import (
+from appagent.model.settings import (
     DEFAULT_TIMEOUT,
     AppSettings,
-    Layout,
     NotifySettings,
     Rollout,
     RootSettings,
     Settings,
-    Target,
 )
+from appagent.model.words import Layout, Target
 from tests.config_texts import AS_PERSON, GOOD, loaded, of
 
 # As the documentation has it: every key, each with its default where it has one.

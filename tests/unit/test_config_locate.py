@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from appagent.config import locate
-from appagent.model import Settings
+from appagent.model.settings import Settings
 from tests.config_texts import GOOD, written
 
 HERE = "state_dir: /srv/state\nruntime_dir: /srv/run\n"

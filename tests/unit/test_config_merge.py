@@ -9,7 +9,8 @@ import pytest
 
 from appagent.config import load, parse_own
 from appagent.core.settings import settings_for
-from appagent.model import DEFAULT_TIMEOUT, AppSettings, Rollout, RootSettings, Target
+from appagent.model.settings import DEFAULT_TIMEOUT, AppSettings, Rollout, RootSettings
+from appagent.model.words import Target
 from tests.config_texts import AS_PERSON, AS_ROOT, GOOD, errors_of, loaded, of, written
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from appagent.config import ConfigErrors, parse_own
-from appagent.model import Target
+from appagent.model.words import Target
 
 FILE = "/files/production/web/appagent.yaml"
 NOT_ITS = "is not the app's to say; it may say settle, ignore, timeout, grace, install"

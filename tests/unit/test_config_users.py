@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from appagent.config import lookup_warnings, users
-from appagent.model import RootSettings, Settings
+from appagent.model.settings import RootSettings, Settings
 
 NOBODY_HAS_IT = "no-such-name-here"
 

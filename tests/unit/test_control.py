@@ -178,7 +178,7 @@ def test_few_read_the_history_at_a_time_and_others_do_not_wait_for_them(tmp_path
     path = tmp_path / "sock"
     history = Reading()
     agent: Any = SimpleNamespace(
-        history=history, node=SimpleNamespace(apps={}), eyes=SimpleNamespace(recheck=None)
+        history=history, node=SimpleNamespace(apps={}), watchers=SimpleNamespace(recheck=None)
     )
 
     async def play(one: Control, faults: list[BaseException]) -> None:

@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import pytest
 
-from appagent.model import Layout, Outcome, Target
+from appagent.model.words import Layout, Outcome, Target
 from tests.unit.core_play import Play, deployed
 
 LAYOUTS = [pytest.param(layout, id=layout.value) for layout in Layout]
@@ -21,7 +21,7 @@ def test_a_new_app_is_installed_started_and_checked(layout: Layout) -> None:
     play = Play()
     play.push("web", "r1", layout)
     assert play.rest() == steps("r1", "install", "start", "check")
-    assert play.word() == "good"
+    assert play.word() == "ok"
     assert play.view().reached is True
 
 
@@ -78,7 +78,7 @@ def test_a_change_that_is_taken_back_before_it_was_complete_runs_nothing() -> No
     play.after(0.5)
     play.push("web", "r1")
     assert play.rest() == []
-    assert play.facts("deploy.")[-1] == "deploy.void"
+    assert play.notices("deploy.")[-1] == "deploy.void"
 
 
 def test_another_app_is_not_disturbed() -> None:
@@ -115,7 +115,7 @@ def test_an_agent_that_is_started_again_with_nothing_changed_runs_nothing(layout
     play = deployed(layout=layout)
     play.restart()
     assert play.rest() == []
-    assert play.word() == "good"
+    assert play.word() == "ok"
 
 
 def test_a_change_while_the_agent_is_away_is_deployed_when_it_is_back() -> None:
@@ -135,7 +135,7 @@ def test_a_run_that_outlives_the_agent_is_adopted_and_its_outcome_used(target: s
     play.after(5.0)
     play.restart()
     assert [run for run in play.rest() if run == f"{target} web r2"] == []
-    assert play.word() == "good"
+    assert play.word() == "ok"
 
 
 def test_the_result_of_a_run_that_ended_while_the_agent_was_away_is_used() -> None:
@@ -167,7 +167,7 @@ def test_a_deploy_is_one_over_a_restart_of_the_agent(moment: float) -> None:
     kinds = ["deploy.seen", "deploy.settled", "deploy.began", "deploy.done"]
     assert [kind for kind, _ in story(play)] == kinds
     assert len({deploy for _, deploy in story(play)}) == 1
-    (done,) = [fact for fact in play.told if fact.kind == "deploy.done"]
+    (done,) = [notice for notice in play.told if notice.kind == "deploy.done"]
     assert 30_000 <= int(done.fields["good_ms"]) <= 40_000  # from its begin, not from the restart
 
 
@@ -288,7 +288,7 @@ def test_a_newer_release_ends_nothing_else(target: str) -> None:
     play.push("web", "r3")
     ran = play.rest()
     assert ran[-3:] == steps("r3", "install", "restart", "check")
-    assert "run.cancelled" not in play.facts()
+    assert "run.cancelled" not in play.notices()
 
 
 def test_a_revert_during_an_install_ends_it_and_installs_what_was() -> None:
@@ -379,7 +379,7 @@ def test_what_one_run_found_missing_is_asked_for_no_more() -> None:
     play.push("web", "r2")
     assert play.rest() == ["build web r2", "install web r2", "restart web r2"]
     assert [what for _, what in play.shims.gone].count("check web") == 1  # that of r1
-    assert play.word() == "good"
+    assert play.word() == "ok"
 
 
 def test_a_stop_that_is_missing_still_ends_what_runs_before_it_is_started_anew() -> None:

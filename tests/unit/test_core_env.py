@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from appagent.model import Layout, RootSettings
+from appagent.model.settings import RootSettings
+from appagent.model.words import Layout
 from tests.unit.core_play import ROOT, Play
 
 LAYOUTS = [pytest.param(layout, id=layout.value) for layout in Layout]
@@ -55,7 +56,7 @@ def test_a_broken_or_missing_env_file_blocks_and_says_so_once(state: str) -> Non
     assert play.rest() == []
     assert play.word() == "blocked"
     assert COMMON in play.view().why
-    assert play.facts("app.blocked") == ["app.blocked"]
+    assert play.notices("app.blocked") == ["app.blocked"]
     play.env(COMMON, "a=1")
     assert play.rest() == steps("r2", "install", "restart", "check")
 

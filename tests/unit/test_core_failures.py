@@ -6,7 +6,9 @@ from itertools import pairwise
 
 import pytest
 
-from appagent.model import Layout, Level, Outcome, RootSettings
+from appagent.model.notices import Level
+from appagent.model.settings import RootSettings
+from appagent.model.words import Layout, Outcome
 from tests.unit.core_play import HOUR, ROOT, Play, deployed
 
 ENV = "/files/config/common.env"
@@ -130,9 +132,9 @@ def test_a_release_that_fails_leads_back_to_the_last_good_one(
     ran = play.rest()
     assert ran[-3:] == steps("r1", "install", "restart", "check")
     assert ran.count(f"{target} web r2") == 1
-    assert play.word() == "back"
+    assert play.word() == "rolled-back"
     assert play.view().reached is False
-    assert "deploy.failed" in play.facts()
+    assert "deploy.failed" in play.notices()
     assert "r1" in play.text("deploy.failed")
 
 
@@ -143,7 +145,7 @@ def test_a_failure_is_not_repeated_by_a_new_agent_or_a_boot() -> None:
     play.rest()
     play.restart()
     assert play.rest() == []
-    assert play.word() == "back"
+    assert play.word() == "rolled-back"
     play.reboot()
     assert play.rest() == steps("r1", "start", "check")
 
@@ -196,7 +198,7 @@ def test_a_release_that_was_good_for_a_moment_is_the_way_back() -> None:
     play.after(5.0)
     play.push("web", "r3")
     assert play.rest()[-3:] == steps("r2", "install", "restart", "check")
-    assert play.facts("deploy.done") == ["deploy.done"] * 3
+    assert play.notices("deploy.done") == ["deploy.done"] * 3
 
 
 def test_a_way_back_that_fails_too_is_not_repeated() -> None:
@@ -217,7 +219,7 @@ def test_a_way_back_whose_directory_is_gone_is_none() -> None:
     play.push("web", "r2")
     assert play.rest() == steps("r2", "install", "restart", "check")
     assert play.word() == "failed"
-    assert play.facts("app.no_way_back") == ["app.no_way_back"]
+    assert play.notices("app.no_way_back") == ["app.no_way_back"]
     play.push("web", "r3")
     assert play.rest() == steps("r3", "install", "restart", "check")
 
@@ -235,7 +237,7 @@ def failed_release() -> Play:
     play.will("web", "check", Outcome.FAILED)
     play.push("web", "r2")
     play.rest()
-    assert play.word() == "back"
+    assert play.word() == "rolled-back"
     return play
 
 
@@ -243,14 +245,14 @@ def test_a_newer_release_clears_a_failure() -> None:
     play = failed_release()
     play.push("web", "r3")
     assert play.rest() == steps("r3", "install", "restart", "check")
-    assert play.word() == "good"
+    assert play.word() == "ok"
 
 
 def test_the_same_release_swapped_away_and_back_is_tried_again() -> None:
     play = failed_release()
     play.push("web", "r1")
     assert play.rest() == []
-    assert play.word() == "good"
+    assert play.word() == "ok"
     play.push("web", "r2")
     assert play.rest() == steps("r2", "install", "restart", "check")
 
@@ -271,7 +273,7 @@ def test_a_trigger_clears_a_failure() -> None:
     play = failed_release()
     assert play.trigger("web") == 0
     assert play.rest() == steps("r2", "install", "restart", "check")
-    assert play.word() == "good"
+    assert play.word() == "ok"
 
 
 def test_trouble_of_the_share_does_not_clear_a_failure() -> None:
@@ -281,7 +283,7 @@ def test_trouble_of_the_share_does_not_clear_a_failure() -> None:
     play.after(100.0)
     play.root_trouble("")
     assert play.rest() == []
-    assert play.word() == "back"
+    assert play.word() == "rolled-back"
 
 
 def test_a_failure_of_what_was_overtaken_meanwhile_blames_nothing() -> None:
@@ -291,7 +293,7 @@ def test_a_failure_of_what_was_overtaken_meanwhile_blames_nothing() -> None:
     play.after(5.0)
     play.push("web", "r3")
     assert play.rest() == steps("r3", "install", "restart", "check")
-    assert play.word() == "good"
+    assert play.word() == "ok"
 
 
 def test_a_start_that_fails_after_a_stop_leads_back_too() -> None:
@@ -333,10 +335,10 @@ def test_a_target_that_is_missing_is_done_without(targets: str, first: str, chan
     play.makefile(*targets.split())
     play.push("web", "r1")
     assert play.rest() == steps("r1", *first.split())
-    assert play.word() == "good"
+    assert play.word() == "ok"
     play.push("web", "r2")
     assert play.rest() == steps("r2", *change.split())
-    assert play.word() == "good"
+    assert play.word() == "ok"
     play.restart()
     assert play.rest() == []
     play.reboot()
@@ -387,7 +389,7 @@ def test_a_run_beside_a_living_one_is_tried_again_soon_and_told_once() -> None:
     assert waits == sorted(waits)
     loud = [f for f in play.told if f.kind == "deploy.retrying" and f.level is Level.WARNING]
     assert len(loud) == 1
-    assert play.word() == "good"
+    assert play.word() == "ok"
     record = play.app("web").record
     assert (record.failures, record.failed_for) == ((), None)
 
@@ -398,7 +400,7 @@ def test_a_way_back_beside_a_living_run_is_not_given_up() -> None:
     play.will("web", "install", Outcome.OK, Outcome.BUSY)
     play.push("web", "r2")
     assert play.rest()[-3:] == steps("r1", "install", "restart", "check")
-    assert play.facts("app.no_way_back") == []
+    assert play.notices("app.no_way_back") == []
 
 
 def test_a_run_that_is_lost_is_done_again_at_once_and_then_later() -> None:
@@ -426,7 +428,7 @@ def test_a_shim_that_cannot_be_started_says_nothing_of_the_version() -> None:
     play.push("web", "r2")
     while (run := play.app().run) is None or run.target != "restart":
         play.happen()
-    play.not_begun("web", "cannot fork")
+    play.not_started("web", "cannot fork")
     assert play.word() == "retrying"
     assert play.rest()[-2:] == steps("r2", "restart", "check")
-    assert play.word() == "good"
+    assert play.word() == "ok"

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from appagent.model import Alive, ShuttingDown, Target, Trigger
+from appagent.model.events import Alive, ShuttingDown, Trigger
+from appagent.model.words import Target
 from tests.unit.core_play import Play, deployed
 
 
@@ -34,7 +35,7 @@ def test_an_app_whose_processes_have_all_ended_is_told_and_left() -> None:
     play.feed(Alive("web", 0))
     assert play.word() == "exited"
     assert play.view().reached is False
-    assert "app.exited" in play.facts()
+    assert "app.exited" in play.notices()
     assert play.rest() == []
 
 
@@ -42,14 +43,14 @@ def test_it_is_told_once() -> None:
     play = living()
     for _ in range(3):
         play.feed(Alive("web", 0))
-    assert play.facts("app.exited") == ["app.exited"]
+    assert play.notices("app.exited") == ["app.exited"]
 
 
 def test_an_app_that_never_had_processes_is_not_judged() -> None:
     play = deployed()
     play.feed(Alive("web", 0))
-    assert play.word() == "good"
-    assert not play.facts("app.exited")
+    assert play.word() == "ok"
+    assert not play.notices("app.exited")
 
 
 def test_the_last_of_a_run_is_not_taken_for_a_process_of_the_app() -> None:
@@ -61,8 +62,8 @@ def test_the_last_of_a_run_is_not_taken_for_a_process_of_the_app() -> None:
         play.rest()
     play.feed(Alive("web", 1))
     play.feed(Alive("web", 0))
-    assert play.word() == "good"
-    assert not play.facts("app.exited")
+    assert play.word() == "ok"
+    assert not play.notices("app.exited")
 
 
 def test_what_its_start_left_running_is_the_app_however_soon_it_ends() -> None:
@@ -89,14 +90,14 @@ def test_what_a_restart_leaves_says_nothing_of_an_app_that_had_no_processes() ->
     play.push("web", "r2")
     play.rest()
     play.feed(Alive("web", 0))
-    assert play.word() == "good"
+    assert play.word() == "ok"
 
 
 def test_with_on_exit_start_it_is_started_again() -> None:
     play = living(on_exit="start", retry_first=2.0)
     ends(play)
     assert play.rest() == ["start web r1", "check web r1"]
-    assert play.word() == "good"
+    assert play.word() == "ok"
 
 
 def test_one_that_exits_again_and_again_is_started_later_each_time() -> None:
@@ -125,7 +126,7 @@ def test_a_deploy_begins_to_count_anew() -> None:
     play.push("web", "r2")
     play.rest()
     play.feed(Alive("web", 0))
-    assert play.word() == "good"
+    assert play.word() == "ok"
 
 
 def test_an_app_that_a_person_stopped_has_not_exited() -> None:
@@ -134,7 +135,7 @@ def test_an_app_that_a_person_stopped_has_not_exited() -> None:
     play.rest()
     play.feed(Alive("web", 0))
     assert play.word() == "stopped"
-    assert not play.facts("app.exited")
+    assert not play.notices("app.exited")
 
 
 def test_the_machine_going_down_stops_what_asks_for_it_and_begins_nothing_else() -> None:
@@ -165,7 +166,7 @@ def test_what_has_exited_is_started_as_soon_as_the_configuration_says_so() -> No
     assert play.after(60.0) == []
     play.configure(on_exit="start")
     assert play.after(2.0) == ["start web r1", "check web r1"]
-    assert play.word() == "good"
+    assert play.word() == "ok"
 
 
 def test_a_configuration_does_not_shorten_the_wait_of_what_exits_again_and_again() -> None:

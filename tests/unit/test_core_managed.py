@@ -6,7 +6,10 @@ from dataclasses import replace
 
 import pytest
 
-from appagent.model import AppLook, Layout, Looked, Outcome, RootLook, RootLooked, RootSettings
+from appagent.model.events import AppObserved, RootObserved
+from appagent.model.seen import AppSeen, RootSeen
+from appagent.model.settings import RootSettings
+from appagent.model.words import Layout, Outcome
 from tests.unit.core_play import ROOT, SECOND, Play, deployed
 from tests.unit.core_trouble import fleet, trouble_of_the_mount, trouble_of_the_root
 
@@ -68,11 +71,11 @@ def test_an_absence_while_it_was_left_out_counts_for_nothing(
     assert play.after(1000.0) == []
     play.share.files[ROOT, "web"] = files  # it is back, and no listing has said so yet
     play.configure(roots=(RootSettings(ROOT),))
-    assert play.word() in {"unknown", "looking"}
+    assert play.word() in {"unknown", "scanning"}
     assert play.after(1.0) == []
     play.share.push_all()
     assert play.rest() == []
-    assert play.word() == "good"
+    assert play.word() == "ok"
 
 
 def test_an_absence_counts_from_when_it_is_taken_in_again() -> None:
@@ -94,7 +97,7 @@ def test_what_was_seen_before_it_was_left_out_is_not_deployed_after_it() -> None
     play.share.files[ROOT, "web"] = replace(files, release="r1")  # taken back, and nobody looked
     play.configure(roots=(RootSettings(ROOT),))
     assert play.rest() == []
-    assert play.word() == "good"
+    assert play.word() == "ok"
 
 
 def test_what_is_unmanaged_can_be_forgotten_and_runs_on() -> None:
@@ -111,7 +114,7 @@ def test_an_entry_that_can_be_no_app_is_told_of_once() -> None:
     play.share.refused[ROOT]["bad name"] = "the name has ' ' in it"
     for _ in range(3):
         play.share.push_root(ROOT)
-    assert play.facts("app.refused") == ["app.refused"]
+    assert play.notices("app.refused") == ["app.refused"]
     assert list(play.node.refused) == [f"{ROOT}/bad name"]
     play.share.refused[ROOT].clear()
     play.share.push_root(ROOT)
@@ -125,7 +128,7 @@ def test_a_name_belongs_to_the_root_that_had_it_first() -> None:
     play.push("web", "other", root=SECOND)
     assert play.rest() == []
     assert f"{SECOND}/web" in play.node.refused
-    assert play.facts("app.refused") == ["app.refused"]
+    assert play.notices("app.refused") == ["app.refused"]
 
 
 @pytest.mark.parametrize("first", [ROOT, SECOND])
@@ -198,7 +201,7 @@ def test_an_app_whose_own_settings_are_wrong_is_blocked_and_says_so_once() -> No
     play.push("web", "r2", own_error="appagent.yaml:3: settle: no duration")
     assert play.rest() == []
     assert play.word() == "blocked"
-    assert play.facts("app.blocked") == ["app.blocked"]
+    assert play.notices("app.blocked") == ["app.blocked"]
     play.push("web", "r3", own_error="")
     assert play.rest() == steps("r3", "install", "restart", "check")
 
@@ -230,18 +233,18 @@ def test_a_late_look_is_not_believed_over_a_newer_one() -> None:
     play.push("web", "r2")
     play.push("shop", "r1")
     play.rest()
-    play.feed(Looked(old))
-    play.feed(RootLooked(root))
+    play.feed(AppObserved(old))
+    play.feed(RootObserved(root))
     assert play.rest() == []
-    assert play.word() == "good"
-    assert play.word("shop") == "good"
+    assert play.word() == "ok"
+    assert play.word("shop") == "ok"
 
 
 def test_looks_at_what_is_not_configured_are_passed_over() -> None:
     play = deployed()
-    play.feed(RootLooked(RootLook("/elsewhere", known=True, names=("web", "x"))))
-    play.feed(Looked(AppLook("/elsewhere", "web", known=True, release="x", layout=Layout.GIT)))
-    play.feed(Looked(AppLook(ROOT, "unheard", known=True, release="x", layout=Layout.GIT)))
+    play.feed(RootObserved(RootSeen("/elsewhere", known=True, names=("web", "x"))))
+    play.feed(AppObserved(AppSeen("/elsewhere", "web", known=True, release="x", layout=Layout.GIT)))
+    play.feed(AppObserved(AppSeen(ROOT, "unheard", known=True, release="x", layout=Layout.GIT)))
     assert play.rest() == []
     assert list(play.node.apps) == ["web"]
 
@@ -262,6 +265,6 @@ def test_a_root_that_was_left_out_for_a_moment_is_looked_at_again() -> None:
     play.configure(roots=())
     play.configure(roots=roots)
     assert play.rest() == []
-    assert play.word() == "good"
+    assert play.word() == "ok"
     play.push("web", "r2")
     assert play.rest() == ["install web r2", "restart web r2", "check web r2"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from appagent.model import Layout, Outcome
+from appagent.model.words import Layout, Outcome
 from tests.unit.core_play import Play, deployed
 
 
@@ -34,7 +34,7 @@ def test_what_is_swapped_in_before_it_is_complete_is_not_where_the_last_good_rel
         "restart web r1",
         "check web r1",
     ]
-    assert play.word() == "back"
+    assert play.word() == "rolled-back"
 
 
 def test_what_is_held_is_started_where_it_lies_though_the_link_leads_elsewhere() -> None:

@@ -1,4 +1,4 @@
-"""What the core believes of what the eye tells it: unknown is never gone."""
+"""What the core believes of what the watcher tells it: unknown is never gone."""
 
 from __future__ import annotations
 
@@ -6,15 +6,16 @@ from collections.abc import Callable
 
 import pytest
 
-from appagent.model import Layout, Outcome, RootSettings
+from appagent.model.settings import RootSettings
+from appagent.model.words import Layout, Outcome
 from tests.unit.core_play import ROOT, SECOND, Play, deployed
 from tests.unit.core_trouble import (
     TROUBLES,
     fleet,
     trouble_of_the_app,
-    trouble_of_the_eye,
     trouble_of_the_mount,
     trouble_of_the_root,
+    trouble_of_the_watcher,
 )
 
 ENV = "/files/config/common.env"
@@ -37,7 +38,7 @@ def test_trouble_begins_nothing_and_stops_nothing(trouble: object) -> None:
     assert play.after(1000.0) == []
     trouble(play, False)  # type: ignore[operator]
     assert play.rest() == []
-    assert play.word() == "good"
+    assert play.word() == "ok"
 
 
 @pytest.mark.parametrize("trouble", TROUBLES)
@@ -87,7 +88,7 @@ def test_what_is_half_there_after_trouble_between_two_steps_is_waited_for(
 
 @pytest.mark.parametrize("layout", list(Layout))
 @pytest.mark.parametrize("targets", [("restart", "check"), ("check",)])
-@pytest.mark.parametrize("trouble", [trouble_of_the_root, trouble_of_the_eye])
+@pytest.mark.parametrize("trouble", [trouble_of_the_root, trouble_of_the_watcher])
 def test_what_fails_while_the_share_is_away_is_done_again_after_it(
     trouble: object, targets: tuple[str, ...], layout: Layout
 ) -> None:
@@ -99,7 +100,7 @@ def test_what_fails_while_the_share_is_away_is_done_again_after_it(
     assert play.after(1000.0) == []
     trouble(play, False)  # type: ignore[operator]
     assert play.rest() == steps("r2", *targets)
-    assert play.word() == "good"
+    assert play.word() == "ok"
 
 
 def test_what_fails_while_a_share_hangs_is_done_again_also_where_it_then_gives_errors() -> None:
@@ -109,16 +110,16 @@ def test_what_fails_while_a_share_hangs_is_done_again_also_where_it_then_gives_e
     play.after(15.0)
     play.share.hang()
     assert play.after(100.0) == []
-    play.share.hangs = False  # the call that hung ends with an error, before the eye is back
+    play.share.hangs = False  # the call that hung ends with an error, before the watcher is back
     play.root_trouble("ENOTCONN")
     play.share.come_back()
     assert play.after(100.0) == []
     play.root_trouble("")
     assert play.rest() == steps("r2", "restart", "check")
-    assert play.word() == "good"
+    assert play.word() == "ok"
 
 
-@pytest.mark.parametrize("trouble", [trouble_of_the_root, trouble_of_the_eye])
+@pytest.mark.parametrize("trouble", [trouble_of_the_root, trouble_of_the_watcher])
 def test_what_was_seen_before_the_share_went_away_is_not_deployed_after_it(trouble: object) -> None:
     play = deployed(layout=Layout.GIT)
     play.push("web", "r2")
@@ -130,7 +131,7 @@ def test_what_was_seen_before_the_share_went_away_is_not_deployed_after_it(troub
     assert play.rest() == steps("r3", "install", "restart", "check")
 
 
-@pytest.mark.parametrize("trouble", [trouble_of_the_root, trouble_of_the_eye])
+@pytest.mark.parametrize("trouble", [trouble_of_the_root, trouble_of_the_watcher])
 def test_what_ran_while_the_share_was_away_and_fails_after_it_is_done_again(
     trouble: object,
 ) -> None:
@@ -148,7 +149,7 @@ def test_what_ran_while_the_share_was_away_and_fails_after_it_is_done_again(
     assert play.word() == "failed"
 
 
-@pytest.mark.parametrize("trouble", [trouble_of_the_root, trouble_of_the_eye])
+@pytest.mark.parametrize("trouble", [trouble_of_the_root, trouble_of_the_watcher])
 def test_what_had_failed_before_the_share_went_away_is_not_done_again(trouble: object) -> None:
     play = deployed(layout=Layout.GIT)
     play.will("web", "restart", Outcome.FAILED)
@@ -180,7 +181,7 @@ def test_the_trouble_of_a_root_is_told_once_and_not_of_each_app() -> None:
     play.after(1000.0)
     play.root_trouble("")
     play.rest()
-    assert [fact.kind for fact in play.told[before:]] == ["root.unknown", "root.known"]
+    assert [notice.kind for notice in play.told[before:]] == ["root.unknown", "root.known"]
 
 
 def test_the_trouble_of_an_app_is_told_once_and_its_end() -> None:
@@ -191,17 +192,17 @@ def test_the_trouble_of_an_app_is_told_once_and_its_end() -> None:
         play.after(10.0)
     play.app_trouble("web", "")
     play.rest()
-    assert [fact.kind for fact in play.told[before:]] == ["app.unknown", "app.known"]
+    assert [notice.kind for notice in play.told[before:]] == ["app.unknown", "app.known"]
 
 
-def test_a_hanging_eye_is_told_once() -> None:
+def test_a_hanging_watcher_is_told_once() -> None:
     play = deployed(roots=TWO)
     before = len(play.told)
     play.share.hang()
     play.after(100.0)
     play.share.come_back()
     play.rest()
-    assert [fact.kind for fact in play.told[before:]] == ["eye.stuck", "eye.back"]
+    assert [notice.kind for notice in play.told[before:]] == ["watcher.stuck", "watcher.back"]
 
 
 def test_what_an_app_says_of_itself_is_kept_while_it_is_unknown() -> None:
@@ -216,7 +217,9 @@ def test_what_an_app_says_of_itself_is_kept_while_it_is_unknown() -> None:
 # --- gone ----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("trouble", [trouble_of_the_root, trouble_of_the_eye, trouble_of_the_mount])
+@pytest.mark.parametrize(
+    "trouble", [trouble_of_the_root, trouble_of_the_watcher, trouble_of_the_mount]
+)
 def test_absence_is_counted_anew_after_trouble(trouble: object) -> None:
     play = fleet("web", "shop", gone_after=60.0)
     play.remove("web")
@@ -255,7 +258,7 @@ def test_more_than_half_of_the_apps_gone_at_once_is_not_believed(apps: int, gone
     for name in names[:gone]:
         play.push(name, "r1")
     assert play.rest() == []
-    assert play.word("app0") == "good"
+    assert play.word("app0") == "ok"
 
 
 @pytest.mark.parametrize(("apps", "gone"), [(2, 1), (4, 2), (10, 5)])
@@ -342,7 +345,7 @@ def test_what_was_forgotten_and_is_back_is_believed_again() -> None:
     play.push("a", "r1")
     play.rest()
     assert not play.app("a").record.forgotten
-    assert play.word("a") == "good"
+    assert play.word("a") == "ok"
 
 
 def test_what_was_forgotten_while_nothing_was_seen_is_looked_for_before_it_is_stopped() -> None:
@@ -356,7 +359,7 @@ def test_what_was_forgotten_while_nothing_was_seen_is_looked_for_before_it_is_st
     play.push("web", "r1")
     play.share.come_back()
     assert play.rest() == []
-    assert play.word() == "good"
+    assert play.word() == "ok"
     play.remove("web")
     play.forget("web")
     assert play.rest() == ["stop web r1"]

@@ -8,7 +8,7 @@ from itertools import count, pairwise
 import pytest
 
 from appagent.core.settle import ignore_lines
-from appagent.model import Layout, Outcome
+from appagent.model.words import Layout, Outcome
 from tests.unit.core_play import HOUR, Play, deployed
 
 
@@ -32,7 +32,7 @@ def begun(play: Play, seconds: float) -> list[float]:
     """When deploys began in this time."""
     since = len(play.told)
     play.after(seconds)
-    return [fact.at.mono for fact in play.told[since:] if fact.kind == "deploy.began"]
+    return [notice.at.mono for notice in play.told[since:] if notice.kind == "deploy.began"]
 
 
 def churn(play: Play, seconds: float, every: float = 0.1) -> None:
@@ -50,7 +50,7 @@ def test_a_tree_that_changes_all_the_time_is_waited_for_and_that_is_said_once() 
     play = deployed(layout=Layout.TREE, settle=1.0, max_wait=5.0)
     churn(play, 20.0)
     assert play.ran() == []
-    assert play.facts("app.waiting") == ["app.waiting"]
+    assert play.notices("app.waiting") == ["app.waiting"]
     assert "cache/a" in play.text("app.waiting")
     assert 'ignore: ["/cache/"]' in play.text("app.waiting")
     assert play.word() == "settling"
@@ -63,7 +63,7 @@ def test_a_tree_that_changes_all_the_time_is_deployed_now_and_then_if_that_is_wi
     churn(play, 20.0)
     installs = [run for run in play.shims.log if run.startswith("install")]
     assert 1 <= len(installs) <= 4
-    assert play.facts("app.waiting") == ["app.waiting"]
+    assert play.notices("app.waiting") == ["app.waiting"]
     play.ran()
     play.push("web", "last")
     assert play.rest()[-3:] == steps("last", "install", "restart", "check")
@@ -81,7 +81,7 @@ def test_what_says_that_it_is_half_written_is_never_deployed_but_said(unsettled:
     play = deployed(layout=Layout.TREE, max_wait=5.0, unsettled=unsettled)
     play.push("web", "r2", incomplete=".deploying")
     assert play.after(100.0) == []
-    assert play.facts("app.waiting") == ["app.waiting"]
+    assert play.notices("app.waiting") == ["app.waiting"]
     assert ".deploying" in play.text("app.waiting")
     play.push("web", "r2", incomplete="")
     assert play.after(1.0) == []
@@ -114,7 +114,7 @@ def test_rest_ends_the_wait_and_the_next_one_is_said_again() -> None:
     churn(play, 10.0)
     play.rest()
     churn(play, 10.0)
-    assert play.facts("app.waiting") == ["app.waiting"] * 2
+    assert play.notices("app.waiting") == ["app.waiting"] * 2
 
 
 # --- a tree that is written by the app itself -----------------------------------------------------
@@ -201,7 +201,7 @@ def test_who_waits_for_a_tree_is_told_how_long_and_which_files_change() -> None:
         play.push("web", f"e{number}", changing=("data/sessions.db",))
         ran = play.after(5.0)
     assert ran == []
-    assert (play.word(), play.view().reached) == ("waiting", None)
+    assert (play.word(), play.view().reached) == ("pending", None)
     first = play.view().why
     assert "deployed 6 times lately" in first
     assert "data/sessions.db" in first
@@ -216,11 +216,11 @@ def test_a_trigger_clears_the_wait_of_a_tree_that_deploys_too_often() -> None:
     play.always("web", "restart", then=write)
     write()
     play.after(HOUR)
-    assert play.word() == "waiting"
+    assert play.word() == "pending"
     play.always("web", "restart")
     assert play.trigger("web") == 0
     assert [run.split()[0] for run in play.after(10.0)] == ["install", "restart", "check"]
-    assert play.word() == "good"
+    assert play.word() == "ok"
 
 
 def test_a_tree_that_came_to_rest_is_deployed_at_once_again() -> None:
@@ -262,8 +262,8 @@ def test_changed_ignore_lines_over_unchanged_files_deploy_nothing() -> None:
     play = deployed(layout=Layout.TREE)
     play.configure(ignore=("cache/",))
     assert play.rest() == []
-    assert play.facts("app.rerecorded") == ["app.rerecorded"]
-    assert play.word() == "good"
+    assert play.notices("app.rerecorded") == ["app.rerecorded"]
+    assert play.word() == "ok"
     assert play.app().record.applied.installed == play.app().settled
     assert play.app().record.ignore == ("cache/",)
     play.push("web", "r2")
@@ -296,7 +296,7 @@ def test_changed_ignore_lines_during_a_restart_do_not_repeat_it() -> None:
     play.after(10.0)
     play.configure(ignore=("cache/",))
     assert play.rest() == steps("r2", "check")
-    assert play.word() == "good"
+    assert play.word() == "ok"
 
 
 @pytest.mark.parametrize("settle", [0.0, 1.0])
@@ -307,7 +307,7 @@ def test_ignore_lines_of_an_apps_own_outlive_a_restart_of_the_agent(settle: floa
     play.crash()
     play.start_agent()
     assert play.rest() == []
-    assert play.facts("app.rerecorded") == []
+    assert play.notices("app.rerecorded") == []
     assert play.app().record.ignore == ("cache/",)
 
 
@@ -315,4 +315,4 @@ def test_ignore_lines_that_a_release_brings_itself_come_with_one_deploy() -> Non
     play = deployed(layout=Layout.TREE)
     play.push("web", "r2", own={"ignore": ("cache/",)})
     assert play.rest() == steps("r2", "install", "restart", "check")
-    assert play.word() == "good"
+    assert play.word() == "ok"

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from appagent.model import Alive, Outcome, Target
+from appagent.model.events import Alive
+from appagent.model.words import Outcome, Target
 from tests.unit.core_play import HOUR, Play, deployed
 
 
@@ -12,14 +13,14 @@ def steps(release: str, *targets: str, app: str = "web") -> list[str]:
 
 def began(play: Play) -> list[str]:
     """The targets that were told when make was called."""
-    return [str(fact.fields["target"]) for fact in play.told if fact.kind == "run.began"]
+    return [str(notice.fields["target"]) for notice in play.told if notice.kind == "run.began"]
 
 
 def test_a_target_that_is_missing_costs_no_run_and_is_in_no_fact() -> None:
     play = deployed()
     assert began(play) == ["install", "start", "check"]
     assert len(play.shims.shims) == 3
-    assert not any("build" in fact.text for fact in play.told)
+    assert not any("build" in notice.text for notice in play.told)
     assert play.text("run.began") == "web: make check (new release)"
 
 
@@ -67,7 +68,7 @@ def test_an_agent_that_comes_later_learns_it_from_the_end() -> None:
     play.until(play.mono + 100.0)
     play.start_agent()
     assert play.rest() == steps("r2", "install", "restart", "check")
-    assert play.word() == "good"
+    assert play.word() == "ok"
 
 
 def test_a_newer_release_ends_no_restart_that_a_run_has_come_to() -> None:
@@ -81,7 +82,7 @@ def test_a_newer_release_ends_no_restart_that_a_run_has_come_to() -> None:
     play.push("web", "r3")
     assert play.after(10.0) == []
     assert play.rest() == steps("r3", "restart")
-    assert "run.cancelled" not in play.facts()
+    assert "run.cancelled" not in play.notices()
 
 
 def test_a_lease_for_one_step_takes_a_run_to_no_other_that_needs_one() -> None:
@@ -107,7 +108,7 @@ def test_without_a_restart_one_run_stops_and_starts() -> None:
     assert play.rest() == steps("r2", "install", "stop", "start")
     assert len(play.shims.shims) == before + 2  # what is missing is known by now
     assert play.text("run.began") == "web: make stop and start (new release)"
-    assert play.word() == "good"
+    assert play.word() == "ok"
 
 
 def test_an_app_whose_start_fails_after_the_stop_is_tried_for_ever() -> None:
@@ -122,7 +123,7 @@ def test_an_app_whose_start_fails_after_the_stop_is_tried_for_ever() -> None:
     assert len(play.times_of("start", HOUR)) > 10
     play.always("web", "start")
     assert play.rest()[-1:] == steps("r2", "start")
-    assert play.word() == "good"
+    assert play.word() == "ok"
 
 
 def test_a_stop_that_fails_is_a_restart_that_failed() -> None:
@@ -161,4 +162,4 @@ def test_what_needs_no_process_is_good_whenever_the_agent_dies() -> None:
         play.rest()
         play.restart()
         play.rest()
-        assert play.word() == "good"
+        assert play.word() == "ok"

@@ -5,16 +5,9 @@ from __future__ import annotations
 import pytest
 
 from appagent.core import reduce as core
-from appagent.model import (
-    Configured,
-    Layout,
-    Outcome,
-    Permitted,
-    Settings,
-    Stopping,
-    Target,
-    Version,
-)
+from appagent.model.events import Configured, Permitted, Stopping
+from appagent.model.settings import Settings
+from appagent.model.words import Layout, Outcome, Target, Version
 from tests.unit.core_play import Play, deployed
 
 
@@ -35,7 +28,7 @@ def test_no_more_apps_than_allowed_deploy_at_once_and_all_do_in_the_end(places: 
         play.happen()
         most = max(most, len(play.node.busy()))
     assert most == places
-    assert all(play.word(f"app{n}") == "good" for n in range(8))
+    assert all(play.word(f"app{n}") == "ok" for n in range(8))
 
 
 def test_an_app_comes_to_its_end_before_another_begins_in_its_place() -> None:
@@ -82,7 +75,7 @@ def test_who_waits_for_a_place_is_told_who_holds_them() -> None:
         play.push(app, "r1")
     play.push("b", "r1")
     play.after(10.0)
-    assert play.word("b") == "queued"
+    assert play.word("b") == "pending"
     assert play.view("b").why == "2 other apps are deploying: a, c (parallel_apps)"
 
 
@@ -148,7 +141,7 @@ def test_a_restart_waits_for_its_permit_for_ever() -> None:
     play.permits = False
     play.trigger("web", "restart")
     assert play.rest() == []
-    assert play.word() == "waiting"
+    assert play.word() == "pending"
     play.feed(Permitted("web", Target.RESTART, play.view().want.version, "a lease"))
     assert play.rest() == steps("r1", "restart")
 
@@ -213,8 +206,8 @@ def test_a_crash_between_any_two_commands_repeats_and_loses_nothing(layout: Layo
         if not play.alive:
             play.start_agent()
             play.rest()
-        assert play.app().record.applied.good == play.view().want.version, commands
-        assert play.word() == "good", commands
+        assert play.app().record.applied.healthy == play.view().want.version, commands
+        assert play.word() == "ok", commands
 
 
 def test_each_step_runs_once_over_a_crash_between_any_two_commands() -> None:
@@ -248,16 +241,16 @@ def test_facts_come_in_the_order_in_which_things_happen(layout: Layout) -> None:
     play.push("web", "r2")
     play.rest()
     told = play.told[before:]
-    assert [fact.kind for fact in told] == [
+    assert [notice.kind for notice in told] == [
         "deploy.seen",
         "deploy.settled",
         "deploy.began",
         *["run.began", "run.ended"] * 3,  # none for a build, that no Makefile here has
         "deploy.done",
     ]
-    assert len({fact.fields["deploy_id"] for fact in told}) == 1
-    assert all(fact.app == "web" for fact in told)
-    times = [fact.at.mono for fact in told]
+    assert len({notice.fields["deploy_id"] for notice in told}) == 1
+    assert all(notice.app == "web" for notice in told)
+    times = [notice.at.mono for notice in told]
     assert times == sorted(times)
 
 
@@ -266,7 +259,7 @@ def test_a_deploy_says_how_long_each_part_took() -> None:
     play.always("web", "install", seconds=7.0)
     play.push("web", "r2")
     play.rest()
-    done = next(fact for fact in reversed(play.told) if fact.kind == "deploy.done")
+    done = next(notice for notice in reversed(play.told) if notice.kind == "deploy.done")
     assert done.fields["settled_ms"] == 2000
     assert int(done.fields["good_ms"]) >= 7000
     assert int(done.fields["duration_ms"]) >= 9000
@@ -280,8 +273,8 @@ def test_a_deploy_that_is_overtaken_is_told_so() -> None:
     play.after(10.0)
     play.push("web", "r3")
     play.rest()
-    assert play.facts("deploy.superseded") == ["deploy.superseded"]
-    assert len(play.facts("deploy.done")) == 2
+    assert play.notices("deploy.superseded") == ["deploy.superseded"]
+    assert len(play.notices("deploy.done")) == 2
 
 
 def test_nothing_is_told_while_nothing_happens() -> None:

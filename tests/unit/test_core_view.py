@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from appagent.model import Layout, Outcome
+from appagent.model.words import Layout, Outcome
 from tests.unit.core_play import Play, deployed
 
 TREES = [Layout.TREE, Layout.GIT]
@@ -29,7 +29,7 @@ def test_what_mends_a_failed_release_is_settling_until_it_is_tried(
     play.always("web", target)
     play.push("web", "r3")
     words = []
-    while play.word() != "good":
+    while play.word() != "ok":
         words.append(play.word())
         assert play.view().reached is None
         play.happen()
@@ -41,13 +41,13 @@ def test_a_release_that_is_still_being_written_is_settling_though_the_last_one_f
     play.will("web", "restart", Outcome.FAILED)
     play.push("web", "r2")
     play.rest()
-    assert (play.word(), play.view().reached) == ("back", False)
+    assert (play.word(), play.view().reached) == ("rolled-back", False)
     play.push("web", "r3", incomplete=".deploying")
     assert (play.word(), play.view().reached) == ("settling", None)
     assert ".deploying" in play.view().why
     play.push("web", "r3")
     play.rest()
-    assert play.word() == "good"
+    assert play.word() == "ok"
 
 
 @pytest.mark.parametrize("layout", TREES)

@@ -10,7 +10,7 @@ from appagent.doctor import agent, limits, machine, software, state_dirs, users
 from appagent.doctor.checks import twice
 from appagent.doctor.finding import Finding, Level
 from appagent.host.mounts import Mount
-from appagent.model import Layout
+from appagent.model.words import Layout
 
 MIB = 1 << 20
 

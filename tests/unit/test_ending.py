@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from appagent.run import processes
-from appagent.run.app_processes import Belongings
+from appagent.run.app_processes import AppProcesses
 from appagent.run.launch import Places
 from appagent.shim import kill, spec
 from appagent.shim.process_group import Reach
@@ -63,7 +63,7 @@ def test_what_thousands_of_processes_are_left_of_can_still_be_run(tmp_path: Path
     assert mine is not None
     marks = [[mine.pid, mine.started]] * 4_000
     processes.save(places.left("web"), BOOT, marks)
-    told: spec.Spec = {**SPEC, "left": Belongings(places, BOOT, scopes=False).marks("web")}
+    told: spec.Spec = {**SPEC, "left": AppProcesses(places, BOOT, scopes=False).marks("web")}
     assert told["left"]
     spec.pack(told)
 

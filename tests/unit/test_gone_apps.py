@@ -7,7 +7,7 @@ from pathlib import Path
 
 from appagent.daemon.app_settings import OwnSettings
 from appagent.daemon.cleanup import OUTPUT_STAYS, SCANS_STAY, GoneApps
-from appagent.model import AppLook
+from appagent.model.seen import AppSeen
 
 NOW = 1_700_000_000.0
 
@@ -53,7 +53,7 @@ def test_what_is_of_no_app_and_old_is_swept(tmp_path: Path) -> None:
 def test_own_settings_are_read_once_and_forgotten_with_the_app() -> None:
     own = OwnSettings()
     first, wrong = (
-        AppLook("/files", "web", known=True, release_dir="/files/web", settings=text)
+        AppSeen("/files", "web", known=True, release_dir="/files/web", settings=text)
         for text in ("settle: 3s\n", "run_as: root\n")
     )
     assert own.of(first) == ({"settle": 3.0}, "")

@@ -18,7 +18,8 @@ from typing import Any
 
 import pytest
 
-from appagent.model import Fact, Level, Now, Outcome
+from appagent.model.notices import Level, Notice
+from appagent.model.words import Now, Outcome
 from appagent.report.history import History, deploys
 from appagent.report.history_db import PastDeploy
 from appagent.state.codec import encode
@@ -27,14 +28,14 @@ T0 = 1_700_000_000.0
 DAY = 86_400.0
 
 
-def fact(
+def notice(
     kind: str,
     at: float,
     text: str = "words",
     app: str = "web",
     **fields: Any,  # noqa: ANN401
-) -> Fact:
-    return Fact(kind, Now(at, T0 + at), text, app, Level.INFO, fields)
+) -> Notice:
+    return Notice(kind, Now(at, T0 + at), text, app, Level.INFO, fields)
 
 
 class Clock:
@@ -52,7 +53,7 @@ class Place:
         self.path = path
         self.file = path / "history.sqlite"
         self.clock = Clock()
-        self.told: list[Fact] = []
+        self.told: list[Notice] = []
 
     @contextlib.contextmanager
     def opened(self, *, most_rows: int = 10_000, again: float = 5.0) -> Iterator[History]:
@@ -73,18 +74,18 @@ def place(tmp_path: Path) -> Place:
     return Place(tmp_path)
 
 
-def tell_deploy(tell: Callable[[Fact], None], n: int, app: str = "web", at: float = 0.0) -> None:
+def tell_deploy(tell: Callable[[Notice], None], n: int, app: str = "web", at: float = 0.0) -> None:
     """Tell the whole story of a deploy with two runs."""
     deploy = {"deploy_id": f"d{n}", "release": f"r{n}", "previous": f"r{n - 1}"}
-    tell(fact("deploy.seen", at, app=app, how="inotify", reason="new release", **deploy))
-    tell(fact("deploy.settled", at + 2, app=app, conf="env.1:a", **deploy))
-    tell(fact("deploy.began", at + 2.5, app=app, **deploy))
+    tell(notice("deploy.seen", at, app=app, how="inotify", reason="new release", **deploy))
+    tell(notice("deploy.settled", at + 2, app=app, conf="env.1:a", **deploy))
+    tell(notice("deploy.began", at + 2.5, app=app, **deploy))
     for step, target in enumerate(("install", "restart")):
         run: dict[str, Any] = {"run_id": f"d{n}-{step}", "deploy_id": f"d{n}", "target": target}
-        tell(fact("run.began", at + 3 + step, app=app, release=f"r{n}", reason="new", **run))
+        tell(notice("run.began", at + 3 + step, app=app, release=f"r{n}", reason="new", **run))
         end: dict[str, Any] = {"outcome": Outcome.OK, "exit_code": 0, "duration_ms": 700 + step}
-        tell(fact("run.ended", at + 3.7 + step, "it went well", app=app, **run, **end))
-    tell(fact("deploy.done", at + 5, f"r{n} is good", app=app, **deploy))
+        tell(notice("run.ended", at + 3.7 + step, "it went well", app=app, **run, **end))
+    tell(notice("deploy.done", at + 5, f"r{n} is good", app=app, **deploy))
 
 
 def test_a_deploy_is_told_with_its_runs_and_how_long_each_part_took(place: Place) -> None:
@@ -106,8 +107,8 @@ def test_a_deploy_is_told_with_its_runs_and_how_long_each_part_took(place: Place
 
 def test_parts_that_are_told_win_over_the_clock_on_the_wall(place: Place) -> None:
     with place.opened() as history:
-        history.tell(fact("deploy.seen", 0, deploy_id="d1"))
-        history.tell(fact("deploy.done", -3600, deploy_id="d1", duration_ms=1500, good_ms=800))
+        history.tell(notice("deploy.seen", 0, deploy_id="d1"))
+        history.tell(notice("deploy.done", -3600, deploy_id="d1", duration_ms=1500, good_ms=800))
         (deploy,) = history.deploys()
     assert (deploy.duration_ms, deploy.good_ms) == (1500, 800)
 
@@ -127,22 +128,22 @@ def test_deploys_are_in_the_order_in_which_they_began_not_in_which_they_were_see
     place: Place,
 ) -> None:
     with place.opened() as history:
-        history.tell(fact("deploy.seen", 0, deploy_id="tree"))  # … and settles
+        history.tell(notice("deploy.seen", 0, deploy_id="tree"))  # … and settles
         tell_deploy(history.tell, 1, at=1.0)
-        history.tell(fact("deploy.began", 9, deploy_id="tree"))
-        history.tell(fact("run.began", 9, run_id="r", deploy_id="tree", target="install"))
-        history.tell(fact("deploy.seen", 10, deploy_id="seen"))
+        history.tell(notice("deploy.began", 9, deploy_id="tree"))
+        history.tell(notice("run.began", 9, run_id="r", deploy_id="tree", target="install"))
+        history.tell(notice("deploy.seen", 10, deploy_id="seen"))
         assert [each.id for each in history.deploys()] == ["seen", "tree", "d1"]
 
 
 def test_a_failed_deploy_keeps_the_end_of_its_output(place: Place) -> None:
     output = "".join(f"\x1b[31mline {n}\x1b[0m\n" for n in range(5000)) + "boom\udcff"
     with place.opened() as history:
-        history.tell(fact("deploy.seen", 0, deploy_id="d1"))
+        history.tell(notice("deploy.seen", 0, deploy_id="d1"))
         end: dict[str, Any] = {"outcome": "failed", "exit_code": 2, "target": "install"}
         end["tail"] = output
-        history.tell(fact("run.ended", 2, "it failed", run_id="x", deploy_id="d1", **end))
-        history.tell(fact("deploy.failed", 2, "it failed", deploy_id="d1", **end))
+        history.tell(notice("run.ended", 2, "it failed", run_id="x", deploy_id="d1", **end))
+        history.tell(notice("deploy.failed", 2, "it failed", deploy_id="d1", **end))
         (deploy,) = history.deploys()
     assert (deploy.outcome, deploy.target, deploy.exit_code) == ("failed", "install", 2)
     for each in (deploy.tail, deploy.runs[0].tail):
@@ -154,8 +155,8 @@ def test_a_failed_deploy_keeps_the_end_of_its_output(place: Place) -> None:
 def test_a_run_of_no_deploy_is_told_alone(place: Place) -> None:
     with place.opened() as history:
         tell_deploy(history.tell, 1)
-        history.tell(fact("run.began", 9, run_id="x", target="stop", reason="asked by root"))
-        history.tell(fact("run.ended", 9, run_id="x", outcome="ok", duration_ms=5))
+        history.tell(notice("run.began", 9, run_id="x", target="stop", reason="asked by root"))
+        history.tell(notice("run.ended", 9, run_id="x", outcome="ok", duration_ms=5))
         stop, deploy = history.deploys()
     assert (stop.id, stop.outcome, stop.reason) == ("", "ok", "asked by root")
     assert [run.id for run in stop.runs] == ["x"]
@@ -164,8 +165,8 @@ def test_a_run_of_no_deploy_is_told_alone(place: Place) -> None:
 
 def test_what_has_no_end_is_running_while_it_is_alive_and_interrupted_after(place: Place) -> None:
     with place.opened() as history:
-        history.tell(fact("deploy.seen", 0, deploy_id="d1"))
-        history.tell(fact("run.began", 1, run_id="x", deploy_id="d1", target="install"))
+        history.tell(notice("deploy.seen", 0, deploy_id="d1"))
+        history.tell(notice("run.began", 1, run_id="x", deploy_id="d1", target="install"))
         (deploy,) = history.deploys(alive={"x"})
         assert (deploy.outcome, deploy.runs[0].outcome) == ("running", "running")
         (deploy,) = history.deploys(alive={"d1"})
@@ -176,13 +177,13 @@ def test_what_has_no_end_is_running_while_it_is_alive_and_interrupted_after(plac
 
 def test_an_adopted_run_ends_in_the_deploy_in_which_it_began(place: Place) -> None:
     with place.opened() as history:
-        history.tell(fact("deploy.seen", 0, deploy_id="d1", release="r1"))
-        history.tell(fact("run.began", 1, run_id="x", deploy_id="d1", target="install"))
+        history.tell(notice("deploy.seen", 0, deploy_id="d1", release="r1"))
+        history.tell(notice("run.began", 1, run_id="x", deploy_id="d1", target="install"))
     with place.opened() as history:
-        history.tell(fact("deploy.seen", 5, deploy_id="d2", release="r1"))
+        history.tell(notice("deploy.seen", 5, deploy_id="d2", release="r1"))
         end: dict[str, Any] = {"outcome": "ok", "duration_ms": 6000, "adopted": "yes"}
-        history.tell(fact("run.ended", 7, run_id="x", deploy_id="d2", **end))
-        history.tell(fact("deploy.done", 8, deploy_id="d2"))
+        history.tell(notice("run.ended", 7, run_id="x", deploy_id="d2", **end))
+        history.tell(notice("deploy.done", 8, deploy_id="d2"))
         second, first = history.deploys()
     assert (second.id, second.outcome, second.runs) == ("d2", "done", ())
     assert (first.id, first.outcome) == ("d1", "interrupted")
@@ -191,16 +192,16 @@ def test_an_adopted_run_ends_in_the_deploy_in_which_it_began(place: Place) -> No
 
 def test_a_deploy_that_came_to_nothing_is_no_history(place: Place) -> None:
     with place.opened() as history:
-        history.tell(fact("deploy.seen", 0, deploy_id="d1"))
-        history.tell(fact("deploy.void", 1, deploy_id="d1"))
+        history.tell(notice("deploy.seen", 0, deploy_id="d1"))
+        history.tell(notice("deploy.void", 1, deploy_id="d1"))
         assert list(history.deploys()) == []
 
 
 def test_superseded_and_interrupted_are_told_as_such(place: Place) -> None:
     with place.opened() as history:
         for n, word in enumerate(("superseded", "interrupted")):
-            history.tell(fact("deploy.began", n, deploy_id=f"d{n}"))
-            history.tell(fact(f"deploy.{word}", n + 1, deploy_id=f"d{n}"))
+            history.tell(notice("deploy.began", n, deploy_id=f"d{n}"))
+            history.tell(notice(f"deploy.{word}", n + 1, deploy_id=f"d{n}"))
         assert [each.outcome for each in history.deploys()] == ["interrupted", "superseded"]
 
 
@@ -208,9 +209,9 @@ def test_the_same_fact_twice_and_facts_that_are_not_for_it_do_no_harm(place: Pla
     with place.opened() as history:
         for _ in range(2):
             tell_deploy(history.tell, 1)
-        history.tell(fact("app.unknown", 9, deploy_id="d9"))
-        history.tell(fact("deploy.done", 9))
-        history.tell(fact("run.ended", 9, app="", run_id="x"))
+        history.tell(notice("app.unknown", 9, deploy_id="d9"))
+        history.tell(notice("deploy.done", 9))
+        history.tell(notice("run.ended", 9, app="", run_id="x"))
         (deploy,) = history.deploys()
     assert len(deploy.runs) == 2
 
@@ -349,7 +350,7 @@ def test_a_full_disk_costs_nothing_else(place: Place) -> None:
 
 
 def test_a_listener_that_is_gone_does_not_end_the_history(place: Place) -> None:
-    def tell(_: Fact) -> None:
+    def tell(_: Notice) -> None:
         raise RuntimeError("Event loop is closed")
 
     place.file.write_bytes(b"no database")
@@ -373,7 +374,8 @@ def test_a_database_that_somebody_holds_keeps_nobody_waiting(place: Place) -> No
 
 TELLS_FOR_EVER = """
 import sys, time
-from appagent.model import Fact, Now
+from appagent.model.notices import Notice
+from appagent.model.words import Now
 from appagent.report.history import History
 history = History(sys.argv[1], lambda fact: None)
 n = int(sys.argv[2])
@@ -381,10 +383,10 @@ while True:
     n += 1
     at = Now(time.monotonic(), time.time())
     ids = {"deploy_id": f"d{n}", "run_id": f"x{n}"}
-    history.tell(Fact("deploy.seen", at, "", "web", fields=ids))
-    history.tell(Fact("run.began", at, "", "web", fields=ids))
-    history.tell(Fact("run.ended", at, "", "web", fields={**ids, "outcome": "ok"}))
-    history.tell(Fact("deploy.done", at, "", "web", fields=ids))
+    history.tell(Notice("deploy.seen", at, "", "web", fields=ids))
+    history.tell(Notice("run.began", at, "", "web", fields=ids))
+    history.tell(Notice("run.ended", at, "", "web", fields={**ids, "outcome": "ok"}))
+    history.tell(Notice("deploy.done", at, "", "web", fields=ids))
     history.flush()
     print(n, flush=True)
 """
@@ -414,7 +416,7 @@ def test_killed_at_any_moment_it_has_what_was_written(place: Place) -> None:
 def test_many_facts_at_once_are_taken_in_without_waiting(place: Place) -> None:
     with place.opened() as history:
         for n in range(600):
-            history.tell(fact("deploy.seen", n, deploy_id=f"d{n}"))
+            history.tell(notice("deploy.seen", n, deploy_id=f"d{n}"))
         assert len(list(history.deploys(limit=1000))) == 600
 
 
@@ -430,10 +432,10 @@ def tell_failures(history: History, numbers: range, runs: int = 7) -> None:
     """Tell deploys that failed again and again, with 3.8 KB of output each time."""
     for n in numbers:
         common = {"deploy_id": f"d{n}", "tail": "é\n" * 1_900, "outcome": "failed"}
-        history.tell(fact("deploy.seen", n, **common))
+        history.tell(notice("deploy.seen", n, **common))
         for run in range(runs):
-            history.tell(fact("run.ended", n, run_id=f"r{n}-{run}", **common))
-        history.tell(fact("deploy.failed", n, **common))
+            history.tell(notice("run.ended", n, run_id=f"r{n}-{run}", **common))
+        history.tell(notice("deploy.failed", n, **common))
         assert history.flush(60)
 
 

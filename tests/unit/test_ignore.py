@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from appagent.core.ignore import BUILT_IN, effective, ignore_id, matcher
-from tests.share_eye import GIT
+from tests.share_watcher import GIT
 
 LINES = [
     ["/build/"],

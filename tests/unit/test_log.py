@@ -17,10 +17,11 @@ from pathlib import Path
 
 import pytest
 
-from appagent.model import Fact, Level, Now, Outcome
+from appagent.model.notices import Level, Notice
+from appagent.model.words import Now, Outcome
 from appagent.report.log import Log, choose, set_up, wants_colour
 
-ENDED = Fact(
+ENDED = Notice(
     "run.ended",
     Now(5.0, 1_700_000_000.123),
     "web: make restart failed after 0.8 s: no such file",
@@ -40,8 +41,8 @@ ENDED = Fact(
 )
 
 
-def fact(kind: str, text: str = "words", app: str = "web", **fields: str | float) -> Fact:
-    return Fact(kind, Now(0.0, 0.0), text, app, Level.INFO, fields)
+def notice(kind: str, text: str = "words", app: str = "web", **fields: str | float) -> Notice:
+    return Notice(kind, Now(0.0, 0.0), text, app, Level.INFO, fields)
 
 
 class Taker:
@@ -87,7 +88,7 @@ def logged(stream: io.StringIO, log_format: str, level: str = "info") -> Log:
 def test_json_has_one_object_a_line_with_everything(stream: io.StringIO) -> None:
     log = logged(stream, "json")
     log.tell(ENDED)
-    log.tell(fact("app.new"))
+    log.tell(notice("app.new"))
     first, second = map(json.loads, stream.getvalue().splitlines())
     assert first == {
         "time": "2023-11-14T22:13:20.123Z",
@@ -112,11 +113,11 @@ def test_no_field_can_speak_for_what_is_ours(stream: io.StringIO) -> None:
     fields: dict[str, str | float] = {
         "level": "calm",
         "event": "e",
-        "fact": "f",
+        "notice": "f",
         "time": "now",
         "nan": float("nan"),
     }
-    logged(stream, "json").tell(Fact("app.new", Now(0, 0), "words", "web", Level.ERROR, fields))
+    logged(stream, "json").tell(Notice("app.new", Now(0, 0), "words", "web", Level.ERROR, fields))
     said = json.loads(stream.getvalue(), parse_constant=pytest.fail)
     assert (said["level"], said["text"], said["time"]) == (
         "error",
@@ -129,7 +130,7 @@ def test_no_field_can_speak_for_what_is_ours(stream: io.StringIO) -> None:
 def test_text_from_outside_is_bounded_and_safe(stream: io.StringIO) -> None:
     log = logged(stream, "json")
     text = "a\nforged line\x1b]0;title\x07 caf\udce9 " + "x" * 100_000
-    log.tell(fact("app.new", text, path="y\x1b[2J\udcff" + "y" * 100_000))
+    log.tell(notice("app.new", text, path="y\x1b[2J\udcff" + "y" * 100_000))
     (line,) = stream.getvalue().splitlines()
     said = json.loads(line)
     assert said["text"].startswith("a forged line caf\\xe9 xxx")
@@ -138,10 +139,10 @@ def test_text_from_outside_is_bounded_and_safe(stream: io.StringIO) -> None:
 
 def test_only_what_is_loud_enough_is_said_and_that_can_be_changed(stream: io.StringIO) -> None:
     log = logged(stream, "json", "warning")
-    log.tell(fact("app.new"))
+    log.tell(notice("app.new"))
     assert not stream.getvalue()
     log.set_level("info")
-    log.tell(fact("app.new"))
+    log.tell(notice("app.new"))
     log.say(Level.DEBUG, "hush")
     log.say(Level.INFO, "100 % of it", count=3)
     assert [json.loads(line)["text"] for line in stream.getvalue().splitlines()] == [
@@ -155,9 +156,9 @@ def test_only_what_is_loud_enough_is_said_and_that_can_be_changed(stream: io.Str
 
 def test_the_console_reads_like_a_story(stream: io.StringIO) -> None:
     log = logged(stream, "console")
-    log.tell(fact("run.began", "web: make restart (new release)"))
+    log.tell(notice("run.began", "web: make restart (new release)"))
     log.tell(ENDED)
-    log.tell(Fact("deploy.failed", Now(0, 0), "web: failed", "web", Level.ERROR, ENDED.fields))
+    log.tell(Notice("deploy.failed", Now(0, 0), "web: failed", "web", Level.ERROR, ENDED.fields))
     assert [line.partition(" ")[2] for line in stream.getvalue().splitlines()] == [
         "web: make restart (new release)",
         "warning: web: make restart failed after 0.8 s: no such file",
@@ -233,7 +234,7 @@ def test_the_journal_gets_the_fields(tmp_path: Path, stream: io.StringIO) -> Non
         ):
             assert f"{field}\n" in data
         assert "TAIL\n\x07\0\0\0\0\0\0\0one\ntwo\n" in data
-        log.tell(fact("app.new", message="forged", app_="x", priority=0))
+        log.tell(notice("app.new", message="forged", app_="x", priority=0))
         data = journald.take()
         assert data.count("\nPRIORITY=") == 1
         assert "\nFIELD_MESSAGE=forged\n" in data
@@ -245,15 +246,15 @@ def test_where_the_journal_is_away_it_is_told_on_stderr_once_why(
     tmp_path: Path, stream: io.StringIO
 ) -> None:
     log = set_up("journal", stream=stream, journal_socket=str(tmp_path / "socket"))
-    log.tell(fact("app.new", "first"))
-    log.tell(fact("app.new", "second"))
+    log.tell(notice("app.new", "first"))
+    log.tell(notice("app.new", "second"))
     lines = stream.getvalue().splitlines()
     assert "no journal at" in lines[0]
     assert [line.split()[-1] for line in lines[1:]] == ["first", "second"]
     with contextlib.closing(Taker(tmp_path / "socket")) as journald:
-        log.tell(fact("app.new", "third"))
+        log.tell(notice("app.new", "third"))
         assert journald.take().startswith("MESSAGE=third\n")
-    log.tell(fact("app.new", "fourth"))
+    log.tell(notice("app.new", "fourth"))
     assert len(stream.getvalue().splitlines()) == 5
     log.close()
 

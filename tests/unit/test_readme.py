@@ -58,8 +58,8 @@ def test_the_options_that_are_shown_exist(command: str) -> None:
 
 def test_every_word_of_status_is_explained() -> None:
     core = REPOSITORY / "appagent/core"
-    used = re.findall(r'wait\("([a-z]+)"', (core / "want.py").read_text())
-    used += re.findall(r'return "([a-z]+)", ', (core / "summary.py").read_text())
+    used = re.findall(r'wait\("([a-z-]+)"', (core / "want.py").read_text())
+    used += re.findall(r'return "([a-z-]+)", ', (core / "summary.py").read_text())
     (table,) = re.findall(r"^The words of `status`:\n\n(.*?)\n\n", README, re.MULTILINE | re.DOTALL)
     rows = [line.split("|")[1] for line in table.splitlines()[2:]]
     assert len(set(used)) > 10

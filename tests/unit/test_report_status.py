@@ -6,7 +6,9 @@ from typing import Any
 
 import pytest
 
-from appagent.model import Layout, Outcome, RootLook, RootLooked
+from appagent.model.events import RootObserved
+from appagent.model.seen import RootSeen
+from appagent.model.words import Layout, Outcome
 from appagent.report import status
 from tests.unit.core_play import HOUR, ROOT, Play, deployed
 
@@ -48,7 +50,7 @@ def test_an_app_runs_its_release_while_the_next_one_is_installed_or_fails_to_be(
     play.always("web", "install", Outcome.FAILED, seconds=10.0)
     play.push("web", "r2")
     play.after(5.0)
-    assert shown(play)["web"][:2] == ["running", "r1"]
+    assert shown(play)["web"][:2] == ["deploying", "r1"]
     play.after(10.0)
     assert shown(play)["web"][:2] == ["retrying", "r1"]
     play.restart()
@@ -85,10 +87,10 @@ def test_what_cannot_be_an_app_is_in_the_table_with_its_reason() -> None:
 
 def test_directories_without_a_makefile_are_one_line() -> None:
     play = deployed()
-    look = RootLook(
+    look = RootSeen(
         ROOT, known=True, names=("web",), plain=("docs", "lib"), plain_count=9, looked=play.mono + 1
     )
-    play.feed(RootLooked(look))
+    play.feed(RootObserved(look))
     lines = status.status_text(status.node_data(play.node, play.now(), {})).splitlines()
     assert f"{ROOT}: not an app (no Makefile): docs, lib and 7 more" in lines
 

@@ -13,19 +13,10 @@ import pytest
 
 from appagent.core.reduce import first
 from appagent.daemon.recovery import Unrecorded, written
-from appagent.model import (
-    Applied,
-    Identity,
-    Layout,
-    Level,
-    Location,
-    Now,
-    Record,
-    Run,
-    Settings,
-    Target,
-    Version,
-)
+from appagent.model.applied import Applied, Identity, Record, Run
+from appagent.model.notices import Level
+from appagent.model.settings import Settings
+from appagent.model.words import Layout, Location, Now, Target, Version
 from appagent.run import lockfile
 from appagent.run.launch import Order, Places, spec_of
 from appagent.shim import kill, lock
@@ -233,11 +224,11 @@ def test_a_run_that_is_newer_than_its_record_is_taken_over(
     records = {"web": record} if record is not None else {}
     over = Unrecorded(places, BOOT, records)
     assert bool(over.runs) is found
-    assert [fact.kind for fact in over.facts] == ["run.found"] * found
+    assert [notice.kind for notice in over.notices] == ["run.found"] * found
     if found:
         assert over.runs["web"].id == SAME
-        assert over.facts[0].level is Level.WARNING
-        assert f"make restart (pid {os.getpid()})" in over.facts[0].text
+        assert over.notices[0].level is Level.WARNING
+        assert f"make restart (pid {os.getpid()})" in over.notices[0].text
 
 
 def test_a_run_of_another_boot_is_over(places: Places) -> None:
@@ -254,7 +245,7 @@ def test_a_run_that_cannot_be_read_is_left_to_its_lock(places: Places, text: str
     made.tell(spec)
     let_go(made)
     over = Unrecorded(places, BOOT, {})
-    assert (over.runs, over.facts) == ({}, [])
+    assert (over.runs, over.notices) == ({}, [])
 
 
 def test_what_is_taken_over_is_as_if_it_had_been_recorded() -> None:

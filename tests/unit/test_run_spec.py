@@ -13,7 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from appagent.host import units
-from appagent.model import AppSettings, Layout, Now, RootSettings, Run, Target, Version
+from appagent.model.applied import Run
+from appagent.model.settings import AppSettings, RootSettings
+from appagent.model.words import Layout, Now, Target, Version
 from appagent.run import scope
 from appagent.run.launch import Places, order_for, spec_of
 from appagent.shim import environment, result, spec, walk

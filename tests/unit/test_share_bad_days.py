@@ -1,4 +1,4 @@
-"""The share's bad days, as an eye sees them: errors at any call, mounts that come and go."""
+"""The share's bad days, as a watcher sees them: errors at any call, mounts that come and go."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.share_disk import AWAY, CALLS, LOCAL_ROOT, Faults, mounted
-from tests.share_eye import (
+from tests.share_watcher import (
     EVERY,
     LAYOUTS,
     Driven,
@@ -153,7 +153,7 @@ def test_a_look_during_which_something_was_mounted_is_void(root: Path) -> None:
 
 
 @pytest.mark.parametrize(("share", "table"), [("", "mounted"), ("/files", "local")])
-def test_what_belongs_to_another_eye_is_left_alone(root: Path, share: str, table: str) -> None:
+def test_what_belongs_to_another_watcher_is_left_alone(root: Path, share: str, table: str) -> None:
     SymlinkApp(root / "symlink").deploy("one")
     seen = Driven(root)
     seen.faults.mountinfo = mounted(str(root)[1:]) if table == "mounted" else LOCAL_ROOT

@@ -13,12 +13,12 @@ from pathlib import Path
 import pytest
 
 from appagent.share import protocol
-from appagent.share.scanner import Trees
+from appagent.share.scanner import Scanner
 from appagent.share.state import TREES, AppState, RootState
-from appagent.share.watches import Watched
+from appagent.share.watches import Watches
 from appagent.share.watchlist import AppSpec, RootSpec
 from tests.share_disk import Faults, FaultyDisk, mounted
-from tests.share_eye import put
+from tests.share_watcher import put
 
 APPS = [f"tree{number}" for number in range(10)]
 DIRECTORIES = 21  # of each, with its own
@@ -39,7 +39,7 @@ class Played:
         self.faults = Faults(mountinfo=mounted(str(root)[1:]))
         self.settled: dict[str, str] = {}
         self.scans: list[tuple[str, float]] = []
-        self.trees = Trees(_Disk(self), Watched(), clock=lambda: self.now)
+        self.trees = Scanner(_Disk(self), Watches(), clock=lambda: self.now)
         self.root = RootState(RootSpec(str(root), watch="poll", defaults=AppSpec(settle=settle)))
         self.root.known = self.root.on_share = True
         self.apps = {name: AppState(self.root, name, self.root.spec.defaults) for name in APPS}
@@ -50,7 +50,7 @@ class Played:
 
     def emit(self, kind: str, body: protocol.Body) -> None:
         assert kind == "app"
-        look = protocol.app_look(body)
+        look = protocol.app_seen(body)
         if look.looked - look.since >= self.settle:
             self.settled[look.app] = look.release
         else:

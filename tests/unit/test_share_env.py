@@ -1,4 +1,4 @@
-"""Env files as the eye sees them."""
+"""Env files as the watcher sees them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 from appagent.core import envfile
 from appagent.share import env_file
 from tests.share_disk import AWAY, LOCAL_ROOT, mounted
-from tests.share_eye import Driven, put
+from tests.share_watcher import Driven, put
 
 
 @pytest.fixture(autouse=True)
@@ -94,10 +94,10 @@ def test_a_read_counts_when_the_next_one_is_alike(seen: Driven, tmp_path: Path) 
     path = put(tmp_path / "env", "A=1\n")
     it = env_file.EnvState(str(path))
     disk = seen.quick.disk
-    ground, watch = seen.quick._ground, seen.quick._watch  # noqa: SLF001 - what it is called with
+    guard, watch = seen.quick._ground, seen.quick._watch  # noqa: SLF001 - what it is called with
 
     def read() -> str:
-        look, _ = it.look(disk, ground, watch, [], 0.0)
+        look, _ = it.look(disk, guard, watch, [], 0.0)
         return look.state if look else ""
 
     assert (read(), read(), read()) == ("", "present", "")
@@ -111,11 +111,11 @@ def test_only_what_may_have_changed_is_looked_at(seen: Driven, tmp_path: Path) -
     path, missing = put(tmp_path / "conf" / "env", "A=1\n"), tmp_path / "conf" / "missing"
     seen.watch(str(path), str(missing))
     seen.until(lambda: (state(seen, path), state(seen, missing)) == ("present", "missing"))
-    disk, ground, watch = seen.quick.disk, seen.quick._ground, seen.quick._watch  # noqa: SLF001 - as above
+    disk, guard, watch = seen.quick.disk, seen.quick._ground, seen.quick._watch  # noqa: SLF001 - as above
     files = seen.quick._envs._dirs[str(tmp_path / "conf")]  # noqa: SLF001 - as above
 
     def doubtful() -> list[str]:
-        return sorted(Path(env.path).name for env in files.doubtful(disk, ground, watch, []))
+        return sorted(Path(env.path).name for env in files.doubtful(disk, guard, watch, []))
 
     doubtful()
     assert doubtful() == []

@@ -11,12 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from appagent.model import Layout
+from appagent.model.words import Layout
 from appagent.share.disk import Disk
 from appagent.share.layouts import NoApp, look
-from appagent.share.markers import Unclear, stand
+from appagent.share.markers import NotDeployable, stand
 from tests.share_disk import AWAY, Faults, FaultyDisk
-from tests.share_eye import commit, git, put, swap
+from tests.share_watcher import commit, git, put, swap
 
 
 def found_in(root: Path, layout: Layout | None = None, name: str = "web") -> tuple[str, str]:
@@ -92,7 +92,7 @@ def test_but_not_to_where_it_is_not_allowed_to(tmp_path: Path) -> None:
     def allowed(path: str) -> str:
         return "leads to another share" if path.endswith("/releases") else ""
 
-    with pytest.raises(Unclear, match="/releases leads to another share"):
+    with pytest.raises(NotDeployable, match="/releases leads to another share"):
         look(Disk(), str(tmp_path / "root"), "web", None, allowed)
 
 
@@ -205,14 +205,14 @@ def test_a_head_that_is_none_is_unclear(tmp_path: Path, head: str, said: str) ->
     put(tmp_path / "web" / "Makefile")
     put(tmp_path / "web" / ".git" / "HEAD", head)
     put(tmp_path / "web" / ".git" / "refs" / "heads" / "self", "ref: refs/heads/self\n")
-    with pytest.raises(Unclear, match=said):
+    with pytest.raises(NotDeployable, match=said):
         look(Disk(), str(tmp_path), "web", None)
 
 
 def test_a_git_file_that_leads_nowhere_is_unclear(tmp_path: Path) -> None:
     put(tmp_path / "web" / "Makefile")
     put(tmp_path / "web" / ".git", "something else\n")
-    with pytest.raises(Unclear, match="does not hold gitdir"):
+    with pytest.raises(NotDeployable, match="does not hold gitdir"):
         look(Disk(), str(tmp_path), "web", None)
 
 
@@ -229,13 +229,13 @@ def test_anything_else_is_a_tree(tmp_path: Path) -> None:
 def test_the_configuration_can_say_the_layout(tmp_path: Path) -> None:
     work_tree(tmp_path / "web")
     assert look(Disk(), str(tmp_path), "web", Layout.TREE).layout is Layout.TREE
-    with pytest.raises(Unclear, match="current is not there"):
+    with pytest.raises(NotDeployable, match="current is not there"):
         look(Disk(), str(tmp_path), "web", Layout.SYMLINK)
     put(tmp_path / "web" / "current")
-    with pytest.raises(Unclear, match="current is not a symlink"):
+    with pytest.raises(NotDeployable, match="current is not a symlink"):
         look(Disk(), str(tmp_path), "web", Layout.SYMLINK)
     put(tmp_path / "plain" / "Makefile")
-    with pytest.raises(Unclear, match=r"no \.git"):
+    with pytest.raises(NotDeployable, match=r"no \.git"):
         look(Disk(), str(tmp_path), "plain", Layout.GIT)
 
 
@@ -256,14 +256,14 @@ def test_a_link_to_nothing_is_an_error_and_a_link_to_itself_unclear(tmp_path: Pa
     with pytest.raises(FileNotFoundError):
         look(Disk(), str(tmp_path), "web", None)
     swap(tmp_path / "web" / "current", "current")
-    with pytest.raises(Unclear, match="from link to link"):
+    with pytest.raises(NotDeployable, match="from link to link"):
         look(Disk(), str(tmp_path), "web", None)
 
 
 def test_a_path_that_no_log_can_hold_is_refused(tmp_path: Path) -> None:
     put(tmp_path / "web" / "a\nb" / "Makefile")
     swap(tmp_path / "web" / "current", "a\nb")
-    with pytest.raises(Unclear, match="must not have"):
+    with pytest.raises(NotDeployable, match="must not have"):
         look(Disk(), str(tmp_path), "web", None)
 
 
@@ -312,7 +312,7 @@ def test_settings_that_cannot_be_read_keep_the_app_from_being_seen(
 ) -> None:
     put(tmp_path / "web" / "Makefile")
     make(tmp_path / "web" / "appagent.yaml")
-    with pytest.raises(Unclear, match=f"appagent.yaml {said}"):
+    with pytest.raises(NotDeployable, match=f"appagent.yaml {said}"):
         look(Disk(), str(tmp_path), "web", None)
 
 

@@ -1,6 +1,6 @@
-"""Both workers of an eye, turned by hand: what is told of a root and its apps, on any day.
+"""Both workers of a watcher, turned by hand: what is told of a root and its apps, on any day.
 
-The eye as a process, with its threads, is in integration/test_eye.py.
+The watcher as a process, with its threads, is in integration/test_watcher.py.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from appagent.model import Layout
+from appagent.model.words import Layout
 from appagent.share import debounce, manifest
 from appagent.share.watchlist import Also, AppSpec, Watchlist
 from tests.share_disk import Faults
-from tests.share_eye import (
+from tests.share_watcher import (
     EVERY,
     LAYOUTS,
     Driven,

@@ -1,4 +1,4 @@
-"""Which filesystem a path lies on, and which eye looks at it."""
+"""Which filesystem a path lies on, and which watcher looks at it."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def test_links_are_followed_as_far_as_they_are_local() -> None:
     assert real("/loop/x", Mounts(LOCAL_ROOT), link) == "/loop/x"
 
 
-def test_each_share_has_an_eye_and_all_local_paths_have_one() -> None:
+def test_each_share_has_a_watcher_and_all_local_paths_have_one() -> None:
     table = mounted("files", "other")
     paths = ["/files/production", "/srv/apps", "/other/x", "/files/config/common.env", "/etc/env"]
     assert group(table, paths, no_link) == {

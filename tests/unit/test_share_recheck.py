@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.share_eye import EVERY, LAYOUTS, Driven, driven, names, put, releases, world
+from tests.share_watcher import EVERY, LAYOUTS, Driven, driven, names, put, releases, world
 
 RARELY = {"interval": 1000.0, "scan_interval": 1000.0}  # s: only who asks hears of anything
 

@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 
 from appagent.share import manifest
 from appagent.share.disk import Disk, Listing
-from appagent.share.markers import Unclear
-from appagent.share.signature import Scan, Scanner
+from appagent.share.markers import NotDeployable
+from appagent.share.signature import Scan, SignatureScanner
 from tests.share_disk import AWAY, Faults, FaultyDisk
-from tests.share_eye import put, swap
+from tests.share_watcher import put, swap
 
 
 def scan(
@@ -28,7 +28,7 @@ def scan(
     disk: Disk | None = None,
     others: frozenset[str] = frozenset(),
 ) -> Scan:
-    return Scanner(ignore).scan(disk or Disk(), str(base), 1.0, others, before)
+    return SignatureScanner(ignore).scan(disk or Disk(), str(base), 1.0, others, before)
 
 
 @pytest.fixture
@@ -168,7 +168,7 @@ def test_a_tree_that_is_too_deep_is_unclear(tmp_path: Path) -> None:
         os.close(fd)
         fd = inner
     os.close(fd)
-    with pytest.raises(Unclear, match="too deep"):
+    with pytest.raises(NotDeployable, match="too deep"):
         scan(base)
 
 
@@ -191,8 +191,8 @@ class Vanishing(Disk):
 
 
 def test_a_file_that_vanishes_during_the_scan_makes_it_like_no_other(tree: Path) -> None:
-    first = Scanner(()).scan(Vanishing(), str(tree), 1.0, frozenset(), None)
-    second = Scanner(()).scan(Vanishing(), str(tree), 2.0, frozenset(), first)
+    first = SignatureScanner(()).scan(Vanishing(), str(tree), 1.0, frozenset(), None)
+    second = SignatureScanner(()).scan(Vanishing(), str(tree), 2.0, frozenset(), first)
     assert first.torn == ("lib/temporary",)
     assert len({first.release, second.release, scan(tree).release}) == 3
     assert "lib/temporary" in second.changed_since(first)

@@ -7,10 +7,10 @@ import os
 
 import pytest
 
-from appagent.model import Layout
-from appagent.share.debounce import CONFIRM, Sight, in_words
+from appagent.model.words import Layout
+from appagent.share.debounce import CONFIRM, Debounce, in_words
 from appagent.share.layouts import Found, NoApp
-from appagent.share.markers import Unclear
+from appagent.share.markers import NotDeployable
 
 LATER = CONFIRM + 0.1
 
@@ -23,8 +23,8 @@ def error(number: int) -> OSError:
     return OSError(number, os.strerror(number), "/r/web")
 
 
-def sight(settle: float = 2.0) -> Sight:
-    return Sight("/r", "web", settle)
+def sight(settle: float = 2.0) -> Debounce:
+    return Debounce("/r", "web", settle)
 
 
 def test_a_look_is_pushed_when_it_differs_and_once_more_when_it_stood() -> None:
@@ -125,13 +125,13 @@ def test_an_error_of_the_share_is_unknown_at_once(number: int) -> None:
         error(errno.ENOENT),
         error(errno.ENOTDIR),
         error(errno.EINVAL),
-        Unclear("/r/web/current is not a symlink"),
+        NotDeployable("/r/web/current is not a symlink"),
         NoApp("there is no Makefile in /r/web"),
     ],
     ids=in_words,
 )
 def test_a_bad_look_is_believed_after_another_one_two_seconds_later(
-    passing: OSError | Unclear,
+    passing: OSError | NotDeployable,
 ) -> None:
     it = sight()
     it.saw(found(), "a", 0.0, "poll")

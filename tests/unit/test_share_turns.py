@@ -11,10 +11,10 @@ import pytest
 from appagent.report.status import slow_data
 from appagent.share.watchlist import AppSpec
 from tests.share_disk import Faults, mounted
-from tests.share_eye import Driven, eye_on, put, root_of
+from tests.share_watcher import Driven, put, root_of, watcher_on
 
 SETTLE = 0.1
-TENTH = 0.1  # of the time, as in the eye itself
+TENTH = 0.1  # of the time, as in the watcher itself
 
 
 @pytest.fixture
@@ -70,10 +70,10 @@ def test_a_tree_that_is_scanned_more_seldom_is_told_with_what_its_scans_take(
 ) -> None:
     async def play() -> None:
         Faults(slow=0.02, mountinfo=mounted(str(root)[1:])).save(tmp_path)
-        async with eye_on(root_of(root, "poll"), faults_in=tmp_path) as seen:
-            await seen.until(lambda: seen.eye.beat and seen.eye.beat.slow)
-            assert seen.eye.beat is not None
-            (slow,) = seen.eye.beat.slow
+        async with watcher_on(root_of(root, "poll"), faults_in=tmp_path) as seen:
+            await seen.until(lambda: seen.watcher.beat and seen.watcher.beat.slow)
+            assert seen.watcher.beat is not None
+            (slow,) = seen.watcher.beat.slow
             assert (slow.root, slow.app) == (str(root), "large")
             assert slow.every > slow.takes > 30 * 0.02
             text = slow_data(slow)

@@ -15,9 +15,9 @@ from appagent.core.envfile import MAX_BYTES
 from appagent.host.mounts import Mounts, real
 from appagent.share.disk import Disk, NotPlain, Pulse
 from appagent.share.layouts import look
-from appagent.share.markers import Unclear, is_listed, stand
+from appagent.share.markers import NotDeployable, is_listed, stand
 from tests.share_disk import LOCAL_ROOT, Faults, FaultyDisk, mounted
-from tests.share_eye import Driven, commit, git, put, swap, world
+from tests.share_watcher import Driven, commit, git, put, swap, world
 from tests.waiting import until
 
 COMMIT = "a" * 40
@@ -48,7 +48,7 @@ def root(tmp_path: Path) -> Path:
 
 def why(root: Path) -> str:
     """What stands in the way of the app."""
-    with pytest.raises(Unclear) as unclear:
+    with pytest.raises(NotDeployable) as unclear:
         look(Disk(), str(root), "web", None)
     return str(unclear.value)
 
@@ -163,12 +163,12 @@ def test_never_on_another_share(tmp_path: Path, root: Path, make: Callable[..., 
     def allowed(path: str) -> str:
         return "leads to another share" if Path(path).is_relative_to(out) else ""
 
-    with pytest.raises(Unclear, match="leads to another share"):
+    with pytest.raises(NotDeployable, match="leads to another share"):
         look(Spy(), str(root), "web", None, allowed, others=[str(out)])
     assert not [path for path in touched if path.startswith(str(out))]
 
 
-def test_the_eye_knows_the_directories_for_releases(tmp_path: Path, root: Path) -> None:
+def test_the_watcher_knows_the_directories_for_releases(tmp_path: Path, root: Path) -> None:
     (tmp_path / "releases").symlink_to("out")  # as the administrator wrote it
     put(root / "web" / ".git", f"gitdir: {elsewhere(tmp_path)}\n")
     seen = Driven(root, release_dirs=(str(tmp_path / "releases"),))
@@ -278,7 +278,7 @@ def test_a_look_takes_so_many_steps_over_links_and_no_more(root: Path) -> None:
     put(web / "l39" / "Makefile")
     swap(web / "current", "l0")
     faults = Faults(errno=0)
-    with pytest.raises(Unclear, match="leads over more than 400 directories"):
+    with pytest.raises(NotDeployable, match="leads over more than 400 directories"):
         look(FaultyDisk(lambda: faults), str(root), "web", None)
     assert faults.seen.count("status") <= 400
 
@@ -335,7 +335,7 @@ def test_current_that_becomes_a_directory_in_the_look_is_unclear(root: Path) -> 
                 put(root / "web" / "current" / "Makefile")
             return found
 
-    with pytest.raises(Unclear, match="current is not a symlink any more"):
+    with pytest.raises(NotDeployable, match="current is not a symlink any more"):
         look(Swapped(), str(root), "web", None)
 
 

@@ -6,7 +6,8 @@ import os
 
 import pytest
 
-from appagent.model import AppLook, Beat, EnvLook, Layout, RootLook, Slow
+from appagent.model.seen import AppSeen, Beat, EnvSeen, RootSeen, Slow
+from appagent.model.words import Layout
 from appagent.share import protocol
 from appagent.share.watcher import Outbox
 from appagent.share.watchlist import Also, AppSpec, RootSpec, Watchlist, from_body, to_body
@@ -23,7 +24,7 @@ def over(kind: str, body: protocol.Body) -> protocol.Body:
 
 
 def test_looks() -> None:
-    app = AppLook(
+    app = AppSeen(
         root="/r",
         app="web",
         known=True,
@@ -38,10 +39,10 @@ def test_looks() -> None:
         settings="text: ü\n",
         how="poll",
     )
-    assert protocol.app_look(over("app", protocol.look_body(app))) == app
-    unknown = AppLook("/r", "web", known=False, why="no")
-    assert protocol.app_look(over("app", protocol.look_body(unknown))) == unknown
-    root = RootLook(
+    assert protocol.app_seen(over("app", protocol.seen_body(app))) == app
+    unknown = AppSeen("/r", "web", known=False, why="no")
+    assert protocol.app_seen(over("app", protocol.seen_body(unknown))) == unknown
+    root = RootSeen(
         root="/r",
         known=True,
         names=("a", "b"),
@@ -50,15 +51,15 @@ def test_looks() -> None:
         fstype="nfs4",
         looked=3.5,
     )
-    assert protocol.root_look(over("root", protocol.look_body(root))) == root
-    env = EnvLook("/e", "broken", "", "/e:3: no =", 4.5)
-    assert protocol.env_look(over("env", protocol.look_body(env))) == env
+    assert protocol.root_seen(over("root", protocol.seen_body(root))) == root
+    env = EnvSeen("/e", "broken", "", "/e:3: no =", 4.5)
+    assert protocol.env_seen(over("env", protocol.seen_body(env))) == env
     beat = Beat(1.0, 2.0, 3.0, "listing /r", 0.25, "why", (Slow("/r", "web", 30.0, 3.0),))
-    assert protocol.beat(over("beat", protocol.look_body(beat))) == beat
+    assert protocol.beat(over("beat", protocol.seen_body(beat))) == beat
 
 
-def test_a_field_that_a_newer_eye_has_is_left_out() -> None:
-    assert protocol.env_look({"path": "/e", "state": "missing", "new": 1}) == EnvLook(
+def test_a_field_that_a_newer_watcher_has_is_left_out() -> None:
+    assert protocol.env_seen({"path": "/e", "state": "missing", "new": 1}) == EnvSeen(
         "/e", "missing"
     )
 

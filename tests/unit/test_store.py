@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from appagent.model import Applied, Fact, Hold, Level, Record, Version
+from appagent.model.applied import Applied, Hold, Record
+from appagent.model.notices import Level, Notice
+from appagent.model.words import Version
 from appagent.state.store import SECRET_BYTES, Store, replace_file
 
 if TYPE_CHECKING:
@@ -56,8 +58,8 @@ def failing(*_: object, **__: object) -> None:
     raise OSError(errno.EIO, os.strerror(errno.EIO))
 
 
-def kinds(facts: tuple[Fact, ...] | list[Fact]) -> list[str]:
-    return [fact.kind for fact in facts]
+def kinds(notices: tuple[Notice, ...] | list[Notice]) -> list[str]:
+    return [notice.kind for notice in notices]
 
 
 def fill(state: Path) -> bytes:
@@ -76,7 +78,7 @@ def test_an_empty_directory_is_a_fresh_start_without_a_word(state: Path) -> None
     assert loaded.lost == loaded.mounted == frozenset()
     assert loaded.hold is None
     assert len(loaded.secret) == SECRET_BYTES
-    assert loaded.facts == ()
+    assert loaded.notices == ()
 
 
 def test_what_was_saved_is_there_after_a_restart(state: Path) -> None:
@@ -91,7 +93,7 @@ def test_what_was_saved_is_there_after_a_restart(state: Path) -> None:
     assert loaded.mounted == {"/files"}
     assert loaded.hold == Hold("night", 5.0, "root")
     assert loaded.secret == secret
-    assert loaded.facts == ()
+    assert loaded.notices == ()
 
 
 def test_one_half_of_the_node_state_does_not_forget_the_other(state: Path) -> None:
@@ -207,17 +209,17 @@ def test_a_damaged_record_is_kept_aside_and_said_and_the_app_is_lost(
         loaded = store.load()
         assert loaded.records == {"api": API}
         assert loaded.lost == {"web"}
-        assert kinds(loaded.facts) == ["store.damaged"]
-        assert loaded.facts[0].app == "web"
-        assert loaded.facts[0].level == Level.WARNING
-        assert str(path) in loaded.facts[0].text
+        assert kinds(loaded.notices) == ["store.damaged"]
+        assert loaded.notices[0].app == "web"
+        assert loaded.notices[0].level == Level.WARNING
+        assert str(path) in loaded.notices[0].text
         assert path.with_name("record.json.damaged").read_bytes() == content
         assert not path.exists()
         store.save(WEB)
     with opened(state) as store:
         loaded = store.load()
     assert loaded.records["web"] == WEB
-    assert loaded.facts == ()
+    assert loaded.notices == ()
 
 
 def test_a_record_of_a_newer_agent_is_kept_aside(state: Path) -> None:
@@ -226,7 +228,7 @@ def test_a_record_of_a_newer_agent_is_kept_aside(state: Path) -> None:
     path.write_text('{"format": 99, "record": "who knows"}')
     with opened(state) as store:
         loaded = store.load()
-    assert kinds(loaded.facts) == ["store.newer"]
+    assert kinds(loaded.notices) == ["store.newer"]
     assert loaded.lost == {"web"}
     assert "99" in path.with_name("record.json.newer").read_text()
 
@@ -240,7 +242,7 @@ def test_a_record_of_another_app_is_damaged(state: Path) -> None:
         loaded = store.load()
     assert loaded.records == {"api": API}
     assert loaded.lost == {"web"}
-    assert kinds(loaded.facts) == ["store.damaged"]
+    assert kinds(loaded.notices) == ["store.damaged"]
 
 
 def test_things_that_are_no_files_do_not_stop_the_start(state: Path, tmp_path: Path) -> None:
@@ -269,7 +271,7 @@ def test_a_makefile_without_a_record_means_that_the_record_is_lost(state: Path) 
     with opened(state) as store:
         loaded = store.load()
     assert loaded.lost == {"web"}
-    assert loaded.facts == ()
+    assert loaded.notices == ()
 
 
 def test_half_written_files_of_a_crash_are_removed(state: Path) -> None:
@@ -284,7 +286,7 @@ def test_half_written_files_of_a_crash_are_removed(state: Path) -> None:
     with opened(state) as store:
         loaded = store.load()
     assert loaded.records == {"web": WEB, "api": API}
-    assert loaded.facts == ()
+    assert loaded.notices == ()
     assert not any(stray.exists() for stray in strays)
 
 
@@ -293,8 +295,8 @@ def test_a_damaged_secret_is_made_anew_and_what_follows_is_said(state: Path) -> 
     (state / "secret").write_bytes(old[:-1])
     with opened(state) as store:
         loaded = store.load()
-    assert kinds(loaded.facts) == ["store.damaged", "store.secret"]
-    assert "restarted" in loaded.facts[1].text
+    assert kinds(loaded.notices) == ["store.damaged", "store.secret"]
+    assert "restarted" in loaded.notices[1].text
     assert len(loaded.secret) == SECRET_BYTES
     assert loaded.secret != old
     assert (state / "secret").read_bytes() == loaded.secret
@@ -306,7 +308,7 @@ def test_a_removed_secret_is_said_only_where_apps_are_known(state: Path) -> None
     fill(state)
     (state / "secret").unlink()
     with opened(state) as store:
-        assert kinds(store.load().facts) == ["store.secret"]
+        assert kinds(store.load().notices) == ["store.secret"]
 
 
 # --- a disk that cannot be written ---------------------------------------------------------------
@@ -318,10 +320,10 @@ def test_a_failing_disk_is_said_once_and_so_is_its_healing(state: Path, number: 
     with opened(state, disk) as store:
         store.load()
         disk.number = number
-        facts = store.save(WEB)
-        assert kinds(facts) == ["store.failed"]
-        assert facts[0].level == Level.ERROR
-        assert os.strerror(number) in facts[0].text
+        notices = store.save(WEB)
+        assert kinds(notices) == ["store.failed"]
+        assert notices[0].level == Level.ERROR
+        assert os.strerror(number) in notices[0].text
         newer = replace(WEB, stopped=True)
         assert store.save(newer) == []
         assert store.save(API) == []
@@ -393,7 +395,7 @@ def test_a_secret_that_cannot_be_written_is_used_and_written_later(state: Path) 
     disk.number = errno.ENOSPC
     with opened(state, disk) as store:
         loaded = store.load()
-        assert kinds(loaded.facts) == ["store.failed"]
+        assert kinds(loaded.notices) == ["store.failed"]
         disk.number = 0
     with opened(state) as store:
         assert store.load().secret == loaded.secret

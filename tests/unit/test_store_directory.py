@@ -37,7 +37,7 @@ def opened(path: Path) -> Iterator[Store]:
 SAVES_FOR_EVER = """
 import sys
 from dataclasses import replace
-from appagent.model import Record
+from appagent.model.applied import Record
 from appagent.state.store import Store
 store = Store(sys.argv[1])
 store.load()
@@ -62,7 +62,7 @@ def test_killed_at_any_moment_it_has_a_whole_record(state: Path) -> None:
                 last = int(line)
         with opened(state) as store:
             loaded = store.load()
-            assert loaded.facts == ()
+            assert loaded.notices == ()
             kept = loaded.records["web"].ended
             assert kept in {f"{n}" * (n % 300 + 1) for n in (last, last + 1)}
             assert not list(state.rglob("*.tmp"))

@@ -109,8 +109,8 @@ def test_counts_agree_with_their_words() -> None:
 
 
 def test_a_table_is_aligned_also_with_wide_letters() -> None:
-    shown = table(["APP", "STATE"], [["web", "good"], ["日本", "fa\x1b[31miled"], ["é", ""]])
-    assert shown.split("\n") == ["APP   STATE", "web   good", "日本  failed", "é"]
+    shown = table(["APP", "STATE"], [["web", "ok"], ["日本", "fa\x1b[31miled"], ["é", ""]])
+    assert shown.split("\n") == ["APP   STATE", "web   ok", "日本  failed", "é"]
     assert width("日本") == 4
 
 

@@ -6,7 +6,8 @@ import json
 from pathlib import Path
 
 from appagent.daemon.recovery import Unrecorded, written
-from appagent.model import Identity, Layout, Now, Record, Run, Target, Version
+from appagent.model.applied import Identity, Record, Run
+from appagent.model.words import Layout, Now, Target, Version
 from appagent.run.launch import Places
 
 BOOT = "this-boot"

@@ -12,7 +12,9 @@ import pytest
 
 from appagent.daemon.recovery import written
 from appagent.daemon.unreported import MOST_KEPT, Unreported
-from appagent.model import Fact, Later, Layout, Now, Run, Target, Version
+from appagent.model.applied import Later, Run
+from appagent.model.notices import Notice
+from appagent.model.words import Layout, Now, Target, Version
 from appagent.report.history import History
 from appagent.report.history_db import PastRun
 from appagent.run.launch import Places
@@ -66,7 +68,7 @@ def test_a_result_has_all_that_the_history_tells_of_a_run(node: Node) -> None:
 
 def test_a_run_of_which_only_the_begin_is_known_gets_its_end(node: Node) -> None:
     fields = {"run_id": "1", "target": "build", "release": "r1"}
-    node.history.tell(Fact("run.began", Now(1.0, 7.0), "began", "web", fields=fields))
+    node.history.tell(Notice("run.began", Now(1.0, 7.0), "began", "web", fields=fields))
     node.left("1")
     node.unreported.report(["1"])
     (run,) = node.runs()
@@ -75,7 +77,7 @@ def test_a_run_of_which_only_the_begin_is_known_gets_its_end(node: Node) -> None
 
 def test_what_was_told_of_an_end_stays(node: Node) -> None:
     fields = {"run_id": "1", "target": "install", "outcome": "cancelled"}
-    node.history.tell(Fact("run.ended", Now(1.0, 7.0), "a newer release", "web", fields=fields))
+    node.history.tell(Notice("run.ended", Now(1.0, 7.0), "a newer release", "web", fields=fields))
     node.left("1", outcome="failed")
     node.unreported.report(["1", "1"])
     (run,) = node.runs()
@@ -113,7 +115,7 @@ class Stuck:
 
     behind = True
 
-    def tell(self, fact: Fact) -> None:
+    def tell(self, notice: Notice) -> None:
         pass
 
     def flush(self) -> bool:

@@ -1,4 +1,4 @@
-"""What tests of the eye share: apps on a disk, an eye in this very thread, an eye of its own."""
+"""What tests of the watcher share: apps on a disk, a watcher in this thread or in a process."""
 
 from __future__ import annotations
 
@@ -14,22 +14,20 @@ from typing import Any
 
 import pytest
 
-from appagent.model import (
-    AppLook,
-    EnvLook,
-    EnvLooked,
+from appagent.model.events import (
+    AppObserved,
+    EnvObserved,
     Event,
-    EyeBack,
-    EyeStuck,
-    Looked,
-    RootLook,
-    RootLooked,
+    RootObserved,
+    WatcherBack,
+    WatcherStuck,
 )
+from appagent.model.seen import AppSeen, EnvSeen, RootSeen
 from appagent.share import debounce, marker_poll, poller, protocol
-from appagent.share.poller import Quick
-from appagent.share.process import COMMAND, Eye
-from appagent.share.scanner import Trees
-from appagent.share.watches import Watched
+from appagent.share.poller import Poller
+from appagent.share.process import COMMAND, Watcher
+from appagent.share.scanner import Scanner
+from appagent.share.watches import Watches
 from appagent.share.watchlist import AppSpec, RootSpec, Watchlist
 from tests.share_disk import Faults, FaultyDisk
 
@@ -148,7 +146,7 @@ EVERY = sorted(LAYOUTS)
 
 
 class Driven:
-    """The two workers of an eye, without threads: `until` turns them until something is so."""
+    """The two workers of a watcher, without threads: `until` turns them until something is so."""
 
     def __init__(self, root: Path, share: float = 10.0, **fields: object) -> None:
         """`share` of the time goes into scanning: as often as asked, if it is not said."""
@@ -156,14 +154,14 @@ class Driven:
         self.root = str(root)
         poller: dict[str, Any] = {"watch": "poll", "interval": 0.01, "scan_interval": 0.02}
         self.spec = RootSpec(str(root), **{**poller, **fields})
-        self.apps: dict[str, AppLook] = {}
-        self.roots: dict[str, RootLook] = {}
-        self.envs: dict[str, EnvLook] = {}
+        self.apps: dict[str, AppSeen] = {}
+        self.roots: dict[str, RootSeen] = {}
+        self.envs: dict[str, EnvSeen] = {}
         self.logs: list[str] = []
         self.told: list[tuple[str, protocol.Body]] = []
-        watched = Watched()
-        self.trees = Trees(self._disk(), watched, share)
-        self.quick = Quick(self._disk(), self.trees, watched)
+        watched = Watches()
+        self.trees = Scanner(self._disk(), watched, share)
+        self.quick = Poller(self._disk(), self.trees, watched)
 
     def _disk(self) -> FaultyDisk:
         return FaultyDisk(lambda: self.faults)
@@ -175,11 +173,11 @@ class Driven:
     def emit(self, kind: str, body: protocol.Body) -> None:
         self.told.append((kind, body))
         if kind == "app":
-            self.apps[body["app"]] = protocol.app_look(body)
+            self.apps[body["app"]] = protocol.app_seen(body)
         elif kind == "root":
-            self.roots[body["root"]] = protocol.root_look(body)
+            self.roots[body["root"]] = protocol.root_seen(body)
         elif kind == "env":
-            self.envs[body["path"]] = protocol.env_look(body)
+            self.envs[body["path"]] = protocol.env_seen(body)
         else:
             self.logs.append(body["text"])
 
@@ -214,31 +212,31 @@ class Driven:
 
 
 class Watching:
-    """A real eye in a process of its own, and what it says."""
+    """A real watcher in a process of its own, and what it says."""
 
     def __init__(self, faults_in: Path | None = None, command: Sequence[str] = COMMAND) -> None:
         self.events: list[Event] = []
-        self.looks: list[AppLook] = []
-        self.apps: dict[str, AppLook] = {}
-        self.roots: dict[str, RootLook] = {}
-        self.envs: dict[str, EnvLook] = {}
+        self.looks: list[AppSeen] = []
+        self.apps: dict[str, AppSeen] = {}
+        self.roots: dict[str, RootSeen] = {}
+        self.envs: dict[str, EnvSeen] = {}
         self.logs: list[str] = []
         self.faults_in = faults_in
         if faults_in is not None:
             script = Path(__file__).with_name("share_disk.py")
             command = (sys.executable, "-P", str(script), str(faults_in))
-        self.eye = Eye(
+        self.watcher = Watcher(
             "the test", self.hear, lambda level, text: self.logs.append(f"{level}: {text}"), command
         )
 
     def hear(self, event: Event) -> None:
         self.events.append(event)
-        if isinstance(event, Looked):
+        if isinstance(event, AppObserved):
             self.looks.append(event.look)
             self.apps[event.look.app] = event.look
-        elif isinstance(event, RootLooked):
+        elif isinstance(event, RootObserved):
             self.roots[event.look.root] = event.look
-        elif isinstance(event, EnvLooked):
+        elif isinstance(event, EnvObserved):
             self.envs[event.look.path] = event.look
 
     def faults(self, faults: Faults) -> None:
@@ -270,7 +268,7 @@ class Watching:
         look = self.roots.get(str(root))
         return look.names if look is not None and look.known else ()
 
-    def heard(self, kind: type[EyeStuck | EyeBack]) -> list[Event]:
+    def heard(self, kind: type[WatcherStuck | WatcherBack]) -> list[Event]:
         return [event for event in self.events if isinstance(event, kind)]
 
 
@@ -287,18 +285,18 @@ def root_of(at: Path, watch: str, **fields: object) -> RootSpec:
 
 
 @asynccontextmanager
-async def eye_on(
+async def watcher_on(
     *roots: RootSpec, env: tuple[str, ...] = (), faults_in: Path | None = None
 ) -> AsyncIterator[Watching]:
     seen = Watching(faults_in)
-    seen.eye.watch(Watchlist(roots, env, b"secret"))
+    seen.watcher.watch(Watchlist(roots, env, b"secret"))
     try:
         yield seen
     finally:
-        pid = seen.eye.pid
-        await seen.eye.close()
+        pid = seen.watcher.pid
+        await seen.watcher.close()
         if pid is not None:
-            await seen.until(lambda: not exists(pid) or seen.eye.gone)
+            await seen.until(lambda: not exists(pid) or seen.watcher.gone)
 
 
 def driven(root: Path, settle: float = 0.1, share: float = 10.0, **fields: object) -> Driven:

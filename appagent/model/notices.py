@@ -19,13 +19,13 @@ class Level(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Fact:
+class Notice:
     """One thing that happened; the only thing that reports are made of.
 
     kind is a dotted word: deploy.seen deploy.settled deploy.began deploy.done deploy.failed
     deploy.superseded run.began run.ended app.new app.gone app.unknown app.known app.waiting
-    app.refused app.held app.resumed app.stopped root.unknown root.known eye.stuck eye.back
-    eye.died config.loaded config.refused agent.ready agent.stopping store.failed …
+    app.refused app.held app.resumed app.stopped root.unknown root.known watcher.stuck watcher.back
+    watcher.died config.loaded config.refused agent.ready agent.stopping store.failed …
     """
 
     kind: str

@@ -1,7 +1,7 @@
-"""An eye over a share that fails as a script says: `python failing_eye.py SCRIPT`.
+"""A watcher over a share that fails as a script says: `python failing_watcher.py SCRIPT`.
 
-It is the real eye, threads, socket and all; only its `Disk` asks the script before each operation.
-The script is a JSON file that a test replaces as a whole whenever it likes:
+It is the real watcher, threads, socket and all; only its `Disk` asks the script before each
+operation. The script is a JSON file that a test replaces as a whole whenever it likes:
 
     {"mounts": [[id, path, fstype], …],      further lines of the mount table
      "faults": [{"call": …, "path": …, "errno": n} | {…, "hang": true} | {…, "empty": true}
@@ -138,6 +138,6 @@ class FailingDisk(Disk):
 
 if __name__ == "__main__":
     # So that a test need not wait long for what is stuck, or is not believed at once.
-    for name, value in {"eye._BEAT": 0.2, "sight.CONFIRM": 0.5, "quick.CONFIRM": 0.5}.items():
+    for name, value in {"watcher._BEAT": 0.2, "sight.CONFIRM": 0.5, "quick.CONFIRM": 0.5}.items():
         mock.patch(f"appagent.share.{name}", value).start()
     watcher.main(partial(FailingDisk, sys.argv[1]))

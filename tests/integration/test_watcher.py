@@ -1,4 +1,4 @@
-"""A real eye in a process of its own, and the daemon's side of it, on real directories."""
+"""A real watcher in a process of its own, and the daemon's side of it, on real directories."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.share_eye import LAYOUTS, SymlinkApp, TreeApp, eye_on, move, put, root_of
+from tests.share_watcher import LAYOUTS, SymlinkApp, TreeApp, move, put, root_of, watcher_on
 
 Play = Callable[[], Coroutine[Any, Any, None]]
 pytestmark = pytest.mark.parametrize("watch", ["poll", "inotify"])
@@ -30,7 +30,7 @@ def test_an_app_appears_changes_is_reverted_renamed_and_gone(
     async def play() -> None:
         other = TreeApp(root / "other")
         other.deploy("one")
-        async with eye_on(root_of(root, watch)) as seen:
+        async with watcher_on(root_of(root, watch)) as seen:
             await seen.until(lambda: seen.settled("other"))
             others = seen.release("other")
 
@@ -72,7 +72,7 @@ def test_a_swapped_link_is_heard_of_within_a_second(root: Path, watch: str) -> N
         app = SymlinkApp(root / "web")
         app.deploy("one")
         spec = root_of(root, watch, scan_interval=600.0, interval=0.25)
-        async with eye_on(spec) as seen:
+        async with watcher_on(spec) as seen:
             await seen.until(lambda: seen.release("web"))
             for text in ("two", "three", "one"):
                 app.deploy(text)
@@ -87,7 +87,7 @@ def test_a_tree_that_changes_all_the_time_is_looked_at_and_settles_at_the_end(
 ) -> None:
     async def play() -> None:
         TreeApp(root / "web").deploy("one")
-        async with eye_on(root_of(root, watch)) as seen:
+        async with watcher_on(root_of(root, watch)) as seen:
             await seen.until(lambda: seen.settled("web"))
             before = len(seen.looks)
             for number in range(60):
@@ -107,7 +107,7 @@ def test_a_tree_that_changes_all_the_time_is_looked_at_and_settles_at_the_end(
 def test_new_directories_in_a_tree_are_watched_too(root: Path, watch: str) -> None:
     async def play() -> None:
         TreeApp(root / "web").deploy("one")
-        async with eye_on(root_of(root, watch)) as seen:
+        async with watcher_on(root_of(root, watch)) as seen:
             await seen.until(lambda: seen.settled("web"))
             known = {seen.release("web")}
             for path in ("a/b/c", "a/b/d/e", "a/b/d/f"):
@@ -130,7 +130,7 @@ def test_a_root_that_vanishes_is_unknown_and_watched_again_when_it_is_back(
     async def play() -> None:
         app = SymlinkApp(root / "web")
         app.deploy("one")
-        async with eye_on(root_of(root, watch)) as seen:
+        async with watcher_on(root_of(root, watch)) as seen:
             await seen.until(lambda: seen.release("web"))
             release = seen.release("web")
             move(root, root.parent / "aside")
@@ -149,7 +149,7 @@ def test_env_files_are_told(root: Path, watch: str, tmp_path: Path) -> None:
     async def play() -> None:
         env = put(tmp_path / "env", "A=1\n")
         missing = str(tmp_path / "missing")
-        async with eye_on(root_of(root, watch), env=(str(env), missing)) as seen:
+        async with watcher_on(root_of(root, watch), env=(str(env), missing)) as seen:
             await seen.until(lambda: len(seen.envs) == 2)
             assert seen.envs[missing].state == "missing"
             first = seen.envs[str(env)].digest

@@ -1,4 +1,4 @@
-"""What the eye pushes: one value for each look at an app, a root, an env file."""
+"""What the watcher pushes: one value for each look at an app, a root, an env file."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from appagent.model.words import Layout
 
 
 @dataclass(frozen=True, slots=True)
-class AppLook:
+class AppSeen:
     """One all-or-nothing look at one app. Any error inside it makes the whole of it unknown."""
 
     root: str
@@ -31,7 +31,7 @@ class AppLook:
 
 
 @dataclass(frozen=True, slots=True)
-class RootLook:
+class RootSeen:
     """One look at a root: whether it can be trusted at all, and the names in it."""
 
     root: str
@@ -48,7 +48,7 @@ class RootLook:
 
 
 @dataclass(frozen=True, slots=True)
-class EnvLook:
+class EnvSeen:
     """One env file, read twice alike. `digest` is keyed with the node's secret."""
 
     path: str
@@ -70,7 +70,7 @@ class Slow(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Beat:
-    """An eye's heartbeat, once a second."""
+    """A watcher's heartbeat, once a second."""
 
     at: float  # mono, now
     quick: float  # mono: when the quick thread was last between two operations

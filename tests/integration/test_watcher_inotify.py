@@ -1,4 +1,4 @@
-"""inotify in the eye: what rings, what does not, and what happens when it does not suffice."""
+"""inotify in the watcher: what rings, what does not, and what happens when it does not suffice."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from watchdog.observers.inotify_c import InotifyFD
 
 from appagent.share.inotify import Inotify, Watcher
 from appagent.share.watchlist import AppSpec, Watchlist
-from tests.share_eye import (
+from tests.share_watcher import (
     Driven,
     GitApp,
     SymlinkApp,
@@ -108,7 +108,7 @@ def test_a_commit_is_seen_without_waiting_for_the_interval(root: Path) -> None:
     seen.until(lambda: seen.settled("web"))
     before = seen.release("web")
     thread = threading.Thread(target=app.deploy, args=("two",))
-    thread.start()  # while the eye looks
+    thread.start()  # while the watcher looks
     seen.until(lambda: seen.release("web") not in ("", before))
     thread.join()
 
@@ -177,11 +177,11 @@ def test_poll_means_poll(root: Path) -> None:
 
     async def play() -> None:
         seen = Watching()
-        seen.eye.watch(Watchlist((root_of(root, "poll"),), (), b"s"))
+        seen.watcher.watch(Watchlist((root_of(root, "poll"),), (), b"s"))
         await seen.until(lambda: seen.release("web"))
-        pid = seen.eye.pid
+        pid = seen.watcher.pid
         assert not [file for file in opened(pid) if "inotify" in file]
-        await seen.eye.close()
+        await seen.watcher.close()
 
     asyncio.run(play())
 
