@@ -26,9 +26,7 @@ class View:
     """One app, as a person is told of it."""
 
     app: str
-    word: (
-        str  # ok deploying pending settling unknown blocked failed retrying held stopped removed …
-    )
+    word: str  # ok, deploying, pending, settling, unknown, failed … (README: the words of `status`)
     why: str
     want: Want
     plan: tuple[Target, ...]
