@@ -22,7 +22,7 @@ from appagent.model.words import Layout
 from appagent.share import layouts
 from appagent.share.debounce import in_words
 from appagent.share.disk import DIR, Disk
-from appagent.share.layouts import Found
+from appagent.share.layouts import Inspection
 from appagent.share.markers import NotDeployable
 from appagent.share.state import MountGuard, RootState
 from appagent.share.watchlist import RootSpec
@@ -62,7 +62,7 @@ def look(app: Judged) -> Iterator[Said]:
     root = RootState(RootSpec(app.root.path, release_dirs=app.root.release_dirs))
     root.real = guard.real(root.path)
     try:
-        found = guard.look(root, app.name, wanted)
+        found = guard.inspect(root, app.name, wanted)
     except layouts.NoApp:
         return
     except (OSError, NotDeployable) as error:
@@ -89,7 +89,7 @@ def not_seen(about: str, why: str, do: str) -> Iterator[Finding]:
         yield problem(about, why, do)
 
 
-def _own_settings(app: Judged, found: Found) -> Iterator[Finding]:
+def _own_settings(app: Judged, found: Inspection) -> Iterator[Finding]:
     if found.settings is None:
         return
     try:
@@ -110,7 +110,7 @@ def trusting(root: RootSettings, name: str) -> Bases:
     return Bases(root.path, others, users.trust_of(user, list(root.trusted_owners)))
 
 
-def _trust(app: Judged, found: Found) -> Iterator[Said]:
+def _trust(app: Judged, found: Inspection) -> Iterator[Said]:
     """Judge the way to the release and what is used of it."""
     try:
         bases = trusting(app.root, app.name)
@@ -168,7 +168,7 @@ def _makefile(app: Judged, bases: Bases, where: Directory, name: str) -> Iterato
         yield warning(app.about, what, "write them; what is missing is skipped")
 
 
-def _directories(app: Judged, found: Found) -> int:
+def _directories(app: Judged, found: Inspection) -> int:
     """How many directories inotify watches for it."""
     if found.layout is not Layout.TREE:
         return len(found.dirs)

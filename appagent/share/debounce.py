@@ -17,7 +17,7 @@ from operator import attrgetter
 
 from appagent.model.seen import AppSeen
 from appagent.model.words import Layout
-from appagent.share.layouts import Found
+from appagent.share.layouts import Inspection
 from appagent.share.markers import NotDeployable
 
 CONFIRM = 2.0  # s after which a bad look is believed
@@ -42,9 +42,9 @@ class Debounce:
         self.pushed: AppSeen | None = None
         # Somebody wants to hear of a look that begins from then on (mono), whatever it shows; 0:
         # nobody. A look that had begun before is told too, and does not answer.
-        self.asked = 0.0
+        self.requested = 0.0
         self.urgent = False  # … and it is not to wait until scanning may go on
-        self._stands: tuple[Found, str, str] | None = None  # of which all is told
+        self._stands: tuple[Inspection, str, str] | None = None  # of which all is told
         self._bad_since: float | None = None
         self._turned: tuple[Layout, float] | None = None  # another layout, and since when
 
@@ -75,7 +75,7 @@ class Debounce:
 
     def saw(  # noqa: PLR0913 - a look has so many parts
         self,
-        found: Found,
+        found: Inspection,
         release: str,
         began: float,
         how: str,
@@ -85,7 +85,7 @@ class Debounce:
     ) -> AppSeen | None:
         """Take a good look whose layout is believed."""
         seen = (found, release, also)
-        if seen == self._stands and not self.asked and not changing:
+        if seen == self._stands and not self.requested and not changing:
             self._bad_since = self._turned = None
             return None  # nearly every look is such a one
         look = AppSeen(
@@ -142,15 +142,15 @@ class Debounce:
         self.last = look
         pushed = self.pushed
         news = (
-            self.asked > 0.0
+            self.requested > 0.0
             or pushed is None
             or _TOLD(pushed) != _TOLD(look)
             or (look.known and _stood(look, self.settle) and not _stood(pushed, self.settle))
         )
         if not news:
             return None
-        if look.looked >= self.asked:
-            self.asked, self.urgent = 0.0, False
+        if look.looked >= self.requested:
+            self.requested, self.urgent = 0.0, False
         self.pushed = look
         return look
 

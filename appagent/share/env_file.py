@@ -19,9 +19,9 @@ from appagent.host.mounts import Mount
 from appagent.model.seen import EnvSeen
 from appagent.share.debounce import in_words
 from appagent.share.disk import FILE, Disk
-from appagent.share.internal_error import Told
+from appagent.share.fault_log import FaultLog
 from appagent.share.markers import NotDeployable, status_text
-from appagent.share.resolve import Way, parent
+from appagent.share.resolve import PathResolver, parent
 from appagent.share.state import AllowedPaths, MountGuard, NotMounted, RootState
 from appagent.share.watchlist import Watchlist
 
@@ -34,13 +34,13 @@ class EnvState:
 
     def __init__(self, path: str) -> None:
         self.path = path
-        self.asked = False
+        self.requested = False
         self.pushed: EnvSeen | None = None
         self.was_mounted = False
         self.waiting = False  # for a look of its own, a moment after the last one
         self._read: tuple[str, str, str] | None = None  # state, digest, why of the last read
         self._status = b""  # of a local file, when it was read
-        self.told = Told()
+        self.faults = FaultLog()
 
     def look(
         self, disk: Disk, guard: MountGuard, watch: Watchlist, roots: list[RootState], now: float
@@ -48,11 +48,11 @@ class EnvState:
         """Look at it: what there is to push, and in how many seconds to look again (0: later)."""
         again = AGAIN_SHARE
         try:
-            before = self._ground(guard, watch, roots)
+            before = self._guard(guard, watch, roots)
             again = AGAIN_SHARE if before.is_share else AGAIN_LOCAL
-            way = self._way(disk, guard, before, roots)
-            read = self._now(way, watch, local=not before.is_share)
-            guard.unmoved(before, self._ground(guard, watch, roots))
+            resolver = self._way(disk, guard, before, roots)
+            read = self._now(resolver, watch, local=not before.is_share)
+            guard.unmoved(before, self._guard(guard, watch, roots))
         except (OSError, NotMounted) as error:
             why = in_words(error) if isinstance(error, OSError) else str(error)
             return self.unknown(why, now), again
@@ -74,7 +74,7 @@ class EnvState:
         """Whether it is as it was told, by the kind that a listing gives it (None: not listed)."""
         if self.waiting:
             return True
-        if self.asked or self.pushed is None or self._read is None:
+        if self.requested or self.pushed is None or self._read is None:
             return False
         if kind is None:
             return self._read[0] == self.pushed.state == "missing"
@@ -82,7 +82,7 @@ class EnvState:
             return False
         return status_text(disk.status(self.path)) == self._status
 
-    def _ground(self, guard: MountGuard, watch: Watchlist, roots: list[RootState]) -> Mount:
+    def _guard(self, guard: MountGuard, watch: Watchlist, roots: list[RootState]) -> Mount:
         """Give the mount that it lies on. Raises Away where a share should be and is not."""
         mount = guard.mounts().holding(guard.real(self.path))
         guard.own(mount, self.path, watch)
@@ -98,29 +98,33 @@ class EnvState:
                     )
         return mount
 
-    def _way(self, disk: Disk, guard: MountGuard, own: Mount, roots: list[RootState]) -> Way:
+    def _way(
+        self, disk: Disk, guard: MountGuard, own: Mount, roots: list[RootState]
+    ) -> PathResolver:
         """Where it is looked for: a link may lead where one of the shim's might follow it."""
         others = [path for root in roots for path in (root.path, *guard.others(root))]
-        return Way(disk, parent(self.path), others, AllowedPaths(guard.table, own))
+        return PathResolver(disk, parent(self.path), others, AllowedPaths(guard.table, own))
 
-    def _now(self, way: Way, watch: Watchlist, *, local: bool) -> tuple[str, str, str]:
+    def _now(
+        self, resolver: PathResolver, watch: Watchlist, *, local: bool
+    ) -> tuple[str, str, str]:
         """Read it: state, digest, why."""
         try:
             status = b""
             if local:
                 # On a local disk a status is true at once, so an unchanged file is not read again
                 # (one that is a symlink is: what it leads to has a status of its own).
-                found = way.disk.status(self.path)
+                found = resolver.disk.status(self.path)
                 status = status_text(found) if stat.S_ISREG(found.st_mode) else b""
                 if status and status == self._status and self._read is not None:
                     return self._read
-            _, data = way.find(self.path, MAX_BYTES)
+            _, data = resolver.find(self.path, MAX_BYTES)
         except (FileNotFoundError, NotADirectoryError):
             data = None
         except NotDeployable as error:
             return "broken", "", in_words(error)
         if data is None:
-            way.need_missing(self.path)
+            resolver.need_missing(self.path)
             return "missing", "", ""
         self._status = status
         try:
@@ -131,11 +135,11 @@ class EnvState:
 
     def _take(self, look: EnvSeen) -> EnvSeen | None:
         pushed = self.pushed
-        if not self.asked and pushed is not None:
+        if not self.requested and pushed is not None:
             same = (pushed.state, pushed.digest, pushed.why) == (look.state, look.digest, look.why)
             if same:
                 return None
-        self.asked = False
+        self.requested = False
         self.pushed = look
         return look
 

@@ -12,7 +12,7 @@ from appagent.share import protocol
 from appagent.share.disk import Disk
 from appagent.share.env_file import EnvDir, EnvState
 from appagent.share.observer import FAULT, Emit
-from appagent.share.scheduler import Jitter, Span
+from appagent.share.scheduler import Jitter, Window
 from appagent.share.state import MountGuard, RootState
 from appagent.share.watchlist import Watchlist
 
@@ -27,11 +27,11 @@ class Envs:
         self,
         disk: Disk,
         guard: MountGuard,
-        sooner: Callable[[Env, float | Span], None],
+        sooner: Callable[[Env, float | Window], None],
         drop: Callable[[Env], None],
     ) -> None:
         self._disk = disk
-        self._ground = guard
+        self._guard = guard
         self._sooner = sooner
         self._drop = drop
         self._watch = Watchlist()
@@ -68,16 +68,16 @@ class Envs:
         for path in self._files if paths is None else paths:
             env = self._files.get(path)
             if env is not None:
-                env.asked = True
+                env.requested = True
                 self._sooner(env, 0.0)
 
     def look(self, env: EnvState, emit: Emit) -> None:
         """Look at one file."""
         began = time.monotonic()
         try:
-            look, again = env.look(self._disk, self._ground, self._watch, self._roots, began)
+            look, again = env.look(self._disk, self._guard, self._watch, self._roots, began)
         except Exception:  # noqa: BLE001 - of ours: it ends this look alone
-            look = env.unknown(str(env.told.fault(env.path, emit)), began)
+            look = env.unknown(str(env.faults.report(env.path, emit)), began)
             again = FAULT
         if look is not None:
             emit("env", protocol.seen_body(look))
@@ -88,10 +88,10 @@ class Envs:
     def look_through(self, env_dir: EnvDir) -> None:
         """Ask which files of a directory have to be looked at."""
         began = time.monotonic()
-        for env in env_dir.doubtful(self._disk, self._ground, self._watch, self._roots):
+        for env in env_dir.doubtful(self._disk, self._guard, self._watch, self._roots):
             self._sooner(env, 0.0)
         self._sooner(env_dir, self._next(began))
 
-    def _next(self, began: float) -> Span:
+    def _next(self, began: float) -> Window:
         every = min((root.spec.scan_interval for root in self._roots), default=_EVERY)
         return self._jitter(began, every)

@@ -12,8 +12,8 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from appagent.share.disk import DIR, FILE
-from appagent.share.markers import ABSENT, CONTENT, STATUS, Mark, NotDeployable, status_text
-from appagent.share.resolve import Way, parent
+from appagent.share.markers import ABSENT, CONTENT, STATUS, Marker, NotDeployable, status_text
+from appagent.share.resolve import PathResolver, parent
 
 _COMMIT = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
 _REF = re.compile(r"refs/[^\0-\x20\x7f~^:?*\[\\]+")
@@ -28,35 +28,35 @@ class Head(NamedTuple):
 
     commit: str
     locked: bool  # .git/index.lock is there
-    marks: tuple[Mark, ...]
+    markers: tuple[Marker, ...]
     dirs: tuple[str, ...]  # in which it would change
 
 
-def head(way: Way, base: str, names: Mapping[str, str]) -> Head:
+def head(resolver: PathResolver, base: str, names: Mapping[str, str]) -> Head:
     """Read HEAD of the work tree `base`, whose entries are `names`."""
-    way.need_inside(base, base)
-    marks: list[Mark] = []
+    resolver.need_inside(base, base)
+    markers: list[Marker] = []
     kind = names.get(".git")
     if kind == DIR:
         git_dir = f"{base}/.git"
     elif kind == FILE:
-        git_dir = _pointed(way, base, f"{base}/.git", "gitdir: ", marks)
+        git_dir = _pointed(resolver, base, f"{base}/.git", "gitdir: ", markers)
     else:
         raise NotDeployable(f"{base} has no .git that is a directory or a file")
-    inside = way.names(git_dir)
+    inside = resolver.names(git_dir)
     if "reftable" in inside:
         do = "in its work tree run: git refs migrate --ref-format=files"
         raise NotDeployable(f"{git_dir} keeps its refs in a reftable, which is not read here; {do}")
     common = git_dir
     if "commondir" in inside:  # a linked work tree: its refs are the main one's
-        common = _pointed(way, git_dir, f"{git_dir}/commondir", "", marks)
+        common = _pointed(resolver, git_dir, f"{git_dir}/commondir", "", markers)
     name, own = "HEAD", git_dir
     for _ in range(_MOST_HOPS):
-        text = _ref(way, own, name, common, marks)
+        text = _ref(resolver, own, name, common, markers)
         if _COMMIT.fullmatch(text):
-            parents = [parent(mark.path) for mark in marks]
+            parents = [parent(marker.path) for marker in markers]
             dirs = tuple(dict.fromkeys([git_dir, common, *parents]))
-            return Head(text, "index.lock" in inside, tuple(marks), dirs)
+            return Head(text, "index.lock" in inside, tuple(markers), dirs)
         target = text.removeprefix("ref: ").strip()
         if not text.startswith("ref: ") or not _REF.fullmatch(target) or ".." in target:
             raise NotDeployable(f"{own}/{name} is no commit and names no ref")
@@ -66,37 +66,39 @@ def head(way: Way, base: str, names: Mapping[str, str]) -> Head:
     raise NotDeployable(f"{git_dir}/HEAD leads from ref to ref")
 
 
-def _pointed(way: Way, base: str, path: str, prefix: str, marks: list[Mark]) -> str:
+def _pointed(
+    resolver: PathResolver, base: str, path: str, prefix: str, markers: list[Marker]
+) -> str:
     """Read a file that holds the path of a directory, and find that."""
-    data = way.read(path, _MOST)
-    marks.append(way.mark(CONTENT, path, data))
+    data = resolver.read(path, _MOST)
+    markers.append(resolver.marker(CONTENT, path, data))
     text = data.decode("utf-8", "surrogateescape").rstrip("\n")
     if not text.startswith(prefix) or not text[len(prefix) :] or "\0" in text:
         raise NotDeployable(f"{path} does not hold {prefix or 'a path'}")
     where = text[len(prefix) :]
-    place, _ = way.follow(where if where.startswith("/") else f"{base}/{where}")
-    way.need_inside(path, place.path)
-    marks += way.marks(place)
-    return place.path
+    resolved, _ = resolver.follow(where if where.startswith("/") else f"{base}/{where}")
+    resolver.need_inside(path, resolved.path)
+    markers += resolver.markers(resolved)
+    return resolved.path
 
 
-def _ref(way: Way, own: str, name: str, common: str, marks: list[Mark]) -> str:
+def _ref(resolver: PathResolver, own: str, name: str, common: str, markers: list[Marker]) -> str:
     """Give the text of HEAD or of a ref: loose, else packed."""
-    place, data = way.find(f"{own}/{name}", _MOST)
-    marks += way.marks(place)
+    resolved, data = resolver.find(f"{own}/{name}", _MOST)
+    markers += resolver.markers(resolved)
     if data is None:
-        way.need_missing(place.path)
-        marks.append(way.mark(ABSENT, place.path))
-        return _packed(way, common, name, marks)
-    marks.append(way.mark(CONTENT, place.path, data))
+        resolver.need_missing(resolved.path)
+        markers.append(resolver.marker(ABSENT, resolved.path))
+        return _packed(resolver, common, name, markers)
+    markers.append(resolver.marker(CONTENT, resolved.path, data))
     return data.decode("utf-8", "replace").strip()
 
 
-def _packed(way: Way, common: str, name: str, marks: list[Mark]) -> str:
+def _packed(resolver: PathResolver, common: str, name: str, markers: list[Marker]) -> str:
     """Find a ref in packed-refs."""
-    place, data = way.find(f"{common}/packed-refs", _MOST_PACKED)
+    resolved, data = resolver.find(f"{common}/packed-refs", _MOST_PACKED)
     if data is None:
-        way.need_missing(place.path)
+        resolver.need_missing(resolved.path)
         data = b""
     wanted = b" %s\n" % name.encode("utf-8", "surrogateescape")
     end = data.find(wanted)
@@ -104,7 +106,7 @@ def _packed(way: Way, common: str, name: str, marks: list[Mark]) -> str:
     if not _COMMIT.fullmatch(commit):
         raise NotDeployable(f"{common} has no ref {name}: is anything committed there?")
     # It may be large, so its status is its mark and not its content.
-    marks += way.marks(place)
-    status = way.disk.status(place.path, base=way.base(place.path))
-    marks.append(way.mark(STATUS, place.path, status_text(status)))
+    markers += resolver.markers(resolved)
+    status = resolver.disk.status(resolved.path, base=resolver.base(resolved.path))
+    markers.append(resolver.marker(STATUS, resolved.path, status_text(status)))
     return commit

@@ -1,8 +1,8 @@
 """How an app's files lie, and what its release is: one look at one app, whole or not at all.
 
-`look` answers with a `Found`, or it raises: `NotDeployable` for what is no release (no Makefile, a
-link to nothing), OSError for trouble with the share. For a tree the release itself is missing in
-the answer: that takes a scan of everything (scan.py).
+`inspect` returns an `Inspection`, or raises: `NotDeployable` for what is not a release (no
+Makefile, a dangling link), OSError for trouble with the share. The release id of a tree is missing
+in it: that takes a scan of everything (signature.py).
 
 An app without a Makefile is unclear, not gone. A checkout that is half done, an upload, a release
 that somebody forgot to finish all look so, and none may stop an app; gone it is once its directory
@@ -20,8 +20,8 @@ from appagent.core.names import MAKEFILES
 from appagent.model.words import Layout
 from appagent.share import git
 from appagent.share.disk import DIR, FILE, LINK, Disk
-from appagent.share.markers import Mark, NotDeployable
-from appagent.share.resolve import Place, Way, parent
+from appagent.share.markers import Marker, NotDeployable
+from appagent.share.resolve import PathResolver, ResolvedPath, parent
 
 CURRENT = "current"
 DEPLOYING = ".deploying"
@@ -40,7 +40,7 @@ class NoApp(NotDeployable):
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class Inspection:
     """What a look at an app found."""
 
     layout: Layout
@@ -50,11 +50,11 @@ class Found:
     owner: int
     incomplete: str = ""
     settings: str | None = None
-    marks: tuple[Mark, ...] = ()
+    markers: tuple[Marker, ...] = ()
     dirs: tuple[str, ...] = ()  # in which a change of all this would happen
 
 
-def look(  # noqa: PLR0913 - what, where, and two rules for how far
+def inspect(  # noqa: PLR0913 - what, where, and two rules for how far
     disk: Disk,
     root: str,
     name: str,
@@ -62,30 +62,32 @@ def look(  # noqa: PLR0913 - what, where, and two rules for how far
     allowed: Callable[[str], str] = lambda _: "",
     *,
     others: Iterable[str] = (),
-) -> Found:
+) -> Inspection:
     """Look at the app `name` in `root`.
 
     `allowed` says why a path must not be touched; `others` are the directories beside the root that
     releases may lie in, and further names of all of them.
     """
-    way = Way(disk, root, others, allowed)
-    app, status = _resolve(way, f"{root.rstrip('/')}/{name}")
-    names = way.names(app.path)
+    resolver = PathResolver(disk, root, others, allowed)
+    app, status = _resolve(resolver, f"{root.rstrip('/')}/{name}")
+    names = resolver.names(app.path)
     layout = wanted or _auto(names, bool(app.links))
     incomplete = DEPLOYING if DEPLOYING in names else ""
     owner = status.st_uid
     if layout is Layout.SYMLINK:
-        return _symlink(way, app, status, names)
+        return _symlink(resolver, app, status, names)
     _need_makefile(app.path, names, NoApp if layout is Layout.TREE else NotDeployable)
-    settings = _settings(way, app.path, names)
-    marks = tuple(way.marks(app))
+    settings = _settings(resolver, app.path, names)
+    markers = tuple(resolver.markers(app))
     dirs = _dirs(app)
     if layout is Layout.TREE:
-        return Found(layout, app.path, "", app.path, owner, incomplete, settings, marks, dirs)
-    found = git.head(way, app.path, names)
+        return Inspection(
+            layout, app.path, "", app.path, owner, incomplete, settings, markers, dirs
+        )
+    found = git.head(resolver, app.path, names)
     if found.locked and not incomplete:
         incomplete = ".git/index.lock"
-    return Found(
+    return Inspection(
         layout=layout,
         base=app.path,
         release=f"git.1:{found.commit}",
@@ -93,7 +95,7 @@ def look(  # noqa: PLR0913 - what, where, and two rules for how far
         owner=owner,
         incomplete=incomplete,
         settings=settings,
-        marks=(*marks, *found.marks),
+        markers=(*markers, *found.markers),
         dirs=(*dirs, *found.dirs),
     )
 
@@ -105,13 +107,15 @@ def _auto(names: dict[str, str], linked: bool) -> Layout:  # noqa: FBT001 - a fa
     return Layout.GIT if names.get(".git") in (DIR, FILE) else Layout.TREE
 
 
-def _symlink(way: Way, app: Place, status: os.stat_result, names: Mapping[str, str]) -> Found:
+def _symlink(
+    resolver: PathResolver, app: ResolvedPath, status: os.stat_result, names: Mapping[str, str]
+) -> Inspection:
     owner = status.st_uid
     inside = names
     if names.get(CURRENT) == LINK:
         link = f"{app.path}/{CURRENT}"
-        release, status = _resolve(way, link)
-        inside = way.names(release.path)
+        release, status = _resolve(resolver, link)
+        inside = resolver.names(release.path)
         text = dict(release.links).get(link)
         if text is None:
             raise NotDeployable(f"{link} is not a symlink any more")
@@ -122,22 +126,22 @@ def _symlink(way: Way, app: Place, status: os.stat_result, names: Mapping[str, s
         raise NotDeployable(f"{app.path}/{CURRENT} {what}")
     # Only what has a `current` is meant to be an app: a link may lead to anything.
     _need_makefile(release.path, inside, NotDeployable if CURRENT in names else NoApp)
-    return Found(
+    return Inspection(
         layout=Layout.SYMLINK,
         base=app.path,
         release=f"symlink.1:{_id_text(text)}:{status.st_ino}",
         release_dir=release.path,
         owner=owner,
         incomplete=DEPLOYING if DEPLOYING in names else "",
-        settings=_settings(way, release.path, inside),
-        marks=tuple(dict.fromkeys((*way.marks(app), *way.marks(release)))),
+        settings=_settings(resolver, release.path, inside),
+        markers=tuple(dict.fromkeys((*resolver.markers(app), *resolver.markers(release)))),
         dirs=tuple(dict.fromkeys((*_dirs(app), *_dirs(release)[:-1], parent(release.path)))),
     )
 
 
-def _dirs(place: Place) -> tuple[str, ...]:
+def _dirs(resolved: ResolvedPath) -> tuple[str, ...]:
     """The directories of the links that led to a place, and the place itself."""
-    return tuple(dict.fromkeys((*(parent(path) for path, _ in place.links), place.path)))
+    return tuple(dict.fromkeys((*(parent(path) for path, _ in resolved.links), resolved.path)))
 
 
 def _need_makefile(path: str, names: Mapping[str, str], wrong: type[NotDeployable]) -> None:
@@ -145,7 +149,7 @@ def _need_makefile(path: str, names: Mapping[str, str], wrong: type[NotDeployabl
         raise wrong(f"there is no Makefile in {path}")
 
 
-def _settings(way: Way, path: str, names: Mapping[str, str]) -> str | None:
+def _settings(resolver: PathResolver, path: str, names: Mapping[str, str]) -> str | None:
     """Read the app's own appagent.yaml.
 
     One that cannot be read makes the look unclear rather than being left out: the app would be
@@ -156,7 +160,7 @@ def _settings(way: Way, path: str, names: Mapping[str, str]) -> str | None:
     if names[SETTINGS] != FILE:
         raise NotDeployable(f"{path}/{SETTINGS} is not a regular file")
     try:
-        return way.read(f"{path}/{SETTINGS}", _MOST_SETTINGS).decode("utf-8")
+        return resolver.read(f"{path}/{SETTINGS}", _MOST_SETTINGS).decode("utf-8")
     except UnicodeDecodeError:
         raise NotDeployable(f"{path}/{SETTINGS} is not UTF-8") from None
 
@@ -167,17 +171,17 @@ def _id_text(text: str) -> str:
     return safe if len(safe) <= _LONGEST_TEXT else safe[: _LONGEST_TEXT - 1] + "~"
 
 
-def _resolve(way: Way, path: str) -> tuple[Place, os.stat_result]:
+def _resolve(resolver: PathResolver, path: str) -> tuple[ResolvedPath, os.stat_result]:
     """Find the directory that a path leads to, which is one that a release may lie in.
 
     The result can be walked again without following any link, which is what the shim does before
     it runs something there.
     """
-    place, status = way.follow(path)
+    resolved, status = resolver.follow(path)
     if not stat.S_ISDIR(status.st_mode):
-        raise NoApp(f"{place.path} is not a directory")
-    if not place.path.isprintable():
+        raise NoApp(f"{resolved.path} is not a directory")
+    if not resolved.path.isprintable():
         raise NotDeployable(
-            f"{place.path!a} has letters in it that the path of a release must not have"
+            f"{resolved.path!a} has letters in it that the path of a release must not have"
         )
-    return place, status
+    return resolved, status

@@ -14,14 +14,14 @@ import time
 from collections.abc import Callable, Iterable
 
 from appagent.model.words import Layout
-from appagent.share import markers, protocol
+from appagent.share import protocol
 from appagent.share.debounce import in_words
 from appagent.share.disk import Disk
-from appagent.share.layouts import Found, NoApp
-from appagent.share.markers import NotDeployable
+from appagent.share.layouts import Inspection, NoApp
+from appagent.share.markers import NotDeployable, unchanged
 from appagent.share.observer import Emit
-from appagent.share.scheduler import Jitter, Span
-from appagent.share.state import TREES, AppState, MountGuard, NotMounted, RootState
+from appagent.share.scheduler import Jitter, Window
+from appagent.share.state import SCANNER, AppState, MountGuard, NotMounted, RootState
 from appagent.share.watches import Watches
 from appagent.share.watchlist import Watchlist
 
@@ -48,23 +48,23 @@ class MarkerPoll:
         self.interval = 0.0  # between looks at marks, as in force; 0: none are polled
         self.why = ""  # that is more than it should be
         self._disk = disk
-        self._ground = MountGuard(disk)
+        self._guard = MountGuard(disk)
         self._watched = watched
         self._to_trees = to_trees
         self._tell_name = tell_name
         self._jitter = Jitter()
         self._cost = 0.0  # s that a look at marks takes, on average
 
-    def standing(self, root: RootState, apps: Iterable[AppState]) -> dict[AppState, Span]:
+    def standing(self, root: RootState, apps: Iterable[AppState]) -> dict[AppState, Window]:
         """Look at marks: the apps whose marks stand, and when to look at them again.
 
         All others need a whole look. Raises Away where their root has to be looked at first.
         """
-        found: dict[AppState, Span] = {}
+        found: dict[AppState, Window] = {}
         now = time.monotonic()
         apps = [app for app in apps if self._enough(app, now)]
         if apps:
-            mount = self._ground.of_root(root, self.watch)
+            mount = self._guard.of_root(root, self.watch)
             for app in apps:
                 app.began = now
                 stand = self._stand(app)
@@ -73,23 +73,28 @@ class MarkerPoll:
                 if stand:
                     found[app] = self._again(app, now)
                 else:
-                    app.marks = ()
+                    app.markers = ()
                 now = ended
-            self._ground.unmoved(mount, self._ground.of_root(root, self.watch))
+            self._guard.unmoved(mount, self._guard.of_root(root, self.watch))
         return found
 
     @staticmethod
     def _enough(app: AppState, now: float) -> bool:
         """Whether a look at the marks is enough, if they stand."""
-        return bool(app.marks) and not app.how and not app.sight.asked and now < app.whole.first
+        return (
+            bool(app.markers)
+            and not app.how
+            and not app.debounce.requested
+            and now < app.whole.first
+        )
 
     def _stand(self, app: AppState) -> bool:
         try:
-            return markers.stand(self._disk, app.marks)
+            return unchanged(self._disk, app.markers)
         except Exception:  # noqa: BLE001 - the whole look says what it is
             return False
 
-    def look(self, app: AppState, emit: Emit) -> Span | None:
+    def look(self, app: AppState, emit: Emit) -> Window | None:
         """Look at all of an app; when to look again, None if it is not the quick thread's any more.
 
         Raises Away where its root has to be looked at first.
@@ -102,31 +107,31 @@ class MarkerPoll:
         except NotMounted:
             raise
         except Exception:  # noqa: BLE001 - of ours: it ends this look alone
-            return self._failed(app, app.told.fault(app.path, emit), began, how, emit)
+            return self._failed(app, app.faults.report(app.path, emit), began, how, emit)
 
-    def _look(self, app: AppState, began: float, how: str, emit: Emit) -> Span | None:
+    def _look(self, app: AppState, began: float, how: str, emit: Emit) -> Window | None:
         root, spec = app.root, app.root.spec
-        mount = self._ground.of_root(root, self.watch)
+        mount = self._guard.of_root(root, self.watch)
         try:
-            found = self._ground.look(root, app.name, app.spec.layout)
-            self._ground.unmoved(mount, self._ground.of_root(root, self.watch))
+            found = self._guard.inspect(root, app.name, app.spec.layout)
+            self._guard.unmoved(mount, self._guard.of_root(root, self.watch))
         except (OSError, NotDeployable) as error:
-            self._ground.unmoved(mount, self._ground.of_root(root, self.watch))
+            self._guard.unmoved(mount, self._guard.of_root(root, self.watch))
             return self._failed(app, error, began, how, emit)
-        app.odd_since = None
+        app.failing_since = None
         root.is_app(app.name)
         if app.name not in root.were_apps:
             self._tell_name(root, app.name, emit)
-        if not app.sight.believes(found.layout, began):
+        if not app.debounce.believes(found.layout, began):
             return self._jitter(began, spec.interval)
         if found.layout is Layout.TREE:
-            app.owner, app.marks, app.how = TREES, (), how
+            app.owner, app.markers, app.how = SCANNER, (), how
             self._to_trees(app)
             return None
-        look = app.sight.saw(found, found.release, began, how, also=_also(app, found))
+        look = app.debounce.saw(found, found.release, began, how, also=_also(app, found))
         if look is not None:
             emit("app", protocol.seen_body(look))
-        app.marks = found.marks
+        app.markers = found.markers
         added = self._watched.app(app, found, emit)
         slow = SAFETY if root.inotify else _WHOLE
         soon = bool(found.incomplete) or added
@@ -135,21 +140,21 @@ class MarkerPoll:
 
     def _failed(
         self, app: AppState, error: OSError | NotDeployable, began: float, how: str, emit: Emit
-    ) -> Span:
+    ) -> Window:
         """Take a look that went wrong; when to look again."""
         spec = app.root.spec
-        app.marks = ()
+        app.markers = ()
         if app.name in app.root.were_apps:
-            look = app.sight.failed(error, began, how)
+            look = app.debounce.failed(error, began, how)
             if look is not None:
                 emit("app", protocol.seen_body(look))
         else:
-            app.odd_since = app.odd_since or began
-            if began - app.odd_since > _ODD:
+            app.failing_since = app.failing_since or began
+            if began - app.failing_since > _ODD:
                 app.root.is_no_app(app.name, "" if isinstance(error, NoApp) else in_words(error))
         if app.name not in app.root.were_apps:
             return self._jitter(began, max(spec.scan_interval, self._plain_interval()))
-        return self._jitter(began, spec.interval if app.sight.doubtful else spec.scan_interval)
+        return self._jitter(began, spec.interval if app.debounce.doubtful else spec.scan_interval)
 
     def _plain_interval(self) -> float:
         """How often plain directories may be looked at by what the apps leave of the bound."""
@@ -159,7 +164,7 @@ class MarkerPoll:
         taken = self.polled / self.interval if self.interval else 0.0
         return self.plain / max(most - taken, most * _LEFT)
 
-    def _again(self, app: AppState, began: float) -> Span:
+    def _again(self, app: AppState, began: float) -> Window:
         """After the interval in force, or when it is to be seen that it stood."""
         usual, most = app.root.spec.interval, self.watch.looks_per_second
         interval = max(usual, self.polled * self._cost / _BUSY)
@@ -172,13 +177,13 @@ class MarkerPoll:
             bound = f"{most:g} looks a second" if bounded else "half the time"
             self.why = f"{self.polled} apps are polled, with at most {bound}"
         due = app.whole if app.root.inotify else self._jitter(began, interval)
-        confirm = app.sight.confirm_at
+        confirm = app.debounce.confirm_at
         if confirm is None:
             return due
         app.whole = app.whole.sooner(confirm)
         return due.sooner(confirm)
 
 
-def _also(app: AppState, found: Found) -> str:
+def _also(app: AppState, found: Inspection) -> str:
     also = app.spec.also
     return found.release if also and also.scheme == f"{found.layout}.1" else ""

@@ -24,7 +24,7 @@ class NotDeployable(Exception):
     """What is there is no release that could be deployed; the text says what it is instead."""
 
 
-class Mark(NamedTuple):
+class Marker(NamedTuple):
     """One of them, and how it was."""
 
     kind: str
@@ -33,25 +33,25 @@ class Mark(NamedTuple):
     base: str = ""  # below which no link is followed
 
 
-def stand(disk: Disk, marks: Iterable[Mark]) -> bool:
+def unchanged(disk: Disk, markers: Iterable[Marker]) -> bool:
     """Whether all marks are as they were. Raises OSError where one cannot be read."""
-    for mark in marks:  # noqa: SIM110 - done so often that a generator counts
-        if _value(disk, mark) != mark.value:
+    for marker in markers:  # noqa: SIM110 - done so often that a generator counts
+        if _value(disk, marker) != marker.value:
             return False
     return True
 
 
-def _value(disk: Disk, mark: Mark) -> bytes | None:
-    if mark.kind == LINK:
-        return os.fsencode(disk.link(mark.path, base=mark.base))
-    if mark.kind == CONTENT:
+def _value(disk: Disk, marker: Marker) -> bytes | None:
+    if marker.kind == LINK:
+        return os.fsencode(disk.link(marker.path, base=marker.base))
+    if marker.kind == CONTENT:
         try:
-            return disk.read(mark.path, _MOST, base=mark.base)
+            return disk.read(marker.path, _MOST, base=marker.base)
         except NotPlain:
             return None
-    if mark.kind == STATUS:
-        return status_text(disk.status(mark.path, base=mark.base))
-    return None if is_listed(disk, mark.path, base=mark.base) else b""
+    if marker.kind == STATUS:
+        return status_text(disk.status(marker.path, base=marker.base))
+    return None if is_listed(disk, marker.path, base=marker.base) else b""
 
 
 def status_text(status: os.stat_result) -> bytes:

@@ -25,8 +25,8 @@ from appagent.share.marker_poll import MarkerPoll
 from appagent.share.markers import NotDeployable
 from appagent.share.observer import FAULT, Emit
 from appagent.share.scanner import Scanner
-from appagent.share.scheduler import Agenda, Jitter, Span
-from appagent.share.state import QUICK, TREES, AppState, MountGuard, NotMounted, RootState
+from appagent.share.scheduler import Jitter, Schedule, Window
+from appagent.share.state import POLLER, SCANNER, AppState, MountGuard, NotMounted, RootState
 from appagent.share.watches import Watches
 from appagent.share.watchlist import RootSpec, Watchlist
 
@@ -50,13 +50,13 @@ class Poller:
     """Looks at everything but trees."""
 
     def __init__(self, disk: Disk, trees: Scanner, watched: Watches) -> None:
-        self.agenda: Agenda[Item] = Agenda()
+        self.schedule: Schedule[Item] = Schedule()
         self.disk = disk
         self._watch = Watchlist()
         self._roots: dict[str, RootState] = {}
         self._mounts = MountsState()
-        self._ground = MountGuard(disk)
-        self._envs = Envs(disk, self._ground, self.agenda.sooner, self.agenda.drop)
+        self._guard = MountGuard(disk)
+        self._envs = Envs(disk, self._guard, self.schedule.sooner, self.schedule.drop)
         self._trees = trees
         self._watched = watched
         self._inbox: deque[Callable[[Emit], None]] = deque()
@@ -64,8 +64,8 @@ class Poller:
         self._held: list[tuple[str, protocol.Body]] | None = None
         self._trees_held: list[AppState] = []
         self._marked = MarkerPoll(disk, watched, self._to_trees, self._name)
-        trees.hand_over = lambda app: self.agenda.sooner(app, 0.0)
-        trees.ring_root = lambda root: self.agenda.sooner(root, 0.0)
+        trees.hand_over = lambda app: self.schedule.sooner(app, 0.0)
+        trees.ring_root = lambda root: self.schedule.sooner(root, 0.0)
         watched.ring_root = self._ring_root
         watched.ring_app = self._ring_app
 
@@ -82,7 +82,7 @@ class Poller:
     def post(self, task: Callable[[Emit], None]) -> None:
         """Have something done by the quick thread, before its next look."""
         self._inbox.append(task)
-        self.agenda.wake()
+        self.schedule.wake()
 
     def turn(self, timeout: float, emit: Emit) -> None:
         """Look at one thing, or wait."""
@@ -90,13 +90,13 @@ class Poller:
         while self._inbox:
             self._inbox.popleft()(emit)
             self.disk.pulse.rest()
-        item = self.agenda.take(timeout)
+        item = self.schedule.take(timeout)
         if item is None:
             return
         try:
             self._look_at(item, emit)
         except BaseException:  # of ours: it is said, and the look is done again
-            self.agenda.sooner(item, time.monotonic() + FAULT)
+            self.schedule.sooner(item, time.monotonic() + FAULT)
             self._release(emit)
             raise
         finally:
@@ -127,16 +127,16 @@ class Poller:
         elif (app := root.apps.get(name)) is not None:
             self._ask(app)
         else:
-            root.asked = True
-            self.agenda.sooner(root, 0.0)
+            root.requested = True
+            self.schedule.sooner(root, 0.0)
 
     def recheck(self, roots: list[str], apps: list[list[str]], env: list[str]) -> None:
         """Look anew at just these, for somebody who waits; what is seen is told in any case."""
         for path in roots:
             root = self._roots.get(path)
             if root is not None:
-                root.asked = True
-                self.agenda.sooner(root, root.began + root.took * _PAUSE)
+                root.requested = True
+                self.schedule.sooner(root, root.began + root.took * _PAUSE)
         for path, name in apps:
             root = self._roots.get(path)
             app = root.apps.get(name) if root is not None else None
@@ -145,30 +145,30 @@ class Poller:
         self._envs.ask(env)
 
     def _ask_root(self, root: RootState) -> None:
-        root.asked = True
-        self.agenda.sooner(root, 0.0)
+        root.requested = True
+        self.schedule.sooner(root, 0.0)
         for app in root.apps.values():
             self._ask(app)
 
     def _ask(self, app: AppState, *, urgent: bool = True) -> None:
-        app.sight.urgent |= urgent
-        app.sight.asked = time.monotonic()
+        app.debounce.urgent |= urgent
+        app.debounce.requested = time.monotonic()
         app.how = app.how or "asked"
         self._due(app, 0.0)
 
-    def _due(self, app: AppState, due: float | Span) -> None:
-        if app.owner == TREES:
+    def _due(self, app: AppState, due: float | Window) -> None:
+        if app.owner == SCANNER:
             self._trees.put(app, due)
         else:
-            self.agenda.sooner(app, due)
+            self.schedule.sooner(app, due)
 
     def _ring_root(self, root: RootState) -> None:
         root.how = "inotify"
-        self.agenda.sooner(root, root.burst.due(time.monotonic(), root.spec.interval))
+        self.schedule.sooner(root, root.burst.due(time.monotonic(), root.spec.interval))
 
     def _ring_app(self, app: AppState) -> None:
         app.how = app.how or "inotify"
-        self._due(app, app.rung_at(time.monotonic()))
+        self._due(app, app.due_after_event(time.monotonic()))
 
     # --- what is to be watched -----------------------------------------------------------------
 
@@ -185,9 +185,9 @@ class Poller:
             elif root.spec != spec:
                 self._change_root(root, spec)
             root.were_apps.update(spec.known)
-            self.agenda.sooner(root, 0.0)
+            self.schedule.sooner(root, 0.0)
         self._envs.set_watch(watch, list(self._roots.values()))
-        self.agenda.sooner(self._mounts, time.monotonic())
+        self.schedule.sooner(self._mounts, time.monotonic())
 
     def _change_root(self, root: RootState, spec: RootSpec) -> None:
         if root.spec.watch != spec.watch:
@@ -200,11 +200,11 @@ class Poller:
                 self._drop(app)  # what was seen of it means something else now
             elif old != new:
                 app.spec = new
-                app.sight.settle = new.settle
+                app.debounce.settle = new.settle
                 self._ask(app)
 
     def _drop_root(self, root: RootState) -> None:
-        self.agenda.drop(root)
+        self.schedule.drop(root)
         for app in list(root.apps.values()):
             self._drop(app)
         self._watched.drop_root(root)
@@ -212,7 +212,7 @@ class Poller:
     def _drop(self, app: AppState) -> None:
         app.drop()
         app.root.apps.pop(app.name, None)
-        self.agenda.drop(app)
+        self.schedule.drop(app)
         self._trees.drop(app)
         self._watched.drop(app)
 
@@ -222,13 +222,13 @@ class Poller:
         roots = self._roots.values()
         self._marked.polled = sum(root.polled() for root in roots if not root.inotify)
         self._marked.plain = sum(len(root.apps.keys() - root.were_apps) for root in roots)
-        text = self._ground.mounts().text
+        text = self._guard.mounts().text
         if text != state.text:
             state.text = text
             for root in self._roots.values():
-                self.agenda.sooner(root, 0.0)
+                self.schedule.sooner(root, 0.0)
             self._envs.ring()
-        self.agenda.sooner(state, self._jitter(time.monotonic(), _MOUNTS))
+        self.schedule.sooner(state, self._jitter(time.monotonic(), _MOUNTS))
 
     # --- roots ---------------------------------------------------------------------------------
 
@@ -240,22 +240,22 @@ class Poller:
         try:
             self._list(root, began, emit)
         except Exception:  # noqa: BLE001 - of ours: it ends this look alone
-            self._root_failed(root, root.told.fault(root.path, emit), None, began, emit)
-            self.agenda.sooner(root, began + FAULT)
+            self._root_failed(root, root.faults.report(root.path, emit), None, began, emit)
+            self.schedule.sooner(root, began + FAULT)
 
     def _list(self, root: RootState, began: float, emit: Emit) -> None:
         how, root.how = root.how, ""
         interval = root.spec.interval
-        root.real = self._ground.real(root.path)
+        root.real = self._guard.real(root.path)
         mount = None
         try:
-            mount = self._ground.of_root(root, self._watch)
+            mount = self._guard.of_root(root, self._watch)
             entries = self.disk.names(root.path)
             inode = 0 if mount.is_share else self.disk.status(root.real).st_ino
-            self._ground.unmoved(mount, self._ground.of_root(root, self._watch))
+            self._guard.unmoved(mount, self._guard.of_root(root, self._watch))
         except (OSError, NotMounted, NotDeployable) as error:
             self._root_failed(root, error, mount, began, emit)
-            self.agenda.sooner(root, self._jitter(began, max(interval, 0.5)))
+            self.schedule.sooner(root, self._jitter(began, max(interval, 0.5)))
             return
         root.bad_since = None
         back = root.pushed is not None and not root.pushed.known
@@ -281,7 +281,7 @@ class Poller:
             for app in root.apps.values():
                 self._ask(app)
         local = root.inotify and not again
-        self.agenda.sooner(root, self._jitter(began, _ROOT_LOCAL if local else interval))
+        self.schedule.sooner(root, self._jitter(began, _ROOT_LOCAL if local else interval))
 
     def _root_failed(
         self,
@@ -323,7 +323,7 @@ class Poller:
             app = root.apps[name] = AppState(root, name, root.spec.spec(name))
             app.how = how
             self._app(app, self._hold)
-        if root.asked:
+        if root.requested:
             for name in sorted(found.mine & known - root.were_apps):
                 self._app(root.apps[name], self._hold)
 
@@ -333,8 +333,8 @@ class Poller:
 
     def _push_root(self, root: RootState, look: RootSeen, emit: Emit) -> None:
         pushed = root.pushed
-        if root.asked or pushed is None or _told(pushed) != _told(look):
-            root.asked = False
+        if root.requested or pushed is None or _told(pushed) != _told(look):
+            root.requested = False
             root.pushed = look
             emit("root", protocol.seen_body(look))
         self._release(emit)
@@ -361,45 +361,45 @@ class Poller:
     def _apps(self, first: AppState, emit: Emit) -> None:
         """Look at an app and at others of its root that are due, by their marks if that will do."""
         root = first.root
-        more = self.agenda.more(
+        more = self.schedule.more(
             lambda item: isinstance(item, AppState) and item.root is root, _MOST
         )
         apps = [app for app in (first, *more) if isinstance(app, AppState) and not app.dropped()]
         if not root.known:
             return
         try:
-            mine = [app for app in apps if app.owner == QUICK]
+            mine = [app for app in apps if app.owner == POLLER]
             standing = self._marked.standing(root, mine)
             for app in apps:
                 due = standing.get(app)
                 if due is None:
                     self._app(app, emit)
                 else:
-                    self.agenda.sooner(app, due)
+                    self.schedule.sooner(app, due)
         except NotMounted:
-            self.agenda.sooner(root, 0.0)
+            self.schedule.sooner(root, 0.0)
             for app in apps:
                 self._due(app, app.began + root.spec.interval)
         except BaseException:  # of ours: as in `turn`, which knows of the first alone
             for app in apps:
-                self.agenda.sooner(app, time.monotonic() + FAULT)
+                self.schedule.sooner(app, time.monotonic() + FAULT)
             raise
 
     def _app(self, app: AppState, emit: Emit) -> None:
         root = app.root
         if app.dropped() or not root.known:
             return
-        if app.owner != QUICK:
+        if app.owner != POLLER:
             self._trees.put(app, 0.0)
             return
-        due: float | Span | None
+        due: float | Window | None
         try:
             due = self._marked.look(app, emit)
         except NotMounted:
-            self.agenda.sooner(root, 0.0)
+            self.schedule.sooner(root, 0.0)
             due = app.began + root.spec.interval
         if due is not None:
-            self.agenda.sooner(app, due)
+            self.schedule.sooner(app, due)
 
     def _to_trees(self, app: AppState) -> None:
         """Hand an app over, after the listing that names it is told."""

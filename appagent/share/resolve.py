@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 from appagent.share.disk import Disk, NotPlain
-from appagent.share.markers import LINK, Mark, NotDeployable, is_listed
+from appagent.share.markers import LINK, Marker, NotDeployable, is_listed
 
 _TOP = "/"
 _MOST_LINKS = 40  # as the kernel has it
@@ -23,14 +23,14 @@ _MOST_STEPS = 400  # names on the way, those in the texts of links as well
 _LINKED = (errno.ELOOP, errno.ENOTDIR)  # what a path gives that has a link in it
 
 
-class Place(NamedTuple):
+class ResolvedPath(NamedTuple):
     """A path without symlinks in it, and the links that led there."""
 
     path: str
     links: tuple[tuple[str, str], ...] = ()
 
 
-class Way:
+class PathResolver:
     """The ways from the directories that the administrator has named.
 
     `root` is where they begin, `others` are further ones. `allowed` says why a path must not be
@@ -66,38 +66,38 @@ class Way:
         except NotPlain as error:
             raise NotDeployable(f"{path} {error}") from None
 
-    def find(self, path: str, most: int) -> tuple[Place, bytes | None]:
+    def find(self, path: str, most: int) -> tuple[ResolvedPath, bytes | None]:
         """Read a small file over links, None where there seems to be nothing; and where it is.
 
         Links are looked for only where the path does not do without, so mostly this costs nothing.
         """
-        place = Place(path)
+        resolved = ResolvedPath(path)
         try:
-            return place, self.read(path, most)
+            return resolved, self.read(path, most)
         except FileNotFoundError:
-            return place, None
+            return resolved, None
         except OSError as error:
             if error.errno not in _LINKED:
                 raise
-            place = self.reach(path)
+            resolved = self.reach(path)
         try:
-            return place, self.read(place.path, most)
+            return resolved, self.read(resolved.path, most)
         except (FileNotFoundError, NotADirectoryError):
-            return place, None
+            return resolved, None
 
-    def reach(self, path: str) -> Place:
+    def reach(self, path: str) -> ResolvedPath:
         """Follow a path as far as there is anything; no link may lead out of those directories."""
         done, rest = path, ""
         while True:
             try:
-                place, _ = self.follow(done)
+                resolved, _ = self.follow(done)
             except (FileNotFoundError, NotADirectoryError):
                 done, _, name = done.rpartition("/")
                 rest = f"/{name}{rest}"
                 continue
-            if place.links:
-                self.need_inside(path, place.path)
-            return Place(f"{place.path.rstrip('/')}{rest}", place.links)
+            if resolved.links:
+                self.need_inside(path, resolved.path)
+            return ResolvedPath(f"{resolved.path.rstrip('/')}{rest}", resolved.links)
 
     def need_missing(self, path: str) -> None:
         """Raise FileNotFoundError where a listing says that there is something after all."""
@@ -110,7 +110,7 @@ class Way:
             what = "is" if path == leads_to else f"leads to {leads_to}, which is"
             raise NotDeployable(f"{path} {what} neither in {self.root} nor in release_dirs")
 
-    def follow(self, path: str) -> tuple[Place, os.stat_result]:
+    def follow(self, path: str) -> tuple[ResolvedPath, os.stat_result]:
         """Follow every symlink of a path that begins in a named directory, or at the top."""
         done, todo = self._split(path)
         links: list[tuple[str, str]] = []
@@ -142,15 +142,15 @@ class Way:
             todo, status = [*rest, *todo], None
         # Without a status the last part was `..`, or there was none.
         status = status or self.disk.status(done, base=self.base(done))
-        return Place(done, tuple(links)), status
+        return ResolvedPath(done, tuple(links)), status
 
-    def marks(self, place: Place) -> list[Mark]:
+    def markers(self, resolved: ResolvedPath) -> list[Marker]:
         """What tells that the links still lead there."""
-        return [self.mark(LINK, path, os.fsencode(text)) for path, text in place.links]
+        return [self.marker(LINK, path, os.fsencode(text)) for path, text in resolved.links]
 
-    def mark(self, kind: str, path: str, value: bytes = b"") -> Mark:
+    def marker(self, kind: str, path: str, value: bytes = b"") -> Marker:
         """Make a mark of something that was looked at."""
-        return Mark(kind, path, value, self.base(path))
+        return Marker(kind, path, value, self.base(path))
 
     def _split(self, path: str) -> tuple[str, list[str]]:
         """Where to begin with an absolute path: at the root, if it lies inside, else at the top."""

@@ -21,13 +21,13 @@ from appagent.share import manifest, protocol
 from appagent.share.budget import SHARE, Budget, price
 from appagent.share.debounce import in_words
 from appagent.share.disk import Disk
-from appagent.share.layouts import Found
+from appagent.share.layouts import Inspection
 from appagent.share.marker_poll import SAFETY
 from appagent.share.markers import NotDeployable
 from appagent.share.observer import Emit
-from appagent.share.scheduler import Agenda, Jitter, Span
+from appagent.share.scheduler import Jitter, Schedule, Window
 from appagent.share.signature import SCHEME, SCHEMES, Scan, SignatureScanner
-from appagent.share.state import QUICK, TREES, AppState, MountGuard, NotMounted, Plain, RootState
+from appagent.share.state import POLLER, SCANNER, AppState, MountGuard, NotMounted, Plain, RootState
 from appagent.share.watches import Watches
 from appagent.share.watchlist import Watchlist
 
@@ -62,12 +62,12 @@ class Scanner:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._clock = clock
-        self.agenda: Agenda[AppState] = Agenda(clock)
+        self.schedule: Schedule[AppState] = Schedule(clock)
         self.watch = Watchlist()
         self.disk = disk
         self.hand_over: Callable[[AppState], None] = lambda _: None
         self.ring_root: Callable[[RootState], None] = lambda _: None
-        self._ground = MountGuard(disk)
+        self._guard = MountGuard(disk)
         self._watched = watched
         self._budget: Budget[AppState] = Budget(clock(), share)
         self._dropped: deque[AppState] = deque()
@@ -79,13 +79,13 @@ class Scanner:
         self._jitter = Jitter()
         self._said = ""  # what went wrong with the last manifest
 
-    def put(self, app: AppState, due: float | Span) -> None:
+    def put(self, app: AppState, due: float | Window) -> None:
         """Look at an app of ours then."""
-        self.agenda.sooner(app, due)
+        self.schedule.sooner(app, due)
 
     def drop(self, app: AppState) -> None:
         """Scan an app no more. Any thread may call this."""
-        self.agenda.drop(app)
+        self.schedule.drop(app)
         self._dropped.append(app)
 
     def turn(self, timeout: float, emit: Emit) -> None:
@@ -94,7 +94,7 @@ class Scanner:
         while self._dropped:
             self._leave(self._dropped.popleft())
         self._emit = emit
-        app = self.agenda.take(timeout, self._rank)
+        app = self.schedule.take(timeout, self._rank)
         if app is not None:
             self._let_in_at = self._clock()
             self._turn_of(app)
@@ -104,7 +104,7 @@ class Scanner:
         if len(self._scanned) > 1 or self._clock() - self._let_in_at < _LONG:
             return
         self._let_in_at = self._clock()  # each of them once
-        while (app := self.agenda.take(0.0, self._rank)) is not None:
+        while (app := self.schedule.take(0.0, self._rank)) is not None:
             self._turn_of(app)
         self._let_in_at = self._clock()
 
@@ -114,17 +114,19 @@ class Scanner:
             app in self._scanned or app.began >= self._let_in_at or app.scan_takes > _SHORT
         ):
             return None
-        if not app.tried or app.sight.urgent:
+        if not app.tried or app.debounce.urgent:
             return 0
         # What goes on changing, or is waited for again and again, is in time only now and then.
-        awaited = app.sight.asked or (app.confirm is not None and self._clock() >= app.confirm)
+        awaited = app.debounce.requested or (
+            app.confirm is not None and self._clock() >= app.confirm
+        )
         return 0 if awaited and not self._budget.owes(app, _OWED * app.scan_price) else 1
 
     def _turn_of(self, app: AppState) -> None:
         """Scan an app, if it can be paid."""
         if app.dropped():
             return
-        if app.owner != TREES:
+        if app.owner != SCANNER:
             self._leave(app)
             self.hand_over(app)
             return
@@ -134,16 +136,16 @@ class Scanner:
             self._slower(app, free_at - app.began)
             app.put_off = True
             confirm = app.confirm if app.confirm is not None and app.confirm > now else free_at
-            self.agenda.sooner(app, Span(free_at, free_at).sooner(Span(confirm, confirm)))
+            self.schedule.sooner(app, Window(free_at, free_at).sooner(Window(confirm, confirm)))
             return
         if not app.put_off:
             self._slower(app, 0.0)
         app.put_off = False
         due = self._paid_look(app, now)
         if due is not None and not app.dropped():
-            self.agenda.sooner(app, due)
+            self.schedule.sooner(app, due)
 
-    def _paid_look(self, app: AppState, began: float) -> Span | None:
+    def _paid_look(self, app: AppState, began: float) -> Window | None:
         before, inner = self._cost(), self._inner
         app.begin(began)
         app.tried = True
@@ -152,7 +154,9 @@ class Scanner:
         try:
             return self._look(app, began, how, self._emit)
         except Exception:  # noqa: BLE001 - of ours: it ends this look alone
-            return self._failed(app, app.told.fault(app.path, self._emit), began, how, self._emit)
+            return self._failed(
+                app, app.faults.report(app.path, self._emit), began, how, self._emit
+            )
         finally:
             self._scanned.pop()
             self.disk.pulse.rest()
@@ -164,7 +168,7 @@ class Scanner:
             app.scan_takes = max(0.0, shared or own.processor)
             directories = len(app.scan.blocks) if app.scan and app.root.on_share else 0
             app.scan_price = price(own.processor, shared, directories)
-            if app.owner == TREES and not app.dropped():
+            if app.owner == SCANNER and not app.dropped():
                 self._budget.pay(app, self._clock(), app.scan_price)
 
     def _cost(self) -> _Cost:
@@ -186,7 +190,7 @@ class Scanner:
         self._slower(app, 0.0)
         app.tried, app.confirm = False, None
 
-    def _look(self, app: AppState, began: float, how: str, emit: Emit) -> Span | None:
+    def _look(self, app: AppState, began: float, how: str, emit: Emit) -> Window | None:
         """Look at one app; when to look again, None if it is not ours any more."""
         root = app.root
         again = self._jitter(began, root.spec.scan_interval)
@@ -194,13 +198,13 @@ class Scanner:
         if not root.known:  # its apps are looked at afresh once it is back
             return None
         try:
-            before = self._ground.of_root(root, self.watch)
+            before = self._guard.of_root(root, self.watch)
             found, scan = self._as_before(app, began) or (self._found(app), None)
-            if not app.sight.believes(found.layout, began):
+            if not app.debounce.believes(found.layout, began):
                 return soon
             if found.layout is not Layout.TREE:
                 self._leave(app)
-                app.owner = QUICK
+                app.owner = POLLER
                 self.hand_over(app)
                 return None
             if scan is None:
@@ -210,7 +214,7 @@ class Scanner:
             # the root is listed by itself.
             same = app.scan is not None and app.scan.release == scan.release
             listed = same or app.name in self.disk.names(root.path)
-            self._ground.unmoved(before, self._ground.of_root(root, self.watch))
+            self._guard.unmoved(before, self._guard.of_root(root, self.watch))
         except NotMounted:
             self.ring_root(root)
             return again
@@ -220,46 +224,46 @@ class Scanner:
             self.ring_root(root)
             return again
         changing = () if same or app.scan is None else scan.changed_since(app.scan)
-        look = app.sight.saw(found, scan.release, began, how, also=also, changing=changing)
+        look = app.debounce.saw(found, scan.release, began, how, also=also, changing=changing)
         self._push(look, app, emit)
         app.scan = scan
         self._keep(app, emit)
         added = self._watched.tree(app, found, scan, emit)
         every = again if added or scan.torn or not root.inotify else self._jitter(began, SAFETY)
-        confirm = app.confirm = app.sight.confirm_at
+        confirm = app.confirm = app.debounce.confirm_at
         if confirm is None or every.last < confirm:
             return every
-        return Span(confirm, confirm)  # a moment earlier it would be too early, and no use
+        return Window(confirm, confirm)  # a moment earlier it would be too early, and no use
 
     def _failed(
         self, app: AppState, error: OSError | NotDeployable, began: float, how: str, emit: Emit
-    ) -> Span:
+    ) -> Window:
         """Take a look that went wrong; when to look again."""
         app.confirm = None
-        self._push(app.sight.failed(error, began, how), app, emit)
+        self._push(app.debounce.failed(error, began, how), app, emit)
         again = self._jitter(began, app.root.spec.scan_interval)
-        return again.sooner(began + _SOON) if app.sight.doubtful else again
+        return again.sooner(began + _SOON) if app.debounce.doubtful else again
 
-    def _found(self, app: AppState) -> Found:
+    def _found(self, app: AppState) -> Inspection:
         """See how it lies, as if it were seen for the first time."""
         app.plain = None
-        return self._ground.look(app.root, app.name, app.spec.layout)
+        return self._guard.inspect(app.root, app.name, app.spec.layout)
 
-    def _scan(self, app: AppState, found: Found, began: float) -> Scan:
-        others, table = self._ground.mounted_below(app.root), self._ground.table
+    def _scan(self, app: AppState, found: Inspection, began: float) -> Scan:
+        others, table = self._guard.mounted_below(app.root), self._guard.table
         scan = app.scanner.scan(
             self.disk, found.base, began, others, app.scan, between=self._let_others_in
         )
         app.plain = Plain.of(found, scan, table, app.root.real)
         return scan
 
-    def _as_before(self, app: AppState, began: float) -> tuple[Found, Scan] | None:
+    def _as_before(self, app: AppState, began: float) -> tuple[Inspection, Scan] | None:
         """Scan a tree that still lies as it did; that spares a listing, the dearest operation."""
         plain = app.plain
         if (
             plain is None
-            or app.sight.asked
-            or (plain.table, plain.real) != (self._ground.table, app.root.real)
+            or app.debounce.requested
+            or (plain.table, plain.real) != (self._guard.table, app.root.real)
         ):
             return None
         status = self.disk.status(plain.found.base)
@@ -277,13 +281,13 @@ class Scanner:
             return scan.release
         if also.scheme in SCHEMES:
             older = SignatureScanner(also.ignore, also.scheme)
-            others = self._ground.mounted_below(app.root)
+            others = self._guard.mounted_below(app.root)
             return older.scan(self.disk, base, began, others, None).release
         layout = next((one for one in Layout if also.scheme == f"{one}.1"), None)
         if layout is None:
             return ""
         try:
-            return self._ground.look(app.root, app.name, layout).release
+            return self._guard.inspect(app.root, app.name, layout).release
         except NotDeployable:  # it does not lie like that any more
             return ""
 
@@ -293,10 +297,10 @@ class Scanner:
 
     def _keep(self, app: AppState, emit: Emit) -> None:
         """Keep the manifest of a tree that stood."""
-        last, scan = app.sight.last, app.scan
+        last, scan = app.debounce.last, app.scan
         if last is None or scan is None or not self.watch.manifests or scan.torn:
             return
-        if app.kept == scan.release or last.looked - last.since < app.sight.settle:
+        if app.kept == scan.release or last.looked - last.since < app.debounce.settle:
             return
         try:
             manifest.write(self.watch.manifests, app.name, scan)

@@ -22,27 +22,27 @@ _TOGETHER = 0.02  # s that everything may wait for: what is due by then is taken
 _SPREAD = 0.1  # of the time between two looks: by which a span begins earlier, and lasts
 
 
-class Span(NamedTuple):
+class Window(NamedTuple):
     """From when on a look may be taken, and when it has to be."""
 
     first: float
     last: float
 
-    def sooner(self, due: float | Span) -> Span:
+    def sooner(self, due: float | Window) -> Window:
         """Make it begin, and end, no later than another."""
-        first, last = due if isinstance(due, Span) else (due, due + _TOGETHER)
-        return Span(min(self.first, first), min(self.last, last))
+        first, last = due if isinstance(due, Window) else (due, due + _TOGETHER)
+        return Window(min(self.first, first), min(self.last, last))
 
 
-_NEVER = Span(math.inf, math.inf)
+_NEVER = Window(math.inf, math.inf)
 
 
-class Agenda(Generic[Key]):
+class Schedule(Generic[Key]):
     """Keys by the time at which they are due. Any thread may put and ring; one takes."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._spans: dict[Key, Span] = {}
+        self._spans: dict[Key, Window] = {}
         self._firsts: list[tuple[float, int, Key]] = []
         self._lasts: list[tuple[float, int, Key]] = []
         self._count = 0
@@ -50,7 +50,7 @@ class Agenda(Generic[Key]):
         self._woken = False
         self._change = threading.Condition()
 
-    def sooner(self, key: Key, due: float | Span) -> None:
+    def sooner(self, key: Key, due: float | Window) -> None:
         """Have it due then, unless it is due earlier."""
         with self._change:
             old = self._spans.get(key)
@@ -96,7 +96,7 @@ class Agenda(Generic[Key]):
                 found.append(key)
         return found
 
-    def _put(self, key: Key, span: Span) -> None:
+    def _put(self, key: Key, span: Window) -> None:
         self._spans[key] = span
         self._count += 1  # two of one time are taken in the order in which they came
         heapq.heappush(self._firsts, (span.first, self._count, key))
@@ -153,11 +153,11 @@ class Burst:
         self._left = float(most)
         self._at = 0.0  # of the newest poll
 
-    def due(self, now: float, interval: float) -> Span:
+    def due(self, now: float, interval: float) -> Window:
         """When to poll because of an event that comes now."""
         left = self._refilled(now, interval)
         due = self._at + self._gap if left >= 1 else now + (1 - left) * interval
-        return Span(due, due)
+        return Window(due, due)
 
     def spend(self, now: float, interval: float) -> None:
         """A poll begins."""
@@ -174,9 +174,9 @@ class Jitter:
     def __init__(self) -> None:
         self._state = int.from_bytes(os.urandom(4), "big")
 
-    def __call__(self, began: float, seconds: float) -> Span:
+    def __call__(self, began: float, seconds: float) -> Window:
         """When to look again some time after a look began; 10 % earlier or later."""
         self._state = (self._state * 1664525 + 1013904223) & 0xFFFFFFFF  # Numerical Recipes'
         spread = seconds * _SPREAD
         first = began + seconds - spread * self._state / 0xFFFFFFFF
-        return Span(first, first + spread)
+        return Window(first, first + spread)

@@ -3,7 +3,7 @@
 An `AppState` belongs to one thread at a time: to the quick one while the app is a symlink, a git
 work tree or not yet told, to the scanning one while it is a tree. `owner` says whose it is; who
 finds that the app has become something else hands it over. What other threads may set is only
-that it is dropped, and what rings: `how` and `asked`.
+that it is dropped, and what rings: `how` and `requested`.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from appagent.model.words import Layout
 from appagent.share.children import Children
 from appagent.share.debounce import Debounce
 from appagent.share.disk import Disk
-from appagent.share.internal_error import Told
-from appagent.share.layouts import Found, look
-from appagent.share.markers import Mark
-from appagent.share.scheduler import Burst, Span
+from appagent.share.fault_log import FaultLog
+from appagent.share.layouts import Inspection, inspect
+from appagent.share.markers import Marker
+from appagent.share.scheduler import Burst, Window
 from appagent.share.signature import Scan, SignatureScanner
 from appagent.share.watchlist import AppSpec, RootSpec, Watchlist
 
-QUICK, TREES = "quick", "scan"
+POLLER, SCANNER = "quick", "scan"
 
 _MAKEFILES = frozenset(MAKEFILES)
 _POLLS = 16, 0.008  # that events may cause at once, and s between them: as long as a commit takes
@@ -38,16 +38,16 @@ class Plain(NamedTuple):
     As long as a scan finds the same telling names, another look would find just the same.
     """
 
-    found: Found
+    found: Inspection
     telling: Mapping[str, bool]
     table: Mounts  # with the next one: where it was allowed to lie
     real: str
 
     @classmethod
-    def of(cls, found: Found, scan: Scan, table: Mounts, real: str) -> Plain | None:
+    def of(cls, found: Inspection, scan: Scan, table: Mounts, real: str) -> Plain | None:
         """Tell whether it is one, by a look and the scan after it: what lies between may differ."""
         telling = scan.telling
-        if found.marks or found.incomplete or found.settings is not None:
+        if found.markers or found.incomplete or found.settings is not None:
             return None
         if not telling.keys() <= _MAKEFILES or all(telling.values()):
             return None
@@ -71,7 +71,7 @@ class RootState:
         self.odd: dict[str, str] = {}  # what else would be apps, and what stands in the way
         self.known = False
         self.pushed: RootSeen | None = None
-        self.asked = False
+        self.requested = False
         self.how = ""  # what rang
         self.began = 0.0
         self.took = 0.0  # s of the newest listing and the looks that it led to
@@ -81,7 +81,7 @@ class RootState:
         self.burst = Burst(*_POLLS)
         self.inode = 0  # of what is watched; only on local disks
         self.no_inotify = ""  # why it cannot be
-        self.told = Told()
+        self.faults = FaultLog()
         self._named: tuple[Children | None, int, tuple[str, ...]] = (None, 0, ())
 
     @property
@@ -113,7 +113,7 @@ class RootState:
     def polled(self) -> int:
         """How many of its apps are looked at by their marks; plain directories are no apps."""
         apps = self.apps.items()
-        return sum([app.owner == QUICK and name in self.were_apps for name, app in apps])
+        return sum([app.owner == POLLER and name in self.were_apps for name, app in apps])
 
 
 class AppState:
@@ -123,16 +123,16 @@ class AppState:
         self.root = root
         self.name = name
         self.spec = spec
-        self.sight = Debounce(root.path, name, spec.settle)
+        self.debounce = Debounce(root.path, name, spec.settle)
         self.scanner = SignatureScanner(spec.ignore)
-        self.owner = QUICK
+        self.owner = POLLER
         self.base = ""  # of a tree that inotify watches, with a slash behind it
         self._dropped = False
         self.how = ""  # what rang
         self.began = 0.0  # of the newest look
         self._polls, self._scans = Burst(*_POLLS), Burst(*_SCANS)
-        self.marks: tuple[Mark, ...] = ()
-        self.whole = Span(0.0, 0.0)  # when marks that stand are not enough any more
+        self.markers: tuple[Marker, ...] = ()
+        self.whole = Window(0.0, 0.0)  # when marks that stand are not enough any more
         self.scan: Scan | None = None
         self.plain: Plain | None = None
         self.tried = False  # whether it was ever scanned, whatever came of it
@@ -141,9 +141,9 @@ class AppState:
         self.scan_takes = 0.0  # s, the newest
         self.scan_price = 0.0  # s, what it cost its account
         self.scan_every = 0.0  # s, where that is much more than it should be; else 0
-        self.odd_since: float | None = None  # since when something keeps it from being an app
+        self.failing_since: float | None = None  # since when something keeps it from being an app
         self.kept = ""  # release whose manifest is kept
-        self.told = Told()
+        self.faults = FaultLog()
 
     @property
     def path(self) -> str:
@@ -163,18 +163,18 @@ class AppState:
         self.began = now
         self._burst.spend(now, self._pace)
 
-    def rung_at(self, now: float) -> Span:
+    def due_after_event(self, now: float) -> Window:
         """When to look because of an event that comes now."""
         return self._burst.due(now, self._pace)
 
     @property
     def _burst(self) -> Burst:
-        return self._scans if self.owner == TREES else self._polls
+        return self._scans if self.owner == SCANNER else self._polls
 
     @property
     def _pace(self) -> float:
         spec = self.root.spec
-        return spec.scan_interval if self.owner == TREES else spec.interval
+        return spec.scan_interval if self.owner == SCANNER else spec.interval
 
     def take_how(self, otherwise: str) -> str:
         """What made this look happen; what rings from now on makes another one."""
@@ -235,10 +235,10 @@ class MountGuard:
         if after.fstype == "autofs":  # the look should have mounted what it stands for
             raise NotMounted(f"{after.point}: nothing is mounted there, only the automounter")
 
-    def look(self, root: RootState, app: str, layout: Layout | None) -> Found:
+    def inspect(self, root: RootState, app: str, layout: Layout | None) -> Inspection:
         """Look at an app of a root; this goes by the table that the guard before it has read."""
         rule = AllowedPaths(self._mounts, self._mounts.holding(root.real))
-        return look(self._disk, root.path, app, layout, rule, others=self.others(root))
+        return inspect(self._disk, root.path, app, layout, rule, others=self.others(root))
 
     def others(self, root: RootState) -> tuple[str, ...]:
         """The directories beside a root that its apps' files may lie in, and their real paths."""

@@ -31,7 +31,7 @@ from appagent.share.disk import Disk
 from appagent.share.observer import ShareObserver, Worker
 from appagent.share.poller import Poller
 from appagent.share.scanner import Scanner
-from appagent.share.state import QUICK, TREES
+from appagent.share.state import POLLER, SCANNER
 from appagent.share.watches import Watches
 from appagent.share.watchlist import from_body
 
@@ -93,7 +93,7 @@ class Watcher:
         watched = Watches()
         self._trees = Scanner(make_disk(), watched)
         self._quick = Poller(make_disk(), self._trees, watched)
-        workers: dict[str, Worker] = {QUICK: self._quick, TREES: self._trees}
+        workers: dict[str, Worker] = {POLLER: self._quick, SCANNER: self._trees}
         self._observer = ShareObserver(workers, self._outbox.put)
 
     def run(self) -> int:

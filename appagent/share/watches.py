@@ -11,10 +11,10 @@ from collections.abc import Callable, Iterable
 
 from appagent.host.mounts import Mount
 from appagent.share.inotify import Inotify, Watcher, is_limit
-from appagent.share.layouts import TELLING, Found
+from appagent.share.layouts import TELLING, Inspection
 from appagent.share.observer import Emit
 from appagent.share.signature import Scan
-from appagent.share.state import TREES, AppState, RootState
+from appagent.share.state import SCANNER, AppState, RootState
 
 _HINT = "raise fs.inotify.max_user_watches and max_user_instances, or set watch: poll"
 
@@ -66,11 +66,11 @@ class Watches:
             emit("log", {"level": "warning", "text": text})
             self._leave(root)
 
-    def app(self, app: AppState, found: Found, emit: Emit) -> bool:
+    def app(self, app: AppState, found: Inspection, emit: Emit) -> bool:
         """Watch an app that is no tree; whether to look again soon because of it."""
         return self._app(app, found.dirs, emit)
 
-    def tree(self, app: AppState, found: Found, scan: Scan, emit: Emit) -> bool:
+    def tree(self, app: AppState, found: Inspection, scan: Scan, emit: Emit) -> bool:
         """Watch every directory of a tree that was just scanned."""
         if not app.root.inotify:
             return False
@@ -106,7 +106,7 @@ class Watches:
         return added > 0
 
     def _rung(self, app: AppState, path: str, is_dir: bool) -> None:  # noqa: FBT001 - inotify's word
-        if app.owner == TREES and app.base and path.startswith(app.base):
+        if app.owner == SCANNER and app.base and path.startswith(app.base):
             inside = path[len(app.base) :]
             # Of those some are no part of the release: what they say of the app counts as well.
             if inside not in TELLING and app.scanner.skips(inside, is_dir=is_dir):

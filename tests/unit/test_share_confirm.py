@@ -14,7 +14,7 @@ import pytest
 
 from appagent.share import protocol
 from appagent.share.scanner import Scanner
-from appagent.share.state import TREES, AppState, RootState
+from appagent.share.state import SCANNER, AppState, RootState
 from appagent.share.watches import Watches
 from appagent.share.watchlist import AppSpec, RootSpec
 from tests.share_disk import Faults, FaultyDisk, mounted
@@ -44,7 +44,7 @@ class Played:
         self.root.known = self.root.on_share = True
         self.apps = {name: AppState(self.root, name, self.root.spec.defaults) for name in APPS}
         for app in self.apps.values():
-            app.owner = TREES
+            app.owner = SCANNER
             self.trees.put(app, 0.0)
         self.until(lambda: self.settled.keys() == set(APPS))
 

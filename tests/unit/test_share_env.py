@@ -94,7 +94,7 @@ def test_a_read_counts_when_the_next_one_is_alike(seen: Driven, tmp_path: Path) 
     path = put(tmp_path / "env", "A=1\n")
     it = env_file.EnvState(str(path))
     disk = seen.quick.disk
-    guard, watch = seen.quick._ground, seen.quick._watch  # noqa: SLF001 - what it is called with
+    guard, watch = seen.quick._guard, seen.quick._watch  # noqa: SLF001 - what it is called with
 
     def read() -> str:
         look, _ = it.look(disk, guard, watch, [], 0.0)
@@ -111,7 +111,7 @@ def test_only_what_may_have_changed_is_looked_at(seen: Driven, tmp_path: Path) -
     path, missing = put(tmp_path / "conf" / "env", "A=1\n"), tmp_path / "conf" / "missing"
     seen.watch(str(path), str(missing))
     seen.until(lambda: (state(seen, path), state(seen, missing)) == ("present", "missing"))
-    disk, guard, watch = seen.quick.disk, seen.quick._ground, seen.quick._watch  # noqa: SLF001 - as above
+    disk, guard, watch = seen.quick.disk, seen.quick._guard, seen.quick._watch  # noqa: SLF001 - as above
     files = seen.quick._envs._dirs[str(tmp_path / "conf")]  # noqa: SLF001 - as above
 
     def doubtful() -> list[str]:

@@ -13,14 +13,14 @@ import pytest
 
 from appagent.model.words import Layout
 from appagent.share.disk import Disk
-from appagent.share.layouts import NoApp, look
-from appagent.share.markers import NotDeployable, stand
+from appagent.share.layouts import NoApp, inspect
+from appagent.share.markers import NotDeployable, unchanged
 from tests.share_disk import AWAY, Faults, FaultyDisk
 from tests.share_watcher import commit, git, put, swap
 
 
 def found_in(root: Path, layout: Layout | None = None, name: str = "web") -> tuple[str, str]:
-    found = look(Disk(), str(root), name, layout)
+    found = inspect(Disk(), str(root), name, layout)
     return found.release, found.release_dir
 
 
@@ -30,7 +30,7 @@ def found_in(root: Path, layout: Layout | None = None, name: str = "web") -> tup
 def test_current_leads_to_the_release(tmp_path: Path) -> None:
     release = put(tmp_path / "web" / "releases" / "7" / "Makefile").parent
     swap(tmp_path / "web" / "current", "releases/7")
-    found = look(Disk(), str(tmp_path), "web", None)
+    found = inspect(Disk(), str(tmp_path), "web", None)
     assert found.layout is Layout.SYMLINK
     assert found.release == f"symlink.1:releases/7:{release.stat().st_ino}"
     assert found.release_dir == str(release)
@@ -60,12 +60,12 @@ def test_a_link_to_a_link_is_followed_to_the_end(tmp_path: Path) -> None:
     put(web / "releases" / "7" / "Makefile")
     (web / "releases" / "latest").symlink_to("../releases/./7")
     swap(web / "current", "releases/latest")
-    found = look(Disk(), str(tmp_path), "web", None)
+    found = inspect(Disk(), str(tmp_path), "web", None)
     assert found.release_dir == str(web / "releases" / "7")
-    assert stand(Disk(), found.marks)
+    assert unchanged(Disk(), found.markers)
     put(web / "releases" / "8" / "Makefile")
     swap(web / "releases" / "latest", "8")
-    assert not stand(Disk(), found.marks)
+    assert not unchanged(Disk(), found.markers)
 
 
 def test_a_release_that_was_made_anew_under_its_name_is_another(tmp_path: Path) -> None:
@@ -93,7 +93,7 @@ def test_but_not_to_where_it_is_not_allowed_to(tmp_path: Path) -> None:
         return "leads to another share" if path.endswith("/releases") else ""
 
     with pytest.raises(NotDeployable, match="/releases leads to another share"):
-        look(Disk(), str(tmp_path / "root"), "web", None, allowed)
+        inspect(Disk(), str(tmp_path / "root"), "web", None, allowed)
 
 
 def test_odd_letters_of_a_link_are_written_plainly_in_the_id(tmp_path: Path) -> None:
@@ -151,10 +151,10 @@ def test_a_linked_work_tree_is_one_too(tmp_path: Path) -> None:
     work_tree(tmp_path / "main")
     git(tmp_path / "main", "worktree", "add", "-q", "-b", "live", str(tmp_path / "web"))
     commit_id = commit(tmp_path / "web", "two")
-    found = look(Disk(), str(tmp_path), "web", None)
+    found = inspect(Disk(), str(tmp_path), "web", None)
     assert found.release == f"git.1:{commit_id}"
     put(tmp_path / "main" / ".git" / "worktrees" / "web" / "index.lock")
-    assert look(Disk(), str(tmp_path), "web", None).incomplete == ".git/index.lock"
+    assert inspect(Disk(), str(tmp_path), "web", None).incomplete == ".git/index.lock"
 
 
 def test_marks_tell_every_way_in_which_head_moves(tmp_path: Path) -> None:
@@ -174,19 +174,19 @@ def test_marks_tell_every_way_in_which_head_moves(tmp_path: Path) -> None:
     ]
     for before, move in moves:
         before()
-        marks = look(Disk(), str(tmp_path), "web", None).marks
-        assert stand(Disk(), marks)
+        markers = inspect(Disk(), str(tmp_path), "web", None).markers
+        assert unchanged(Disk(), markers)
         move()
         with suppress(OSError):  # a mark that is gone says "look properly" as well
-            assert not stand(Disk(), marks)
+            assert not unchanged(Disk(), markers)
 
 
 def test_a_checkout_under_way_is_incomplete(tmp_path: Path) -> None:
     work_tree(tmp_path / "web")
     lock = put(tmp_path / "web" / ".git" / "index.lock")
-    assert look(Disk(), str(tmp_path), "web", None).incomplete == ".git/index.lock"
+    assert inspect(Disk(), str(tmp_path), "web", None).incomplete == ".git/index.lock"
     lock.unlink()
-    assert look(Disk(), str(tmp_path), "web", None).incomplete == ""
+    assert inspect(Disk(), str(tmp_path), "web", None).incomplete == ""
 
 
 @pytest.mark.parametrize(
@@ -206,14 +206,14 @@ def test_a_head_that_is_none_is_unclear(tmp_path: Path, head: str, said: str) ->
     put(tmp_path / "web" / ".git" / "HEAD", head)
     put(tmp_path / "web" / ".git" / "refs" / "heads" / "self", "ref: refs/heads/self\n")
     with pytest.raises(NotDeployable, match=said):
-        look(Disk(), str(tmp_path), "web", None)
+        inspect(Disk(), str(tmp_path), "web", None)
 
 
 def test_a_git_file_that_leads_nowhere_is_unclear(tmp_path: Path) -> None:
     put(tmp_path / "web" / "Makefile")
     put(tmp_path / "web" / ".git", "something else\n")
     with pytest.raises(NotDeployable, match="does not hold gitdir"):
-        look(Disk(), str(tmp_path), "web", None)
+        inspect(Disk(), str(tmp_path), "web", None)
 
 
 # --- all of them ---------------------------------------------------------------------------------
@@ -221,50 +221,50 @@ def test_a_git_file_that_leads_nowhere_is_unclear(tmp_path: Path) -> None:
 
 def test_anything_else_is_a_tree(tmp_path: Path) -> None:
     put(tmp_path / "web" / "makefile")
-    found = look(Disk(), str(tmp_path), "web", None)
+    found = inspect(Disk(), str(tmp_path), "web", None)
     assert (found.layout, found.release) == (Layout.TREE, "")
     assert found.release_dir == str(tmp_path / "web")
 
 
 def test_the_configuration_can_say_the_layout(tmp_path: Path) -> None:
     work_tree(tmp_path / "web")
-    assert look(Disk(), str(tmp_path), "web", Layout.TREE).layout is Layout.TREE
+    assert inspect(Disk(), str(tmp_path), "web", Layout.TREE).layout is Layout.TREE
     with pytest.raises(NotDeployable, match="current is not there"):
-        look(Disk(), str(tmp_path), "web", Layout.SYMLINK)
+        inspect(Disk(), str(tmp_path), "web", Layout.SYMLINK)
     put(tmp_path / "web" / "current")
     with pytest.raises(NotDeployable, match="current is not a symlink"):
-        look(Disk(), str(tmp_path), "web", Layout.SYMLINK)
+        inspect(Disk(), str(tmp_path), "web", Layout.SYMLINK)
     put(tmp_path / "plain" / "Makefile")
     with pytest.raises(NotDeployable, match=r"no \.git"):
-        look(Disk(), str(tmp_path), "plain", Layout.GIT)
+        inspect(Disk(), str(tmp_path), "plain", Layout.GIT)
 
 
 def test_a_directory_without_a_makefile_is_no_app(tmp_path: Path) -> None:
     put(tmp_path / "web" / "README")
     (tmp_path / "web" / "Makefile").mkdir()
     with pytest.raises(NoApp, match="no Makefile in"):
-        look(Disk(), str(tmp_path), "web", None)
+        inspect(Disk(), str(tmp_path), "web", None)
     put(tmp_path / "readme")
     (tmp_path / "link").symlink_to("readme")
     with pytest.raises(NoApp, match="is not a directory"):
-        look(Disk(), str(tmp_path), "link", None)
+        inspect(Disk(), str(tmp_path), "link", None)
 
 
 def test_a_link_to_nothing_is_an_error_and_a_link_to_itself_unclear(tmp_path: Path) -> None:
     (tmp_path / "web").mkdir()
     swap(tmp_path / "web" / "current", "releases/9")
     with pytest.raises(FileNotFoundError):
-        look(Disk(), str(tmp_path), "web", None)
+        inspect(Disk(), str(tmp_path), "web", None)
     swap(tmp_path / "web" / "current", "current")
     with pytest.raises(NotDeployable, match="from link to link"):
-        look(Disk(), str(tmp_path), "web", None)
+        inspect(Disk(), str(tmp_path), "web", None)
 
 
 def test_a_path_that_no_log_can_hold_is_refused(tmp_path: Path) -> None:
     put(tmp_path / "web" / "a\nb" / "Makefile")
     swap(tmp_path / "web" / "current", "a\nb")
     with pytest.raises(NotDeployable, match="must not have"):
-        look(Disk(), str(tmp_path), "web", None)
+        inspect(Disk(), str(tmp_path), "web", None)
 
 
 @pytest.mark.parametrize("layout", list(Layout))
@@ -272,14 +272,14 @@ def test_a_deploying_file_says_that_it_is_not_complete(tmp_path: Path, layout: L
     work_tree(tmp_path / "web")
     swap(tmp_path / "web" / "current", ".")
     put(tmp_path / "web" / ".deploying")
-    assert look(Disk(), str(tmp_path), "web", layout).incomplete == ".deploying"
+    assert inspect(Disk(), str(tmp_path), "web", layout).incomplete == ".deploying"
 
 
 def test_the_apps_own_settings_are_read(tmp_path: Path) -> None:
     put(tmp_path / "web" / "Makefile")
-    assert look(Disk(), str(tmp_path), "web", None).settings is None
+    assert inspect(Disk(), str(tmp_path), "web", None).settings is None
     put(tmp_path / "web" / "appagent.yaml", "settle: 5s\n")
-    assert look(Disk(), str(tmp_path), "web", None).settings == "settle: 5s\n"
+    assert inspect(Disk(), str(tmp_path), "web", None).settings == "settle: 5s\n"
 
 
 def make_fifo(path: Path) -> None:
@@ -313,7 +313,7 @@ def test_settings_that_cannot_be_read_keep_the_app_from_being_seen(
     put(tmp_path / "web" / "Makefile")
     make(tmp_path / "web" / "appagent.yaml")
     with pytest.raises(NotDeployable, match=f"appagent.yaml {said}"):
-        look(Disk(), str(tmp_path), "web", None)
+        inspect(Disk(), str(tmp_path), "web", None)
 
 
 @pytest.mark.parametrize("layout", list(Layout))
@@ -327,7 +327,7 @@ def test_an_error_at_any_call_fails_the_whole_look(
     swap(tmp_path / "web" / "current", ".")
     faults = Faults(errno=0)
     disk = FaultyDisk(lambda: faults)
-    look(disk, str(tmp_path), "web", layout)
+    inspect(disk, str(tmp_path), "web", layout)
     calls = list(faults.seen)
     assert len(calls) >= 3
 
@@ -344,4 +344,4 @@ def test_an_error_at_any_call_fails_the_whole_look(
         failing = FailsAt(lambda: faults)
         failing.left = at
         with pytest.raises(OSError, match=os.strerror(error)):
-            look(failing, str(tmp_path), "web", layout)
+            inspect(failing, str(tmp_path), "web", layout)

@@ -60,14 +60,14 @@ def test_mount_points_inside_a_directory_are_known() -> None:
 
 def test_links_are_followed_as_far_as_they_are_local() -> None:
     links = {"/srv/www": "../files/www", "/files/www": "/nowhere", "/loop": "/loop"}
-    asked: list[str] = []
+    requested: list[str] = []
 
     def link(path: str) -> str | None:
-        asked.append(path)
+        requested.append(path)
         return links.get(path)
 
     assert real("/srv/www/app", Mounts(mounted("files")), link) == "/files/www/app"
-    assert not [path for path in asked if path.startswith("/files")]
+    assert not [path for path in requested if path.startswith("/files")]
     assert real("/srv/./www", Mounts(LOCAL_ROOT), link) == "/nowhere"
     assert real("/loop/x", Mounts(LOCAL_ROOT), link) == "/loop/x"
 

@@ -19,7 +19,7 @@ def root(tmp_path: Path) -> Path:
     return path
 
 
-def asked(seen: Driven, *apps: str) -> float:
+def requested(seen: Driven, *apps: str) -> float:
     """Somebody asks for looks at the root and these apps; when."""
     now = time.monotonic()
     places = [[seen.root, app] for app in apps]
@@ -37,7 +37,7 @@ def answered(seen: Driven, since: float) -> bool:
 def test_what_is_as_it_was_is_told_to_who_asks(root: Path) -> None:
     seen = world(root)
     before = releases(seen)
-    since = asked(seen, *EVERY)
+    since = requested(seen, *EVERY)
     seen.until(lambda: answered(seen, since))
     assert releases(seen) == before
 
@@ -50,7 +50,7 @@ def test_a_change_is_seen_by_the_look_that_is_asked_for_after_it(layout: str, ro
     seen.until(lambda: seen.settled(layout))
     before = seen.release(layout)
     app.deploy("two")
-    since = asked(seen, layout)
+    since = requested(seen, layout)
     seen.until(lambda: answered(seen, since))
     assert seen.release(layout) != before
 
@@ -61,6 +61,6 @@ def test_a_directory_that_has_become_an_app_is_named_to_who_asks(root: Path) -> 
     seen.until(lambda: bool(seen.roots))
     assert names(seen) == ()
     put(root / "web" / "Makefile")
-    since = asked(seen)
+    since = requested(seen)
     seen.until(lambda: answered(seen, since))
     assert names(seen) == ("web",)

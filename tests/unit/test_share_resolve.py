@@ -14,8 +14,8 @@ import pytest
 from appagent.core.envfile import MAX_BYTES
 from appagent.host.mounts import Mounts, real
 from appagent.share.disk import Disk, NotPlain, Pulse
-from appagent.share.layouts import look
-from appagent.share.markers import NotDeployable, is_listed, stand
+from appagent.share.layouts import inspect
+from appagent.share.markers import NotDeployable, is_listed, unchanged
 from tests.share_disk import LOCAL_ROOT, Faults, FaultyDisk, mounted
 from tests.share_watcher import Driven, commit, git, put, swap, world
 from tests.waiting import until
@@ -49,7 +49,7 @@ def root(tmp_path: Path) -> Path:
 def why(root: Path) -> str:
     """What stands in the way of the app."""
     with pytest.raises(NotDeployable) as unclear:
-        look(Disk(), str(root), "web", None)
+        inspect(Disk(), str(root), "web", None)
     return str(unclear.value)
 
 
@@ -79,10 +79,10 @@ def test_a_ref_behind_a_link_is_not_opened_either(root: Path) -> None:
 
 def test_what_has_taken_the_place_of_a_marked_file_is_not_opened(root: Path) -> None:
     head = put(root / "web" / ".git" / "HEAD", COMMIT)
-    marks = look(Disk(), str(root), "web", None).marks
+    markers = inspect(Disk(), str(root), "web", None).markers
     head.unlink()
     with never_opened(head):
-        assert not stand(Disk(), marks)
+        assert not unchanged(Disk(), markers)
 
 
 def test_what_an_env_file_leads_to_is_not_opened_unless_it_is_a_file(tmp_path: Path) -> None:
@@ -140,9 +140,9 @@ def test_or_in_a_directory_for_releases(
 ) -> None:
     out = elsewhere(tmp_path)
     make(root / "web", out)
-    found = look(Disk(), str(root), "web", None, others=[str(out)])
+    found = inspect(Disk(), str(root), "web", None, others=[str(out)])
     assert found.release == f"git.1:{COMMIT}"
-    assert stand(Disk(), found.marks)
+    assert unchanged(Disk(), found.markers)
 
 
 @pytest.mark.parametrize("make", GITS)
@@ -164,7 +164,7 @@ def test_never_on_another_share(tmp_path: Path, root: Path, make: Callable[..., 
         return "leads to another share" if Path(path).is_relative_to(out) else ""
 
     with pytest.raises(NotDeployable, match="leads to another share"):
-        look(Spy(), str(root), "web", None, allowed, others=[str(out)])
+        inspect(Spy(), str(root), "web", None, allowed, others=[str(out)])
     assert not [path for path in touched if path.startswith(str(out))]
 
 
@@ -182,25 +182,25 @@ def test_refs_behind_a_link_are_followed_and_marked(root: Path) -> None:
     put(root / "shared" / "two" / "heads" / "other")
     refs = root / "web" / ".git" / "refs"
     refs.symlink_to("../../shared/one")
-    found = look(Disk(), str(root), "web", None)
+    found = inspect(Disk(), str(root), "web", None)
     assert found.release == f"git.1:{COMMIT}"
-    assert stand(Disk(), found.marks)
+    assert unchanged(Disk(), found.markers)
     swap(refs, "../../shared/two")
-    assert not stand(Disk(), found.marks)
+    assert not unchanged(Disk(), found.markers)
     put(root / "web" / ".git" / "packed-refs", f"# packed\n{'b' * 40} refs/heads/x\n")
-    assert look(Disk(), str(root), "web", None).release == f"git.1:{'b' * 40}"
+    assert inspect(Disk(), str(root), "web", None).release == f"git.1:{'b' * 40}"
 
 
 @pytest.mark.parametrize("layout", ["git", "symlink"])
 def test_marks_are_not_looked_for_behind_a_link(tmp_path: Path, layout: str) -> None:
     seen = world(tmp_path / "root")
-    marks = look(Disk(), seen.root, layout, None).marks
-    assert stand(Disk(), marks)
+    markers = inspect(Disk(), seen.root, layout, None).markers
+    assert unchanged(Disk(), markers)
     app = tmp_path / "root" / layout
     app.rename(tmp_path / "moved")
     app.symlink_to(tmp_path / "moved")  # it would lead onto another share
     with pytest.raises(NotADirectoryError, match=f"{app}/"):
-        stand(Disk(), marks)
+        unchanged(Disk(), markers)
 
 
 @pytest.mark.parametrize("name", ["/etc/passwd", "../out", "/dev/null", "/proc/kmsg"])
@@ -263,7 +263,7 @@ def test_packed_refs_are_found_in_what_is_not_too_large(root: Path) -> None:
     others = "".join(f"{number:040x} refs/tags/{number}\n^{COMMIT}\n" for number in range(1000))
     packed = root / "web" / ".git" / "packed-refs"
     put(packed, f"# pack-refs with: peeled\n{COMMIT} refs/heads/x\n{others}")
-    assert look(Disk(), str(root), "web", None).release == f"git.1:{COMMIT}"
+    assert inspect(Disk(), str(root), "web", None).release == f"git.1:{COMMIT}"
     put(packed, f"{others}{COMMIT} refs/heads/xy\n{COMMIT} a refs/heads/x\n")
     assert "has no ref refs/heads/x" in why(root)
     put(packed, "ab\n" * (1024 * 1024))
@@ -279,19 +279,19 @@ def test_a_look_takes_so_many_steps_over_links_and_no_more(root: Path) -> None:
     swap(web / "current", "l0")
     faults = Faults(errno=0)
     with pytest.raises(NotDeployable, match="leads over more than 400 directories"):
-        look(FaultyDisk(lambda: faults), str(root), "web", None)
+        inspect(FaultyDisk(lambda: faults), str(root), "web", None)
     assert faults.seen.count("status") <= 400
 
 
 def test_a_local_path_takes_so_many_steps_too() -> None:
-    asked: list[str] = []
+    requested: list[str] = []
 
     def link(path: str) -> str | None:
-        asked.append(path)
+        requested.append(path)
         return "a/../" * 800 + "l" if path.endswith("/l") else None
 
     real("/l", Mounts(LOCAL_ROOT), link)
-    assert len(asked) <= 400
+    assert len(requested) <= 400
 
 
 def test_a_directory_with_too_many_entries_is_said_so(tmp_path: Path) -> None:
@@ -336,7 +336,7 @@ def test_current_that_becomes_a_directory_in_the_look_is_unclear(root: Path) -> 
             return found
 
     with pytest.raises(NotDeployable, match="current is not a symlink any more"):
-        look(Swapped(), str(root), "web", None)
+        inspect(Swapped(), str(root), "web", None)
 
 
 def test_refs_in_a_reftable_are_said_to_be_so(root: Path) -> None:

@@ -9,26 +9,28 @@ import pytest
 
 from appagent.model.words import Layout
 from appagent.share.debounce import CONFIRM, Debounce, in_words
-from appagent.share.layouts import Found, NoApp
+from appagent.share.layouts import Inspection, NoApp
 from appagent.share.markers import NotDeployable
 
 LATER = CONFIRM + 0.1
 
 
-def found(layout: Layout = Layout.TREE, incomplete: str = "", settings: str | None = None) -> Found:
-    return Found(layout, "/r/web", "", "/r/web", 0, incomplete, settings)
+def found(
+    layout: Layout = Layout.TREE, incomplete: str = "", settings: str | None = None
+) -> Inspection:
+    return Inspection(layout, "/r/web", "", "/r/web", 0, incomplete, settings)
 
 
 def error(number: int) -> OSError:
     return OSError(number, os.strerror(number), "/r/web")
 
 
-def sight(settle: float = 2.0) -> Debounce:
+def debounce(settle: float = 2.0) -> Debounce:
     return Debounce("/r", "web", settle)
 
 
 def test_a_look_is_pushed_when_it_differs_and_once_more_when_it_stood() -> None:
-    it = sight()
+    it = debounce()
     assert it.saw(found(), "a", 10.0, "poll") is not None
     assert it.saw(found(), "a", 11.0, "poll") is None
     stood = it.saw(found(), "a", 12.0, "poll")
@@ -42,7 +44,7 @@ def test_a_look_is_pushed_when_it_differs_and_once_more_when_it_stood() -> None:
 
 
 def test_a_release_that_comes_back_begins_to_stand_anew() -> None:
-    it = sight()
+    it = debounce()
     for at, release in enumerate(["a", "b", "a"]):
         look = it.saw(found(), release, float(at), "poll")
         assert look is not None
@@ -50,7 +52,7 @@ def test_a_release_that_comes_back_begins_to_stand_anew() -> None:
 
 
 def test_the_confirming_look_is_due_when_it_has_stood() -> None:
-    it = sight(settle=0.1)
+    it = debounce(settle=0.1)
     for began in (0.1, 1e6 / 3, 7.77777):
         it.saw(found(), f"r{began}", began, "poll")
         due = it.confirm_at
@@ -63,7 +65,7 @@ def test_the_confirming_look_is_due_when_it_has_stood() -> None:
 
 
 def test_what_is_incomplete_and_then_complete_begins_to_stand_anew() -> None:
-    it = sight()
+    it = debounce()
     it.saw(found(incomplete=".deploying"), "a", 0.0, "poll")
     look = it.saw(found(), "a", 9.0, "poll")
     assert look is not None
@@ -71,7 +73,7 @@ def test_what_is_incomplete_and_then_complete_begins_to_stand_anew() -> None:
 
 
 def test_other_settings_are_pushed_and_stand_as_long_as_the_release() -> None:
-    it = sight()
+    it = debounce()
     it.saw(found(), "a", 0.0, "poll")
     look = it.saw(found(settings="settle: 9s"), "a", 1.0, "poll")
     assert look is not None
@@ -79,17 +81,17 @@ def test_other_settings_are_pushed_and_stand_as_long_as_the_release() -> None:
 
 
 def test_who_asks_hears_of_the_next_look_once() -> None:
-    it = sight()
+    it = debounce()
     it.saw(found(), "a", 0.0, "poll")
-    it.asked = 0.5
+    it.requested = 0.5
     assert it.saw(found(), "a", 0.5, "asked") is not None
     assert it.saw(found(), "a", 0.6, "poll") is None
 
 
 def test_a_look_that_had_begun_before_somebody_asked_does_not_answer() -> None:
-    it = sight()
+    it = debounce()
     it.saw(found(), "a", 0.0, "poll")
-    it.asked = 0.5
+    it.requested = 0.5
     it.saw(found(), "a", 0.4, "scan")  # it took long; what it saw may be of before
     look = it.saw(found(), "a", 0.9, "asked")
     assert look is not None
@@ -110,7 +112,7 @@ def test_a_look_that_had_begun_before_somebody_asked_does_not_answer() -> None:
     ],
 )
 def test_an_error_of_the_share_is_unknown_at_once(number: int) -> None:
-    it = sight()
+    it = debounce()
     it.saw(found(), "a", 0.0, "poll")
     look = it.failed(error(number), 1.0, "poll")
     assert look is not None
@@ -133,7 +135,7 @@ def test_an_error_of_the_share_is_unknown_at_once(number: int) -> None:
 def test_a_bad_look_is_believed_after_another_one_two_seconds_later(
     passing: OSError | NotDeployable,
 ) -> None:
-    it = sight()
+    it = debounce()
     it.saw(found(), "a", 0.0, "poll")
     assert it.failed(passing, 1.0, "poll") is None
     assert it.doubtful
@@ -144,7 +146,7 @@ def test_a_bad_look_is_believed_after_another_one_two_seconds_later(
 
 
 def test_a_good_look_between_bad_ones_ends_the_doubt() -> None:
-    it = sight()
+    it = debounce()
     it.saw(found(), "a", 0.0, "poll")
     it.failed(error(errno.ESTALE), 1.0, "poll")
     assert it.saw(found(), "b", 1.1, "poll") is not None
@@ -153,7 +155,7 @@ def test_a_good_look_between_bad_ones_ends_the_doubt() -> None:
 
 
 def test_unknown_is_pushed_when_it_begins_and_when_its_reason_changes() -> None:
-    it = sight()
+    it = debounce()
     first = it.failed(error(errno.EIO), 0.0, "poll")
     assert first is not None
     assert it.failed(error(errno.EIO), 1.0, "poll") is None
@@ -166,7 +168,7 @@ def test_unknown_is_pushed_when_it_begins_and_when_its_reason_changes() -> None:
 
 
 def test_another_layout_is_believed_after_two_seconds() -> None:
-    it = sight()
+    it = debounce()
     it.saw(found(Layout.SYMLINK), "symlink.1:a:1", 0.0, "poll")
     assert it.believes(Layout.SYMLINK, 1.0)
     assert not it.believes(Layout.TREE, 2.0)
@@ -178,7 +180,7 @@ def test_another_layout_is_believed_after_two_seconds() -> None:
 
 
 def test_also_while_it_was_unknown_for_a_while() -> None:
-    it = sight()
+    it = debounce()
     it.saw(found(Layout.SYMLINK), "symlink.1:a:1", 0.0, "poll")
     it.failed(error(errno.EIO), 1.0, "poll")
     assert not it.believes(Layout.TREE, 2.0)
@@ -186,13 +188,13 @@ def test_also_while_it_was_unknown_for_a_while() -> None:
 
 
 def test_a_link_needs_no_confirming_look() -> None:
-    it = sight()
+    it = debounce()
     it.saw(found(Layout.SYMLINK), "symlink.1:a:1", 0.0, "poll")
     assert it.confirm_at is None
 
 
 def test_what_is_told_can_be_printed_by_everybody() -> None:
-    it = sight()
+    it = debounce()
     look = it.failed(OSError(errno.EIO, "bad", os.fsdecode(b"/r/\xff")), 0.0, "poll")
     assert look is not None
     look.why.encode("utf-8")

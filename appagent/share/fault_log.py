@@ -15,13 +15,13 @@ from appagent.share.observer import Emit
 _LONGEST = 200  # letters of the fault's own words
 
 
-class Told:
+class FaultLog:
     """Which faults of one thing were logged: each place in the code once."""
 
     def __init__(self) -> None:
         self._places: set[tuple[str, str, int | None]] = set()
 
-    def fault(self, what: str, emit: Emit) -> NotDeployable:
+    def report(self, what: str, emit: Emit) -> NotDeployable:
         """Log the fault that is being handled, if it is new; what to say of the look."""
         kind, error, trace = sys.exc_info()
         name = kind.__name__ if kind else "?"

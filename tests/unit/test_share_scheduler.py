@@ -7,72 +7,72 @@ import time
 
 import pytest
 
-from appagent.share.scheduler import Agenda, Burst, Jitter, Span
+from appagent.share.scheduler import Burst, Jitter, Schedule, Window
 from tests.waiting import until
 
 
 def test_things_are_taken_in_the_order_in_which_they_are_due() -> None:
-    agenda: Agenda[str] = Agenda()
+    schedule: Schedule[str] = Schedule()
     now = time.monotonic()
-    agenda.sooner("later", now + 100)
-    agenda.sooner("b", now - 1)
-    agenda.sooner("a", now - 2)
-    agenda.sooner("c", now - 1)
-    assert [agenda.take(0) for _ in range(4)] == ["a", "b", "c", None]
+    schedule.sooner("later", now + 100)
+    schedule.sooner("b", now - 1)
+    schedule.sooner("a", now - 2)
+    schedule.sooner("c", now - 1)
+    assert [schedule.take(0) for _ in range(4)] == ["a", "b", "c", None]
 
 
 def test_a_thing_is_there_once_and_only_gets_sooner() -> None:
-    agenda: Agenda[str] = Agenda()
+    schedule: Schedule[str] = Schedule()
     now = time.monotonic()
-    agenda.sooner("a", now + 100)
-    agenda.sooner("a", now - 1)
-    agenda.sooner("a", now + 50)
-    assert agenda.take(0) == "a"
-    assert agenda.take(0) is None
+    schedule.sooner("a", now + 100)
+    schedule.sooner("a", now - 1)
+    schedule.sooner("a", now + 50)
+    assert schedule.take(0) == "a"
+    assert schedule.take(0) is None
 
 
 def test_what_is_dropped_is_not_taken() -> None:
-    agenda: Agenda[str] = Agenda()
-    agenda.sooner("a", 0.0)
-    agenda.drop("a")
-    assert agenda.take(0) is None
-    agenda.sooner("a", 0.0)
-    assert agenda.take(0) == "a"
+    schedule: Schedule[str] = Schedule()
+    schedule.sooner("a", 0.0)
+    schedule.drop("a")
+    assert schedule.take(0) is None
+    schedule.sooner("a", 0.0)
+    assert schedule.take(0) == "a"
 
 
 def test_ringing_and_waking_end_a_wait() -> None:
-    agenda: Agenda[str] = Agenda()
+    schedule: Schedule[str] = Schedule()
     taken: list[str | None] = []
-    agenda.sooner("far", time.monotonic() + 1000)
+    schedule.sooner("far", time.monotonic() + 1000)
 
     def take() -> None:
-        taken.append(agenda.take(1000))
-        taken.append(agenda.take(1000))
+        taken.append(schedule.take(1000))
+        taken.append(schedule.take(1000))
 
     thread = threading.Thread(target=take, daemon=True)
     thread.start()
-    agenda.sooner("now", 0.0)
+    schedule.sooner("now", 0.0)
     until(lambda: taken == ["now"])
-    agenda.wake()
+    schedule.wake()
     until(lambda: taken == ["now", None])
     thread.join()
 
 
 def test_a_wake_before_the_wait_is_not_lost() -> None:
-    agenda: Agenda[str] = Agenda()
-    agenda.wake()
-    assert agenda.take(1000) is None
+    schedule: Schedule[str] = Schedule()
+    schedule.wake()
+    assert schedule.take(1000) is None
 
 
 def test_of_what_is_due_the_lowest_rank_comes_first_and_what_has_none_stays() -> None:
-    agenda: Agenda[str] = Agenda()
+    schedule: Schedule[str] = Schedule()
     now = time.monotonic()
     for number, key in enumerate(("left", "b", "c", "hurry")):
-        agenda.sooner(key, now - 10 + number)
-    agenda.sooner("hurry later", now + 1000)
+        schedule.sooner(key, now - 10 + number)
+    schedule.sooner("hurry later", now + 1000)
     ranks = {"b": 1, "c": 1, "hurry": 0, "hurry later": 0}
-    assert [agenda.take(0, ranks.get) for _ in range(4)] == ["hurry", "b", "c", None]
-    assert agenda.take(0) == "left"
+    assert [schedule.take(0, ranks.get) for _ in range(4)] == ["hurry", "b", "c", None]
+    assert schedule.take(0) == "left"
 
 
 def test_a_few_polls_go_at_once_and_then_one_for_each_interval() -> None:
@@ -98,34 +98,34 @@ def test_after_a_quiet_time_a_few_polls_are_free_again() -> None:
 
 
 def test_who_is_awake_takes_all_that_may_be_taken() -> None:
-    agenda: Agenda[str] = Agenda()
+    schedule: Schedule[str] = Schedule()
     now = time.monotonic()
-    agenda.sooner("may wait", Span(now - 2, now + 1000))
-    agenda.sooner("may wait too", Span(now - 1, now + 1000))
-    agenda.sooner("not yet", Span(now + 500, now + 1000))
-    assert agenda.take(0) is None
-    agenda.sooner("has to be", Span(now - 3, now - 3))
-    assert [agenda.take(0) for _ in range(4)] == ["has to be", "may wait", "may wait too", None]
+    schedule.sooner("may wait", Window(now - 2, now + 1000))
+    schedule.sooner("may wait too", Window(now - 1, now + 1000))
+    schedule.sooner("not yet", Window(now + 500, now + 1000))
+    assert schedule.take(0) is None
+    schedule.sooner("has to be", Window(now - 3, now - 3))
+    assert [schedule.take(0) for _ in range(4)] == ["has to be", "may wait", "may wait too", None]
 
 
 def test_what_is_put_off_while_awake_waits_for_the_next_time() -> None:
-    agenda: Agenda[str] = Agenda()
+    schedule: Schedule[str] = Schedule()
     now = time.monotonic()
-    agenda.sooner("a", now - 1)
-    agenda.sooner("b", Span(now - 1, now + 1000))
-    assert agenda.take(0) == "a"
-    agenda.sooner("a", Span(time.monotonic(), now + 1000))
-    assert [agenda.take(0), agenda.take(0)] == ["b", None]
+    schedule.sooner("a", now - 1)
+    schedule.sooner("b", Window(now - 1, now + 1000))
+    assert schedule.take(0) == "a"
+    schedule.sooner("a", Window(time.monotonic(), now + 1000))
+    assert [schedule.take(0), schedule.take(0)] == ["b", None]
 
 
 def test_ringing_shortens_a_wait_and_never_makes_it_longer() -> None:
-    agenda: Agenda[str] = Agenda()
+    schedule: Schedule[str] = Schedule()
     now = time.monotonic()
-    agenda.sooner("a", Span(now - 1, now + 1000))
-    agenda.sooner("a", Span(now + 500, now + 2000))
-    assert agenda.take(0) is None
-    agenda.sooner("a", Span(now + 500, now))
-    assert agenda.take(0) == "a"
+    schedule.sooner("a", Window(now - 1, now + 1000))
+    schedule.sooner("a", Window(now + 500, now + 2000))
+    assert schedule.take(0) is None
+    schedule.sooner("a", Window(now + 500, now))
+    assert schedule.take(0) == "a"
 
 
 def test_looks_are_spread_by_a_tenth() -> None:
