@@ -1,24 +1,28 @@
-"""How commands write: data on stdout, words on stderr, and both safe to be shown."""
+"""How commands write: output on stdout, messages on stderr, and both safe to be shown."""
 
 from __future__ import annotations
 
 import contextlib
 import json
+import re
 import sys
 from collections.abc import Iterator
 
 from appagent.daemon.control import LATER, Refused
+from appagent.report.terminal import Screen, screen_of
 from appagent.report.text import plain
+
+_OUR_COLOUR = re.compile("(\x1b\\[(?:0|1|2|1;31|3[236])m)")  # report.terminal's, and no other
 
 
 def words(text: str) -> None:
-    """A line for a person."""
+    """Write a message for a person."""
     sys.stderr.write(f"appagent: {plain(text)}\n")
 
 
 @contextlib.contextmanager
 def writing() -> Iterator[None]:
-    """Refused(75) for a stdout that takes nothing, such as a full disk."""
+    """Raise Refused(75) for a stdout that takes nothing, such as a full disk."""
     try:
         yield
     except BrokenPipeError:
@@ -27,9 +31,24 @@ def writing() -> Iterator[None]:
         raise Refused(LATER, f"cannot write to stdout: {error.strerror}") from None
 
 
-def data(text: str) -> None:
-    """What was asked for; what comes from outside in it can move no cursor."""
-    text = plain(text, len(text))
+def screen() -> Screen:
+    """What stdout can show."""
+    return screen_of(sys.stdout)
+
+
+def safe(text: str, *, colour: bool = False) -> str:
+    """Take out of a text what could move a cursor; with `colour`, our own colours stay."""
+    if not colour:
+        return plain(text, len(text))
+    return "".join(
+        part if number % 2 else plain(part, len(part))
+        for number, part in enumerate(_OUR_COLOUR.split(text))
+    )
+
+
+def data(text: str, *, colour: bool = False) -> None:
+    """Write what was asked for; `colour` where it was made for a screen that takes it."""
+    text = safe(text, colour=colour)
     with writing():
         sys.stdout.write(text if text.endswith("\n") else text + "\n")
 
@@ -41,6 +60,6 @@ def flush() -> None:
 
 
 def as_json(value: object) -> None:
-    """The same, for a program. In ASCII: no terminal and no encoding can spoil it."""
+    """Write a value for a program. In ASCII: no terminal and no encoding can spoil it."""
     with writing():
         sys.stdout.write(json.dumps(value, indent=2) + "\n")

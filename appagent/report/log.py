@@ -32,6 +32,7 @@ from appagent.report.sinks import (
     SyslogOutput,
 )
 from appagent.report.structlog_setup import structlog
+from appagent.report.terminal import is_terminal, wants_colour
 from appagent.report.text import one_line, plain
 
 LEVELS = {
@@ -112,7 +113,7 @@ def choose(stream: TextIO, journal_socket: str, syslog_socket: str) -> str:
         if journal_is_there:
             return "journal"
         return "syslog" if Path(syslog_socket).is_socket() else "json"
-    return "console" if _is_terminal(stream) else "json"
+    return "console" if is_terminal(stream) else "json"
 
 
 def is_journal_stream(stream: TextIO) -> bool:
@@ -120,20 +121,6 @@ def is_journal_stream(stream: TextIO) -> bool:
     found = _stat(stream)
     named = os.environ.get("JOURNAL_STREAM", "")
     return found is not None and named == f"{found.st_dev}:{found.st_ino}"
-
-
-def wants_colour(stream: TextIO) -> bool:
-    """Colour on a terminal alone, and not for who does not want it (https://no-color.org)."""
-    if os.environ.get("NO_COLOR") or os.environ.get("TERM", "dumb") == "dumb":
-        return False
-    return _is_terminal(stream)
-
-
-def _is_terminal(stream: TextIO) -> bool:
-    try:
-        return stream.isatty()
-    except (ValueError, OSError):
-        return False
 
 
 def _leads_nowhere(stream: TextIO) -> bool:

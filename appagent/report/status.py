@@ -19,6 +19,7 @@ from appagent.model.events import Ended
 from appagent.model.seen import Slow
 from appagent.model.words import Now, Version
 from appagent.report import text
+from appagent.report.table import table
 
 Data = dict[str, Any]
 MIB = 1024 * 1024
@@ -200,7 +201,7 @@ def status_text(data: Data, columns: int = 0) -> str:
     rows.sort(key=lambda row: row[0])
     if rows:
         header = ["APP", "STATE", "RUNS", "ON THE SHARE", "PROCESSES", "WHY"]
-        lines.append(text.table(header, rows, columns))
+        lines += [line for row in table([header, *rows], columns) for line in row]
     else:
         lines.append("no apps")
     return "\n".join(lines)

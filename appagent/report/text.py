@@ -1,4 +1,4 @@
-"""Words for people: durations, moments, tables; and text from outside made safe to show.
+"""Texts for people: durations, moments, broken lines; and text from outside made safe to show.
 
 What an app prints, what a file is called, what an error says: all of it may hold escapes that
 move a terminal's cursor, set its title or answer for the person who reads. Everything that is
@@ -10,7 +10,6 @@ from __future__ import annotations
 import re
 import time
 import unicodedata
-from collections.abc import Sequence
 
 MINUTE, HOUR, DAY = 60, 3600, 86400
 
@@ -117,20 +116,47 @@ def width(text: str) -> int:
     )
 
 
-def table(header: Sequence[str], rows: Sequence[Sequence[str]], columns: int = 0) -> str:
-    """Lay out rows in aligned columns. With `columns`, the last column is cut to fit in them."""
-    lines = [[one_line(cell) for cell in row] for row in (header, *rows)]
-    wide = [max(width(cell) for cell in column) for column in zip(*lines, strict=True)]
-    return "\n".join(_row(line, wide, columns) for line in lines)
+def fitting(text: str, columns: int) -> int:
+    """Count the characters of a text that fit into so many columns."""
+    if text.isascii():
+        return min(len(text), columns)
+    taken = 0
+    for place, each in enumerate(text):
+        taken += width(each)
+        if taken > columns:
+            return place
+    return len(text)
 
 
-def _row(cells: Sequence[str], wide: Sequence[int], columns: int) -> str:
-    padded = [cell + " " * (wide[n] - width(cell)) for n, cell in enumerate(cells[:-1])]
-    left = "  ".join(padded)
-    last = cells[-1]
-    room = columns - width(left) - 2 if columns else 0
-    if room > 0 and width(last) > room:
-        while last and width(last) > room - 1:
-            last = last[:-1]
-        last += "…"
-    return f"{left}  {last}".rstrip() if padded else last
+def cut(text: str, columns: int) -> str:
+    """Cut a text to so many columns; an ellipsis says that there is more."""
+    if width(text) <= columns:
+        return text
+    return text[: fitting(text, columns - 1)] + "…"
+
+
+def wrap(text: str, columns: int, indent: str = "", first: str | None = None) -> list[str]:
+    """Break a line between words, and inside a word that is longer than a line.
+
+    Each line begins with `indent`, the first one with `first`. Without columns it is left whole.
+    """
+    line = start = indent if first is None else first
+    if not columns:
+        return [start + text]
+    lines: list[str] = []
+    fresh = True  # nothing but the indent is in the line yet
+    for each in text.split(" "):
+        word = each
+        if not fresh and width(line) + 1 + width(word) <= columns:
+            line += " " + word
+            continue
+        if not fresh:
+            lines.append(line)
+            line = indent
+        while width(line) + width(word) > columns:
+            place = max(1, fitting(word, columns - width(line)))
+            lines.append(line + word[:place])
+            line, word = indent, word[place:]
+        line += word
+        fresh = False
+    return [*lines, line]

@@ -232,13 +232,10 @@ def clean(data: bytes | str) -> str:
 
 
 def last_words(tail: str) -> str:
-    """Pick the line of output that says most: the last one, and with it make's own."""
+    """Pick the last line of output; make's own only where the app printed nothing else."""
     lines = [line.strip() for line in tail.splitlines() if line.strip()]
-    make = lines.pop() if lines and _is_makes(lines[-1]) else ""
-    while lines and _is_makes(lines[-1]):
-        lines.pop()
-    said = lines[-1][:300] if lines else ""
-    return f"{said} ({make})" if said and make else said or make
+    printed = [line for line in lines if not _is_makes(line)]
+    return printed[-1][:300] if printed else lines[-1] if lines else ""
 
 
 def _is_makes(line: str) -> bool:

@@ -19,7 +19,8 @@ import pytest
 
 from appagent.model.notices import Level, Notice
 from appagent.model.words import Now, Outcome
-from appagent.report.log import Log, choose, set_up, wants_colour
+from appagent.report.log import Log, choose, set_up
+from appagent.report.terminal import wants_colour
 
 ENDED = Notice(
     "run.ended",

@@ -9,14 +9,15 @@ from hypothesis import strategies as st
 from appagent.report.text import (
     age,
     count,
+    cut,
     duration,
     moment,
     one_line,
     plain,
-    table,
     tail,
     unbroken,
     width,
+    wrap,
 )
 
 
@@ -108,12 +109,29 @@ def test_counts_agree_with_their_words() -> None:
     assert count(0, "entry", "entries") == "0 entries"
 
 
-def test_a_table_is_aligned_also_with_wide_letters() -> None:
-    shown = table(["APP", "STATE"], [["web", "ok"], ["日本", "fa\x1b[31miled"], ["é", ""]])
-    assert shown.split("\n") == ["APP   STATE", "web   ok", "日本  failed", "é"]
-    assert width("日本") == 4
+@pytest.mark.parametrize(
+    ("text", "columns", "lines"),
+    [
+        ("one two three", 0, ["> one two three"]),
+        ("one two three", 9, ["> one two", "  three"]),
+        ("0123456789", 6, ["> 0123", "  4567", "  89"]),
+        ("a 0123456789", 6, ["> a", "  0123", "  4567", "  89"]),
+        ("日本語 日本", 6, ["> 日本", "  語", "  日本"]),
+        ("", 6, ["> "]),
+    ],
+)
+def test_lines_are_broken_between_words_and_long_words_inside(
+    text: str, columns: int, lines: list[str]
+) -> None:
+    assert wrap(text, columns, "  ", "> ") == lines
 
 
-def test_the_last_column_is_cut_to_fit() -> None:
-    assert table(["A", "B"], [["x", "0123456789"]], columns=8).split("\n")[1] == "x  0123…"
-    assert table(["B"], [["0123456789"]]) == "B\n0123456789"
+@given(st.text(st.characters(exclude_categories=("C", "Z"))), st.integers(10, 90))
+def test_no_wrapped_line_is_too_long_and_nothing_is_lost(text: str, columns: int) -> None:
+    lines = wrap(f"first {text} last", columns, "    ")
+    assert all(width(line) <= columns for line in lines)
+    assert "".join(line[4:] for line in lines).replace(" ", "") == f"first{text}last"
+
+
+def test_a_text_that_is_too_long_is_cut_with_an_ellipsis() -> None:
+    assert [cut("日本語", 6), cut("日本語", 5), cut("abc", 2)] == ["日本語", "日本…", "a…"]
