@@ -127,9 +127,9 @@ class Life(RuleBasedStateMachine):
     @rule(hangs=st.booleans())
     def watcher(self, hangs: bool) -> None:
         if hangs:
-            self.play.share.hang()
-        elif self.play.share.hangs:
-            self.play.share.come_back()
+            self.play.watcher.hang()
+        elif self.play.watcher.hangs:
+            self.play.watcher.come_back()
 
     @rule(mounted=st.booleans())
     def mount(self, mounted: bool) -> None:
@@ -152,7 +152,7 @@ class Life(RuleBasedStateMachine):
 
     @rule()
     def looks_again(self) -> None:
-        self.play.share.push_all()
+        self.play.watcher.push_all()
 
     # --- runs ------------------------------------------------------------------------------------
 
@@ -291,16 +291,16 @@ class Life(RuleBasedStateMachine):
         play.shims.next.clear()
         play.shims.usual.clear()
         play.shims.slow = 0.01
-        play.share.hangs = False
-        play.share.empty = False
-        for root in play.share.roots:
-            play.share.roots[root] = ""
+        play.watcher.hangs = False
+        play.watcher.empty = False
+        for root in play.watcher.roots:
+            play.watcher.roots[root] = ""
         for files in play.share.files.values():
             files.why = files.incomplete = ""
         play.share.envs[ENV] = ("present", "a=1")
         for app in LAYOUTS:
             play.share.envs[f"/files/config/{app}.env"] = ("missing", "")
-        play.share.come_back()
+        play.watcher.come_back()
         play.permit_all()
         play.rest(24 * HOUR)
 
@@ -320,7 +320,7 @@ class Life(RuleBasedStateMachine):
             assert word in AT_REST, f"{name}: {word}: {play.view(name).why}"
             applied = app.record.applied
             if word == "ok":
-                seen = play.share.ids(files)[0]
+                seen = play.watcher.ids(files)[0]
                 assert applied.healthy == applied.running
                 assert applied.running is not None
                 assert applied.running.release == applied.installed == seen

@@ -1,6 +1,6 @@
 """The rules that every command of the core is judged by, whatever the story is.
 
-They look at the world of the play (shims, processes, disk, share), not at the core's own idea of
+They look at the world of the machine (shims, processes, disk, share), not at the core's own idea of
 it, so a core that fools itself is found out.
 """
 
@@ -23,7 +23,7 @@ from appagent.model.words import Layout, Now, Target
 from tests.unit.core_world import SOON
 
 if TYPE_CHECKING:
-    from tests.unit.core_play import Play
+    from tests.unit.core_machine import Machine
 
 STAGES = ("deploy.seen", "deploy.settled", "deploy.began", "deploy.done")
 MOST_A_SECOND = 12  # runs of one app: more is a loop without a pause
@@ -32,8 +32,8 @@ MOST_A_SECOND = 12  # runs of one app: more is a loop without a pause
 class Rules:
     """What must hold for each command."""
 
-    def __init__(self, play: Play) -> None:
-        self.play = play
+    def __init__(self, machine: Machine) -> None:
+        self.machine = machine
         self.begun: Counter[tuple[str, int, int]] = Counter()
         self.stages: dict[str, int] = {}
         # By a person, of what may run already, until it is done; what was forgotten while it ran is
@@ -50,12 +50,12 @@ class Rules:
         if self.steps % 4:
             return  # one in four: it doubles the time
         again, same = core.step(before, event, now)
-        assert (again, same) == (self.play.node, commands), f"not pure: {event}"
+        assert (again, same) == (self.machine.node, commands), f"not pure: {event}"
 
     def saved(self) -> None:
         """What is known of each app is what is on the disk."""
-        for name, app in self.play.node.apps.items():
-            kept = self.play.disk.get(name, Record(app=name, root=app.record.root))
+        for name, app in self.machine.node.apps.items():
+            kept = self.machine.disk.get(name, Record(app=name, root=app.record.root))
             lost = app.record == Record(app=name, root="", applied=app.record.applied)
             assert kept == app.record or lost, f"{name}: the disk has another record"
             if app.run is None:
@@ -63,10 +63,10 @@ class Rules:
 
     def note_away(self) -> None:
         """Which apps cannot be seen now. What changes during a run is another matter."""
-        share = self.play.share
-        for name, app in self.play.node.apps.items():
+        share, watcher = self.machine.share, self.machine.watcher
+        for name, app in self.machine.node.apps.items():
             files = share.files.get((app.record.root, name))
-            hidden = share.empty or share.blind(app.record.root) or files is None or files.why
+            hidden = watcher.empty or watcher.blind(app.record.root) or files is None or files.why
             if hidden and app.run is None:
                 self.away.add(name)
 
@@ -76,14 +76,14 @@ class Rules:
         What may have processes would be stopped; and what is up has some, unless its Makefile
         starts none or they ended by themselves.
         """
-        name, record, boot = app.name, app.record, self.play.node.boot
-        runs = self.play.shims.running.get(name)
+        name, record, boot = app.name, app.record, self.machine.node.boot
+        runs = self.machine.shims.running.get(name)
         if runs is not None:
             stopped = plan(record, Want(Kind.STOPPED), boot)
             known = stopped == (Target.STOP,) or name in self.forgotten
             assert known, f"{name}: runs {runs}, and a stop would stop nothing"
         elif record.applied.up == boot and not app.exited:
-            known = name in self.play.shims.bare | self.play.shims.emptied
+            known = name in self.machine.shims.bare | self.machine.shims.emptied
             assert known, f"{name}: counts as up, and nothing runs"
 
     def judge(self, command: Command) -> None:
@@ -92,19 +92,19 @@ class Rules:
             case Begin(run):
                 self.may_begin(run)
             case Proceed(app, run_id):
-                kept = self.play.disk[app].run
+                kept = self.machine.disk[app].run
                 assert kept is not None, f"{app}: a go for a run that no record names"
                 assert kept.id == run_id, f"{app}: a go for another run than the recorded one"
                 assert kept.identity is not None, f"{app}: a go without an identity on the disk"
             case End(app, run_id, _):
-                shim = self.play.shims.shims.get(run_id)
+                shim = self.machine.shims.shims.get(run_id)
                 if shim is not None:
                     target = shim.run.target
                     assert target in (Target.BUILD, Target.INSTALL), f"{app}: {target} was ended"
             case Drop(app):
-                assert not list(self.play.shims.living(app)), f"{app}: dropped during a run"
+                assert not list(self.machine.shims.living(app)), f"{app}: dropped during a run"
                 assert not self.present(app), f"{app}: dropped though it is there"
-                runs = self.play.shims.running.get(app)
+                runs = self.machine.shims.running.get(app)
                 assert runs is None or self.left_out(app), f"{app}: dropped though {runs} may run"
             case Report(notice):
                 self.in_order(notice)
@@ -113,30 +113,32 @@ class Rules:
 
     def may_begin(self, run: Run) -> None:
         """A run begins alone, for an app that is known, and never beside itself."""
-        play, app = self.play, run.app
-        assert not list(play.shims.living(app)), f"{app}: two runs at once"
-        kept = play.disk.get(app)
+        machine, app = self.machine, run.app
+        assert not list(machine.shims.living(app)), f"{app}: two runs at once"
+        kept = machine.disk.get(app)
         assert kept is None or kept.run is None, f"{app}: begun beside the run on the disk"
-        steps = [shim.step or shim.run.target for shim in play.shims.living()]
+        steps = [shim.step or shim.run.target for shim in machine.shims.living()]
         busy = [step for step in steps if step is not Target.CHECK]
-        place = run.target is Target.CHECK or len(busy) < play.settings.parallel_apps
+        place = run.target is Target.CHECK or len(busy) < machine.settings.parallel_apps
         assert place, f"{app}: more than parallel_apps at once"
-        second = (app, play.boots, int(play.mono))
+        second = (app, machine.boots, int(machine.mono))
         self.begun[second] += 1
         assert self.begun[second] <= MOST_A_SECOND, f"{app}: again and again without a pause"
         self.in_its_place(run)
         if run.target in (Target.START, Target.RESTART, Target.STOP):
             self.forgotten.discard(app)
-        root = next((r for r in play.settings.roots if r.path == run.root), None)
+        root = next((r for r in machine.settings.roots if r.path == run.root), None)
         assert root is not None, f"{app}: its root is not of the configuration"
         assert managed(app, root.include, root.exclude), f"{app}: touched, though unmanaged"
-        by_person = (kept is not None and kept.stopped) or play.node.shutdown
+        by_person = (kept is not None and kept.stopped) or machine.node.shutdown
         if run.target is Target.STOP:
             assert self.may_stop(run, by_person=by_person), f"{app}: stopped for no reason"
         if not (run.target is Target.STOP and by_person):
-            assert not play.share.blind(run.root), f"{app}: {run.target} while its root is unknown"
+            assert not machine.watcher.blind(run.root), (
+                f"{app}: {run.target} while its root is unknown"
+            )
         if self.present(app) and not (run.target is Target.STOP and by_person):
-            assert not play.share.files[run.root, app].why, f"{app}: begun while it is unknown"
+            assert not machine.share.files[run.root, app].why, f"{app}: begun while it is unknown"
         if run.target is not Target.STOP:
             self.complete_again(run)
             self.environment_known(run)
@@ -144,7 +146,7 @@ class Rules:
         if run.target is Target.CHECK:
             self.start_asked.discard(app)
         if run.target is Target.START and app not in self.start_asked:
-            runs = play.shims.running.get(app, "?")
+            runs = machine.shims.running.get(app, "?")
             assert runs == "?", f"{app}: started beside itself"
 
     def in_its_place(self, run: Run) -> None:
@@ -158,32 +160,32 @@ class Rules:
 
     def complete_again(self, run: Run) -> None:
         """After a time in which it could not be seen, files that change in place are whole."""
-        play, app = self.play, run.app
-        files = play.share.files.get((run.root, app))
+        machine, app = self.machine, run.app
+        files = machine.share.files.get((run.root, app))
         away = app in self.away
         self.away.discard(app)
-        kept = play.node.apps[app]
-        settings = play.settings_of(app, kept.own)
-        held = hold_of(play.node, kept, play.now()) is not None
+        kept = machine.node.apps[app]
+        settings = machine.settings_of(app, kept.own)
+        held = hold_of(machine.node, kept, machine.now()) is not None
         if not away or files is None or run.layout is Layout.SYMLINK or held:
             return
         if run.target is Target.CHECK or settings.unsettled == "deploy":
             return
-        _, since = play.share.seen.get((run.root, app), ("", play.mono))
-        same = short(play.share.ids(files)[0]) == short(run.version.release)
-        stood = since + settings.settle <= play.mono + SOON and not files.incomplete
+        _, since = machine.watcher.seen.get((run.root, app), ("", machine.mono))
+        same = short(machine.watcher.ids(files)[0]) == short(run.version.release)
+        stood = since + settings.settle <= machine.mono + SOON and not files.incomplete
         assert same or stood, f"{app}: {run.target} of what is half there"
 
     def left_out(self, app: str) -> bool:
         """Whether the configuration leaves the app out: what runs of it is not ours to stop."""
-        root = self.play.node.root_settings(self.play.disk[app].root)
+        root = self.machine.node.root_settings(self.machine.disk[app].root)
         return root is None or not managed(app, root.include, root.exclude)
 
     def present(self, app: str) -> bool:
         """Whether the app is on the share, where its record says, and can be seen."""
-        kept = self.play.node.apps.get(app)
+        kept = self.machine.node.apps.get(app)
         root = kept.record.root if kept is not None else ""
-        return (root, app) in self.play.share.files and not self.play.share.empty
+        return (root, app) in self.machine.share.files and not self.machine.watcher.empty
 
     def may_stop(self, run: Run, *, by_person: bool) -> bool:
         """A stop is asked for by a person, or the app is gone."""
@@ -191,14 +193,14 @@ class Rules:
             return True
         if self.present(run.app):
             return False
-        forgotten = self.play.node.apps[run.app].record.forgotten
-        return forgotten or not self.play.share.empty
+        forgotten = self.machine.node.apps[run.app].record.forgotten
+        return forgotten or not self.machine.watcher.empty
 
     def environment_known(self, run: Run) -> None:
         """Every env file of the app was read."""
-        root = next(r for r in self.play.settings.roots if r.path == run.root)
+        root = next(r for r in self.machine.settings.roots if r.path == run.root)
         for path, optional in env_paths(root, run.app):
-            state, _ = self.play.share.envs.get(path, ("unread", ""))
+            state, _ = self.machine.share.envs.get(path, ("unread", ""))
             fine = state == "present" or (optional and state == "missing")
             assert fine, f"{run.app}: begun while {path} is {state}"
 

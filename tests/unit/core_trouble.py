@@ -26,9 +26,9 @@ def trouble_of_the_app(play: Play, on: bool) -> None:
 
 def trouble_of_the_watcher(play: Play, on: bool) -> None:
     if on:
-        play.share.hang()
+        play.watcher.hang()
     else:
-        play.share.come_back()
+        play.watcher.come_back()
 
 
 def trouble_of_the_mount(play: Play, on: bool) -> None:

@@ -48,7 +48,7 @@ def test_a_root_that_is_left_out_later_is_left_alone() -> None:
     assert play.rest() == []
     assert play.word() == "unmanaged"
     play.configure(roots=TWO)
-    play.share.push_all()
+    play.watcher.push_all()
     assert play.rest() == steps("r2", "install", "restart", "check")
 
 
@@ -73,7 +73,7 @@ def test_an_absence_while_it_was_left_out_counts_for_nothing(
     play.configure(roots=(RootSettings(ROOT),))
     assert play.word() in {"unknown", "scanning"}
     assert play.after(1.0) == []
-    play.share.push_all()
+    play.watcher.push_all()
     assert play.rest() == []
     assert play.word() == "ok"
 
@@ -113,11 +113,11 @@ def test_an_entry_that_can_be_no_app_is_told_of_once() -> None:
     play = Play()
     play.share.refused[ROOT]["bad name"] = "the name has ' ' in it"
     for _ in range(3):
-        play.share.push_root(ROOT)
+        play.watcher.push_root(ROOT)
     assert play.notices("app.refused") == ["app.refused"]
     assert list(play.node.refused) == [f"{ROOT}/bad name"]
     play.share.refused[ROOT].clear()
-    play.share.push_root(ROOT)
+    play.watcher.push_root(ROOT)
     assert play.node.refused == {}
 
 
@@ -162,7 +162,7 @@ def test_a_name_is_not_taken_over_while_its_root_is_in_trouble(trouble: object) 
     play.push("web", "r1", root=ROOT)
     play.rest()
     trouble(play, True)  # type: ignore[operator]
-    play.share.empty = False
+    play.watcher.empty = False
     play.push("web", "other", root=SECOND)
     assert play.after(1000.0) == []
     assert play.app().record.root == ROOT
@@ -219,7 +219,7 @@ def test_an_app_may_ask_for_a_longer_rest_of_its_files() -> None:
 def test_events_that_are_repeated_are_harmless() -> None:
     play = deployed(layout=Layout.TREE)
     for _ in range(3):
-        play.share.push_all()
+        play.watcher.push_all()
         play.feed(play.last_ended())
     assert play.rest() == []
 

@@ -150,7 +150,7 @@ def test_the_way_back_leads_past_a_release_that_failed_to_where_the_last_good_on
 
 def test_an_app_that_moves_is_found_where_it_lies_now() -> None:
     play = in_releases("r1")
-    play.share.roots["/files/staging"] = ""
+    play.watcher.roots["/files/staging"] = ""
     play.configure(roots=(*play.settings.roots, type(play.settings.roots[0])("/files/staging")))
     play.push("web", "r1", root="/files/staging")
     play.remove("web", root="/files/production")

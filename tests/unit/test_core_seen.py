@@ -108,11 +108,11 @@ def test_what_fails_while_a_share_hangs_is_done_again_also_where_it_then_gives_e
     play.will("web", "restart", Outcome.FAILED, seconds=20.0)
     play.push("web", "r2")
     play.after(15.0)
-    play.share.hang()
+    play.watcher.hang()
     assert play.after(100.0) == []
-    play.share.hangs = False  # the call that hung ends with an error, before the watcher is back
+    play.watcher.hangs = False  # the call that hung ends with an error, before the watcher is back
     play.root_trouble("ENOTCONN")
-    play.share.come_back()
+    play.watcher.come_back()
     assert play.after(100.0) == []
     play.root_trouble("")
     assert play.rest() == steps("r2", "restart", "check")
@@ -198,9 +198,9 @@ def test_the_trouble_of_an_app_is_told_once_and_its_end() -> None:
 def test_a_hanging_watcher_is_told_once() -> None:
     play = deployed(roots=TWO)
     before = len(play.told)
-    play.share.hang()
+    play.watcher.hang()
     play.after(100.0)
-    play.share.come_back()
+    play.watcher.come_back()
     play.rest()
     assert [notice.kind for notice in play.told[before:]] == ["watcher.stuck", "watcher.back"]
 
@@ -354,10 +354,10 @@ def test_what_was_forgotten_while_nothing_was_seen_is_looked_for_before_it_is_st
     play.rest()
     play.remove("web")
     play.after(1.0)
-    play.share.hang()
+    play.watcher.hang()
     play.forget("web")
     play.push("web", "r1")
-    play.share.come_back()
+    play.watcher.come_back()
     assert play.rest() == []
     assert play.word() == "ok"
     play.remove("web")

@@ -283,7 +283,7 @@ def test_nothing_is_told_while_nothing_happens() -> None:
     play.restart()
     play.after(1000.0)
     for _ in range(5):
-        play.share.push_all()
+        play.watcher.push_all()
     play.feed(Configured(play.settings))
     play.rest()
     assert play.told[before:] == []

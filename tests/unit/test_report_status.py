@@ -76,7 +76,7 @@ def test_what_cannot_be_an_app_is_in_the_table_with_its_reason() -> None:
     play = deployed()
     play.share.refused[ROOT]["dangling"] = f"{ROOT}/dangling/releases/9: No such file or directory"
     play.share.refused[ROOT]["bad\nname"] = "the name has '\\n' in it"
-    play.share.push_root(ROOT)
+    play.watcher.push_root(ROOT)
     rows = shown(play)
     assert rows["dangling"][0] == "refused"
     assert rows["dangling"][-1].startswith(f"{ROOT}/dangling/releases/9: ")
