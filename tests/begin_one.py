@@ -11,7 +11,7 @@ import json
 import sys
 
 from appagent.daemon.recovery import written
-from appagent.host import boot
+from appagent.host import boot, clock
 from appagent.model.applied import Run
 from appagent.model.events import Ended
 from appagent.model.words import Layout, Target, Version
@@ -25,7 +25,7 @@ async def main() -> None:
     asked["target"] = Target(asked["target"])
     asked["layout"] = Layout(asked["layout"])
     asked["version"] = Version(*asked["version"])
-    run = Run(**asked, began=boot.now())
+    run = Run(**asked, began=clock.now())
     over = asyncio.Event()
 
     def ended(event: Ended) -> None:

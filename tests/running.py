@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TypedDict, TypeVar, Unpack
 
 from appagent.daemon.recovery import written
-from appagent.host import boot
+from appagent.host import boot, clock
 from appagent.model.applied import Identity, Later, Run
 from appagent.model.events import Ended, StepFound
 from appagent.model.words import Layout, Target, Version
@@ -99,7 +99,7 @@ class World:
             deploy="",
             timeout=fields.get("timeout", WITHIN),
             grace=fields.get("grace", 5.0),
-            began=boot.now(),
+            began=clock.now(),
             identity=fields.get("identity"),
             cancelled=fields.get("cancelled", ""),
             then=fields.get("then", ()),

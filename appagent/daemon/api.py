@@ -21,6 +21,7 @@ from appagent.daemon.control import (
     Verb,
 )
 from appagent.daemon.wait import Waiting
+from appagent.host import accounts
 from appagent.model.applied import Hold
 from appagent.model.events import Cancel, Event, Forget, HoldAsked, ResumeAsked, Trigger
 from appagent.model.words import Target
@@ -38,17 +39,7 @@ SECONDS_MOST = 1e9  # 30 years
 
 def who(peer: Peer) -> str:
     """A person, as far as the kernel knows. No name service is asked: it could hang."""
-    if peer.uid == 0:
-        return "root"
-    try:
-        with open("/etc/passwd", encoding="utf-8", errors="replace") as lines:  # noqa: PTH123
-            for line in lines:
-                fields = line.split(":")
-                if len(fields) > 2 and fields[2] == str(peer.uid):  # noqa: PLR2004
-                    return fields[0]
-    except OSError:
-        pass
-    return f"uid {peer.uid}"
+    return "root" if peer.uid == 0 else accounts.user_name(peer.uid)
 
 
 def text_of(request: Request, name: str, most: int = 200) -> str:

@@ -29,6 +29,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from appagent.host import accounts
+
 LINE_MOST = 64 * 1024
 CLIENTS_MOST = 64
 QUEUE_MOST = 128  # who wait for a place
@@ -128,7 +130,7 @@ class Control:
             )
         finally:
             os.umask(before)
-        group = local_group(self.group)
+        group = accounts.local_group(self.group)
         with contextlib.suppress(PermissionError):
             if group is not None:
                 os.chown(self.path, -1, group)
@@ -276,15 +278,6 @@ async def hang_up(writer: asyncio.StreamWriter) -> None:
         await asyncio.wait_for(writer.wait_closed(), PATIENCE)
     except (OSError, TimeoutError):
         writer.transport.abort()
-
-
-def local_group(name: str, path: str = "/etc/group") -> int | None:
-    """The gid of a group of this machine; a name service is not asked, it could hang."""
-    with contextlib.suppress(OSError, ValueError, IndexError):
-        for line in Path(path).read_text("utf-8", "replace").splitlines():
-            if line.startswith(name + ":"):
-                return int(line.split(":")[2])
-    return None
 
 
 async def send(writer: asyncio.StreamWriter, line: Mapping[str, object]) -> None:

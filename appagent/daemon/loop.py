@@ -32,7 +32,7 @@ from appagent.daemon.runner import Running
 from appagent.daemon.shutdown import stop_apps
 from appagent.daemon.unreported import Unreported, safe
 from appagent.daemon.watchers import Watchers
-from appagent.host import boot
+from appagent.host import boot, clock
 from appagent.model.applied import Run
 from appagent.model.commands import (
     Answer,
@@ -89,7 +89,7 @@ class Agent:
         self.config_refused = ""
         self.store, self.log = store, log
         self.service = Service()
-        self.since = boot.now()
+        self.since = clock.now()
         found = store.load()
         this_boot = boot.boot()
         self.started = Started(self.settings.runtime_dir, this_boot)
@@ -127,7 +127,7 @@ class Agent:
 
     def now(self) -> Now:
         """The time."""
-        return boot.now()
+        return clock.now()
 
     def feed(self, event: Event) -> None:
         """Give an event to the core and carry out what it decides. Never interleaved."""

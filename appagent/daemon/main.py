@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import fcntl
 import os
 import stat
 import sys
@@ -16,6 +15,7 @@ import daemon as python_daemon
 
 from appagent.config import Loaded
 from appagent.daemon.loop import Agent
+from appagent.host import files
 from appagent.model.notices import Level
 from appagent.model.settings import Settings
 from appagent.report.log import Log, set_up
@@ -38,21 +38,16 @@ class Pidfile:
         self.path = path
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
-            self.handle = os.open(path, flags, 0o644)
+            self.handle = files.lock(path, 0o644)
+        except BlockingIOError:
+            pid = files.read_pid(path)
+            raise StateError(f"an agent is already running (pid {pid}, {path})") from None
         except OSError as error:
             raise StateError(f"cannot write the pidfile {path}: {error.strerror}") from error
-        try:
-            fcntl.flock(self.handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            holder = os.pread(self.handle, 20, 0).decode("ascii", "replace").strip()
-            os.close(self.handle)
-            raise StateError(f"an agent runs already (pid {holder}, {path})") from None
 
     def __enter__(self) -> Self:
         """Write the pid of whoever is the daemon now."""
-        os.ftruncate(self.handle, 0)
-        os.pwrite(self.handle, f"{os.getpid()}\n".encode("ascii"), 0)
+        files.write_pid(self.handle)
         return self
 
     def __exit__(

@@ -7,13 +7,12 @@ how it ends counts. So neither a full disk nor a lost one leads to a second run 
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 from dataclasses import replace
 
+from appagent.host import clock
 from appagent.model.applied import Record, Run
 from appagent.model.notices import Level, Notice
-from appagent.model.words import Now
 from appagent.run import lockfile
 from appagent.run.launch import Places
 from appagent.state.codec import Damaged, Newer, dump, parse
@@ -46,8 +45,7 @@ class Unrecorded:
             f"taken over, and nothing else of {run.app} runs before it is over"
         )
         fields: dict[str, str | int | float] = {"run_id": run.id, "target": run.target}
-        now = Now(time.monotonic(), time.time())
-        self.notices.append(Notice("run.found", now, text, run.app, Level.WARNING, fields))
+        self.notices.append(Notice("run.found", clock.now(), text, run.app, Level.WARNING, fields))
 
     def drop(self, app: str) -> None:
         """The app is gone."""

@@ -12,13 +12,13 @@ import asyncio
 import contextlib
 from collections.abc import Callable, Collection
 from dataclasses import replace
-from pathlib import Path
 from typing import Any, Protocol
 
 from appagent.core.freshness import Place
 from appagent.core.settings import settings_for
 from appagent.core.state import App, Node
 from appagent.core.want import env_paths, trouble
+from appagent.host import proc
 from appagent.model.events import (
     AppObserved,
     EnvObserved,
@@ -150,7 +150,7 @@ class Watchers:
         node = self.daemon.node
         roots = {root.path: root_spec(node, root) for root in node.settings.roots}
         envs = env_files(node)
-        self.table = mount_table()
+        self.table = proc.mountinfo()
         groups = group(self.table, (*roots, *envs))
         self.place = {path: share for share, paths in groups.items() for path in paths}
         for share in self.watchers.keys() | groups.keys():
@@ -171,7 +171,7 @@ class Watchers:
 
     def check_mounts(self) -> None:
         """Move roots to other watchers when the mount table has changed."""
-        if not self.closing and self.table and mount_table() != self.table:
+        if not self.closing and self.table and proc.mountinfo() != self.table:
             self.rewatch_soon()
 
     # --- looks -----------------------------------------------------------------------------------
@@ -292,10 +292,3 @@ class Watchers:
         if self.soon is not None:
             self.soon.cancel()
         await asyncio.gather(*(watcher.close() for watcher in self.watchers.values()))
-
-
-def mount_table() -> str:
-    """The mount table of this process; reading it touches no share."""
-    with contextlib.suppress(OSError):
-        return Path("/proc/self/mountinfo").read_text("utf-8", "surrogateescape")
-    return ""

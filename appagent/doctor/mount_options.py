@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 
 from appagent.doctor.finding import Finding, note, ok, problem, warning
 from appagent.doctor.unit import directives, last
+from appagent.host import proc
+from appagent.host.units import mount_unit
 
 _OCTAL = re.compile(r"\\([0-7]{3})")
 _FSTAB_FIELDS = 4
@@ -68,24 +70,6 @@ def unit(cat: str) -> Line | None:
     return Line(what.value, where.value, fstype, options(said.value if said else ""), what.file)
 
 
-def unit_name(point: str) -> str:
-    """The name of the unit of a mount point, as systemd-escape --path makes it."""
-    parts = [part for part in point.split("/") if part]
-    if not parts:
-        return "-.mount"
-    name = "-".join(
-        "".join(
-            letter
-            if letter.isascii() and (letter.isalnum() or letter in ":_.")
-            else "".join(f"\\x{byte:02x}" for byte in letter.encode("utf-8", "surrogateescape"))
-            for letter in part
-        )
-        for part in parts
-    )
-    first = r"\x2e" if name[0] == "." else name[0]
-    return f"{first}{name[1:]}.mount"
-
-
 def covering(lines: Sequence[Line], path: str) -> Line | None:
     """The line with the longest mount point at or above a path, but for / itself."""
     above = [
@@ -99,13 +83,9 @@ def covering(lines: Sequence[Line], path: str) -> Line | None:
 def in_force(mountinfo: str, point: str) -> dict[str, str]:
     """The options of a mount, as the kernel has them: of the mount itself and of its superblock."""
     found: dict[str, str] = {}
-    for line in mountinfo.splitlines():
-        fields = line.split(" ")
-        if "-" not in fields[6:] or len(fields) < 10:  # noqa: PLR2004 - the shortest line has 10
-            continue
-        if _OCTAL.sub(lambda code: chr(int(code[1], 8)), fields[4]) == point:
-            inner = fields[fields.index("-", 6) + 3]
-            found = options(inner) | options(fields[5])  # a later line covers an earlier one
+    for line in proc.mount_lines(mountinfo):
+        if line.point == point:
+            found = options(line.of_disk) | options(line.options)
     return found
 
 
@@ -200,4 +180,4 @@ def seconds(text: str) -> float:
 def not_mounted(about: str, line: Line) -> Finding:
     """What is to be mounted, and is not."""
     text = f"{line.source} is to be mounted at {line.point} ({line.file}), and is not mounted now"
-    return problem(about, text, f"mount {line.point}; systemctl status '{unit_name(line.point)}'")
+    return problem(about, text, f"mount {line.point}; systemctl status '{mount_unit(line.point)}'")

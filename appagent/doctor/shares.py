@@ -10,6 +10,7 @@ from appagent.doctor import gluster, mount_options
 from appagent.doctor.finding import Doing, Said, note, problem
 from appagent.doctor.programs import ask
 from appagent.host.mounts import Mount
+from appagent.host.units import mount_unit
 from appagent.share.disk import Disk, NotPlain
 
 _MOST = 4 * 1024 * 1024
@@ -26,7 +27,7 @@ def look(mount: Mount, mountinfo: str, fstab: str, *, systemd: bool) -> Iterator
     yield from mount_options.judge_in_force(name, mount_options.in_force(mountinfo, mount.point))
     line = mount_options.covering(mount_options.fstab(fstab), mount.point)
     if (line is None or line.point != mount.point) and systemd:
-        unit = mount_options.unit_name(mount.point)
+        unit = mount_unit(mount.point)
         yield Doing(f"asking systemctl about {unit}")
         answer = ask("systemctl", "cat", "--no-pager", unit)
         line = mount_options.unit(answer.text) if answer is not None else None

@@ -1,17 +1,11 @@
-"""What the agent must know of the machine: the time, and which boot this is."""
+"""Which boot of the machine this is, and whether it is shutting down."""
 
 from __future__ import annotations
 
 import asyncio
-import time
 from pathlib import Path
 
-from appagent.model.words import Now
-
-
-def now() -> Now:
-    """The time, as the core takes it."""
-    return Now(time.monotonic(), time.time())
+from appagent.host import proc
 
 
 def boot() -> str:
@@ -21,17 +15,7 @@ def boot() -> str:
     part tells its restarts apart.
     """
     ident = Path("/proc/sys/kernel/random/boot_id").read_text("ascii").strip()
-    return f"{ident}.{started(1)}"
-
-
-def started(pid: int) -> int:
-    """When a process was started, in clock ticks since the machine's boot; 0 if it is not there."""
-    try:
-        raw = Path(f"/proc/{pid}/stat").read_text("utf-8", "replace")
-    except OSError:
-        return 0
-    # The name in brackets may hold anything, brackets too: count from its end.
-    return int(raw.rpartition(")")[2].split()[19])
+    return f"{ident}.{proc.started(1)}"
 
 
 SYSTEMD = "/run/systemd/system"

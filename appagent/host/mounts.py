@@ -6,9 +6,10 @@ so the kind of filesystem decides how a path is watched, and which process looks
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
+
+from appagent.host import proc
 
 # Kinds whose files other machines write too. `fuse.*` can be local (mergerfs): polling it is only
 # slower, while trusting inotify on sshfs would be blind.
@@ -34,7 +35,6 @@ _SHARES = frozenset(
     )
 )
 _REMEMBERED = 4096  # paths
-_OCTAL = re.compile(r"\\([0-7]{3})")
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +61,10 @@ class Mounts:
     def __init__(self, text: str) -> None:
         self.text = text
         # A later line covers an earlier one of the same mount point.
-        self.by_point = {mount.point: mount for mount in _parse(text)}
+        self.by_point = {
+            line.point: Mount(line.id, line.point, line.fstype, line.source)
+            for line in proc.mount_lines(text)
+        }
         # The same few paths are asked for at every look.
         self._found: dict[str, Mount] = {}
         self._below: dict[str, frozenset[str]] = {}
@@ -95,24 +98,6 @@ class Mounts:
             found = frozenset(point for point in self.by_point if point.startswith(prefix))
             self._below[path] = found
         return found
-
-
-def _parse(text: str) -> Iterable[Mount]:
-    for line in text.splitlines():
-        fields = line.split(" ")
-        try:
-            dash = fields.index("-", 6)
-            point, source = _plain(fields[4]), _plain(fields[dash + 2])
-            yield Mount(int(fields[0]), point, fields[dash + 1], source)
-        except (ValueError, IndexError):
-            continue  # no line of the kernel's looks so; what we cannot read we do not use
-
-
-def _plain(field: str) -> str:
-    """Undo the kernel's way of writing blanks, tabs, newlines and backslashes."""
-    if "\\" not in field:
-        return field
-    return _OCTAL.sub(lambda match: chr(int(match[1], 8)), field)
 
 
 def real(path: str, mounts: Mounts, link: Callable[[str], str | None]) -> str:

@@ -5,18 +5,23 @@ from __future__ import annotations
 PREFIX = "appagent"
 SERVICE = "appagent.service"
 
+_DOT = ord(".")
 _PLAIN = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.:")
 
 
 def escape(name: str) -> str:
-    """Write a name so that it is one part of a unit's name, as systemd-escape does."""
+    """Write a name as one part of a unit's name, as systemd-escape does."""
     data = name.encode("utf-8", "surrogateescape")
-    parts = []
-    for place, byte in enumerate(data):
-        letter = chr(byte)
-        plain = letter in _PLAIN and not (letter == "." and place == 0)
-        parts.append(letter if plain else f"\\x{byte:02x}")
-    return "".join(parts)
+    return "".join(
+        chr(byte) if chr(byte) in _PLAIN and (place or byte != _DOT) else f"\\x{byte:02x}"
+        for place, byte in enumerate(data)
+    )
+
+
+def mount_unit(point: str) -> str:
+    """The name of the unit of a mount point, as systemd-escape --path makes it."""
+    path = "/".join(part for part in point.split("/") if part)
+    return (escape(path).replace(r"\x2f", "-") or "-") + ".mount"
 
 
 def slice_of(app: str) -> str:

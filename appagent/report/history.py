@@ -16,12 +16,12 @@ import os
 import queue
 import sqlite3
 import threading
-import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from collections.abc import Set as AbstractSet
 from pathlib import Path
 
+from appagent.host.clock import now
 from appagent.model.notices import Level, Notice
 from appagent.model.words import Now
 from appagent.report import history_db
@@ -42,10 +42,6 @@ class _NewerError(Exception):
     """The file is a newer agent's."""
 
 
-def _now() -> Now:
-    return Now(time.monotonic(), time.time())
-
-
 class History:
     """The history of one node. `tell` of the constructor is called in the worker's thread."""
 
@@ -54,7 +50,7 @@ class History:
         state_dir: str,
         tell: Callable[[Notice], None],
         *,
-        clock: Callable[[], Now] = _now,
+        clock: Callable[[], Now] = now,
         most_rows: int = _MOST_ROWS,
         again: float = _AGAIN,
     ) -> None:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 from appagent.core.names import why_no_app
+from appagent.host import files
 from appagent.model.applied import Identity
-from appagent.shim.lock import MAX_BYTES, is_at
+from appagent.shim.lock import MAX_BYTES
 
 END = ".lock"
 
@@ -63,11 +63,9 @@ def all_in(directory: str) -> Iterator[Account]:
 def remove(path: str) -> None:
     """Remove the lock of an app that is gone; not while a run has it."""
     with contextlib.suppress(OSError):
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+        fd = files.lock(path, flags=os.O_RDONLY)
         try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if is_at(fd, path):
-                os.unlink(path)
+            os.unlink(path)
         finally:
             os.close(fd)
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import psutil
 
-from appagent.shim import kill
+from appagent.host import files, proc
 
 if TYPE_CHECKING:
     from appagent.shim.kill import Marks
@@ -34,22 +34,19 @@ def load(path: str, boot: str) -> Marks:
 
 def save(path: str, boot: str, marks: Marks) -> None:
     """Keep it. Not synced: after a crash of the machine it would say nothing."""
-    fresh = f"{path}.new"
     with contextlib.suppress(OSError):
         if not marks:
             os.unlink(path)
             return
         os.makedirs(os.path.dirname(path), 0o755, exist_ok=True)
-        with open(fresh, "w", encoding="ascii") as file:
-            json.dump({"boot": boot, "processes": marks}, file)
-        os.rename(fresh, path)
+        files.replace(path, json.dumps({"boot": boot, "processes": marks}).encode("ascii"))
 
 
 def living(marks: Marks) -> Marks:
     """Keep those that are still the same process."""
     kept = []
     for pid, started in marks:
-        one = kill.process(pid)
+        one = proc.process(pid)
         if one is not None and one.started == started and one.alive:
             kept.append([pid, started])
     return kept

@@ -26,7 +26,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 
 from appagent.core.names import why_no_app
-from appagent.host import units
+from appagent.host import proc, units
 from appagent.model.applied import Identity, Run
 from appagent.model.events import Ended, StepFound
 from appagent.model.words import Outcome
@@ -121,7 +121,7 @@ class Spawner:
         child, go, heard = popen.start(run, told, unit, self.places.complaints(run.id))
         try:
             pidfd = os.pidfd_open(child.pid)
-            looked = kill.process(child.pid)
+            looked = proc.process(child.pid)
         except OSError:
             os.close(go)
             os.close(heard)
@@ -360,7 +360,7 @@ def _pidfd(identity: Identity) -> int:
         pidfd = os.pidfd_open(identity.pid)
     except OSError:
         return -1
-    now = kill.process(identity.pid)  # behind the pidfd: it cannot change hands any more
+    now = proc.process(identity.pid)  # behind the pidfd: it cannot change hands any more
     if now is not None and now.started == identity.started and now.alive:
         return pidfd
     os.close(pidfd)

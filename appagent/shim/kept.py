@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import os
 
+from appagent.host import files
+
 MAX_BYTES = 1024 * 1024  # of a Makefile; of a larger one no copy is kept
 
 _NAME = "Makefile.kept"
 _HEAD = b"# kept by appagent for a stop as uid "
-_FLAGS = os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 class Kept:
@@ -32,7 +33,7 @@ def read(folder: str) -> Kept | None:
     Raises OSError where the disk does not answer.
     """
     try:
-        fd = os.open(f"{folder}/{_NAME}", os.O_RDONLY | _FLAGS)
+        fd = os.open(f"{folder}/{_NAME}", os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
     except FileNotFoundError:
         return None
     with open(fd, "rb") as file:
@@ -52,8 +53,4 @@ def keep(folder: str, uid: int, makefile: bytes) -> None:
             os.unlink(path)
         return
     os.makedirs(folder, 0o755, exist_ok=True)
-    fresh = f"{path}.new"
-    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | _FLAGS
-    with open(os.open(fresh, flags, 0o600), "wb") as file:
-        file.write(_HEAD + b"%d\n" % uid + makefile)
-    os.rename(fresh, path)
+    files.replace(path, _HEAD + b"%d\n" % uid + makefile)

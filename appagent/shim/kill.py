@@ -13,6 +13,7 @@ from __future__ import annotations
 import os
 import time
 
+from appagent.host import proc
 from appagent.shim.prctl import signal
 
 TYPE_CHECKING = False
@@ -26,57 +27,9 @@ _PAUSE = 0.005
 _MAX_PAUSE = 0.1
 
 
-class Process:
-    """What /proc says about one process."""
-
-    __slots__ = ("group", "parent", "pid", "session", "started", "state")
-
-    def __init__(self, pid: int, fields: list[str]) -> None:
-        """Take the fields of /proc/PID/stat behind the name."""
-        self.pid = pid
-        self.state = fields[0]
-        self.parent = int(fields[1])
-        self.group = int(fields[2])
-        self.session = int(fields[3])
-        self.started = int(fields[19])
-
-    @property
-    def alive(self) -> bool:
-        """A zombie is over: it only waits for its parent to notice."""
-        return self.state not in {"Z", "X", "x"}
-
-
-def process(pid: int) -> Process | None:
-    """Look at one process; None if there is no such one."""
-    try:
-        with open(f"/proc/{pid}/stat", "rb") as file:
-            text = file.read().decode("ascii", "replace")
-        return Process(pid, text[text.rindex(")") + 2 :].split())
-    except (OSError, ValueError, IndexError):
-        return None
-
-
-def name(pid: int) -> str:
-    """Say what a process is called, for a line that a person reads."""
-    try:
-        with open(f"/proc/{pid}/comm", "rb") as file:
-            return file.read(64).decode("utf-8", "replace").strip()
-    except OSError:
-        return str(pid)
-
-
-def processes() -> dict[int, Process]:
-    """Look at all processes."""
-    found: dict[int, Process] = {}
-    for name in os.listdir("/proc"):
-        if name.isdigit() and (one := process(int(name))) is not None:
-            found[one.pid] = one
-    return found
-
-
 def below(ancestor: int) -> set[int]:
     """Find all living descendants of a process."""
-    everything = processes()
+    everything = proc.processes()
     children: dict[int, list[int]] = {}
     for one in everything.values():
         children.setdefault(one.parent, []).append(one.pid)
@@ -97,7 +50,7 @@ def family(marks: Marks) -> set[int]:
     """
     if not marks:
         return set()  # looking at all processes is not for nothing
-    everything = processes()
+    everything = proc.processes()
     known = {
         pid for pid, started in marks if pid in everything and everything[pid].started == started
     }
@@ -128,7 +81,7 @@ def some(marks: Marks, most: int) -> Marks:
     others: Marks = []
     sessions: set[int] = set()
     for pid, started in marks:
-        one = process(pid)
+        one = proc.process(pid)
         if one is None or one.started != started:
             continue
         (others if one.session in sessions else firsts).append([pid, started])
@@ -143,12 +96,12 @@ def of_session(leader: int, started: int) -> set[int]:
     one may get it, whose leader then has another start time, and members that are older than it
     cannot be.
     """
-    first = process(leader)
+    first = proc.process(leader)
     if first is not None and first.started != started:
         return set()
     return {
         one.pid
-        for one in processes().values()
+        for one in proc.processes().values()
         if one.session == leader and one.alive and one.started >= started
     }
 
@@ -164,7 +117,7 @@ def send(pids: set[int], number: int) -> None:
 
 def _marked(pids: set[int]) -> dict[int, int]:
     """When each of these processes was started."""
-    return {pid: one.started for pid in pids if (one := process(pid)) is not None}
+    return {pid: one.started for pid in pids if (one := proc.process(pid)) is not None}
 
 
 def end(

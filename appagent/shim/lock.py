@@ -20,10 +20,9 @@ can also lock it, and an app must not be able to hold up its own deploys.
 
 from __future__ import annotations
 
-import fcntl
 import os
 
-from appagent.shim import kill
+from appagent.host import files, proc
 from appagent.shim.result import to_json
 
 TYPE_CHECKING = False
@@ -32,8 +31,6 @@ if TYPE_CHECKING:
 
 UNGUARDED = "two runs at once are ruled out by the agent's records alone"
 MAX_BYTES = 256 * 1024
-
-_MODE = 0o600
 
 
 class Lock:
@@ -46,31 +43,19 @@ class Lock:
 
     def take(self) -> bool:
         """Take the lock; False if a living run has it. Raises OSError if there cannot be one."""
-        flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
-        while True:
-            fd = os.open(self.path, flags, _MODE)
-            try:
-                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                os.close(fd)
-                return False
-            except OSError:
-                os.close(fd)
-                raise
-            if is_at(fd, self.path):
-                break
-            os.close(fd)  # it was removed in that moment: lock the one that is there now
-        self.fd = fd
+        try:
+            self.fd = files.lock(self.path)
+        except BlockingIOError:
+            return False
         # A child that hangs on the share can outlive the shim; it must not keep the lock.
         os.register_at_fork(after_in_child=self._let_go)
         return True
 
     def tell(self, spec: Spec) -> None:
         """Say whose it is. Without room for that it is a lock all the same."""
-        me = kill.process(os.getpid())
         head = to_json({
             "pid": os.getpid(),
-            "started": me.started if me is not None else 0,
+            "started": proc.started(os.getpid()),
             "unit": spec["unit"],
             "boot": spec["boot"],
             "run_id": spec["run_id"],
@@ -91,23 +76,13 @@ class Lock:
                 return
 
     def _add(self, text: str) -> None:
-        rest = text.encode("utf-8", "replace")
-        while rest:
-            rest = rest[os.write(self.fd, rest) :]
+        files.write_all(self.fd, text.encode("utf-8", "replace"))
 
     def _let_go(self) -> None:
         """In a child: the lock is its parent's, and stays so."""
         if self.fd >= 0:
             os.close(self.fd)
             self.fd = -1
-
-
-def is_at(fd: int, path: str) -> bool:
-    """Tell whether an open file is still the one with this name."""
-    try:
-        return os.path.samestat(os.fstat(fd), os.stat(path, follow_symlinks=False))
-    except OSError:
-        return False
 
 
 def holder(path: str) -> str:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 
-from appagent.host import units
+from appagent.host import files, units
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ def trim(path: str, limit: int = LIMIT) -> bool:
             return False
         kept = _read(fd, max(0, size - limit // 4), limit)
         os.ftruncate(fd, 0)  # what is written between these two lines is lost: microseconds
-        _replace(f"{path}.1", kept[-(limit // 4) :])
+        files.replace(f"{path}.1", kept[-(limit // 4) :], 0o640)
     except OSError:
         return False
     finally:
@@ -103,18 +103,6 @@ def _read(fd: int, offset: int, count: int) -> bytes:
     while len(data) < count and (more := os.pread(fd, count - len(data), offset + len(data))):
         data += more
     return data
-
-
-def _replace(path: str, data: bytes) -> None:
-    fresh = f"{path}.new"
-    fd = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o640)
-    try:
-        view = memoryview(data)
-        while view:
-            view = view[os.write(fd, view) :]
-    finally:
-        os.close(fd)
-    os.rename(fresh, path)
 
 
 class Log:

@@ -7,7 +7,7 @@ goes down, the run is LOST, which is the truth as far as anybody can know.
 
 from __future__ import annotations
 
-import os
+from appagent.host import files
 
 _ESCAPES = {number: f"\\u{number:04x}" for number in range(32)} | {
     ord('"'): '\\"',
@@ -42,12 +42,8 @@ def to_json(value: object) -> str:
 
 def leave(path: str, result: dict[str, object]) -> int:
     """Write the file, whole or not at all; give the status to exit with."""
-    fresh = f"{path}.new"
-    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
     try:
-        with open(os.open(fresh, flags, 0o600), "wb") as file:
-            file.write(to_json(result).encode("utf-8", "replace"))
-        os.rename(fresh, path)
+        files.replace(path, to_json(result).encode("utf-8", "replace"))
     except OSError:
         return EXIT_BASE + OUTCOMES.index(str(result["outcome"]))
     return 0

@@ -11,7 +11,8 @@ import os
 import select
 import time
 
-from appagent.shim import kept, kill, output
+from appagent.host import proc
+from appagent.shim import kept, output
 from appagent.shim.attempt import Attempts, span
 from appagent.shim.prepare import KEEPS_COPY
 
@@ -84,7 +85,7 @@ class Shim(Attempts):
         rest = self.reach.of_app()
         if not rest:
             return
-        what = ", ".join(sorted({kill.name(pid) for pid in rest})[:5])
+        what = ", ".join(sorted({proc.name(pid) for pid in rest})[:5])
         self.warnings.append(f"after stop {len(rest)} processes were left and ended: {what}")
         _, left = self.reach.end_app(self._pause)
         self.hanging = len(left)
@@ -179,11 +180,3 @@ class Shim(Attempts):
             "stopped": self.stopped,
             "calls": " ".join(self.calls),
         }
-
-
-def _replace(path: str, data: bytes) -> None:
-    fresh = f"{path}.new"
-    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
-    with open(os.open(fresh, flags, 0o644), "wb") as file:
-        file.write(data)
-    os.rename(fresh, path)

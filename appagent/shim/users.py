@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import stat
 
+from appagent.host import accounts
 from appagent.shim.prctl import leave_keyring
 from appagent.shim.trust import Refused, Trust
 from appagent.shim.walk import Gone, has_acl
@@ -25,10 +26,6 @@ try:
     import pwd
 except ImportError as error:  # pragma: no cover - every Python on Linux has them
     raise SystemExit(f"appagent needs pwd and grp: {error}") from error
-
-
-_LOCAL_USERS = "/etc/passwd"
-_UID, _GID = 2, 3  # fields of a line there
 
 
 class Account:
@@ -173,13 +170,10 @@ def _private_group(user: Account) -> set[int]:
 
 
 def _primary_of_others(user: Account) -> bool:
-    gid = b"%d" % user.gid
     try:
-        with open(_LOCAL_USERS, "rb") as file:
-            users = [line.split(b":") for line in file.read().splitlines()]
+        return any(gid == user.gid and uid != user.uid for _, uid, gid in accounts.local_users())
     except OSError:
         return True
-    return any(len(it) > _GID and it[_GID] == gid and it[_UID] != b"%d" % user.uid for it in users)
 
 
 def name_of(what: str, number: int) -> str:

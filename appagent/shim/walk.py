@@ -17,6 +17,7 @@ import errno
 import os
 import stat
 
+from appagent.host import proc
 from appagent.shim.trust import Refused, kind
 
 TYPE_CHECKING = False
@@ -299,10 +300,7 @@ def filesystem(directory: Directory) -> str:
             for line in lines:
                 if line.startswith("mnt_id:"):
                     mount = line.split()[1]
-        with open("/proc/self/mountinfo", encoding="utf-8", errors="replace") as lines:
-            for line in lines:
-                if line.split(" ", 1)[0] == mount:
-                    return line.split(" - ", 1)[1].split()[0]
     except (OSError, IndexError):
-        pass
-    return ""
+        return ""
+    mounts = proc.mount_lines(proc.mountinfo())
+    return next((each.fstype for each in mounts if str(each.id) == mount), "")

@@ -27,12 +27,12 @@ import os
 import secrets
 import shutil
 import stat
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
+from appagent.host import clock, files
 from appagent.model.applied import Hold, Record
 from appagent.model.notices import Level, Notice
 from appagent.model.words import Now
@@ -68,37 +68,8 @@ class Loaded:
 
 
 def replace_file(path: Path, content: bytes) -> None:
-    """Replace a file as a whole, so that it is the old one or the new one even after a crash."""
-    temporary = path.with_name(path.name + ".tmp")
-    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
-    handle = os.open(temporary, flags, 0o600)
-    try:
-        try:
-            rest = memoryview(content)
-            while rest:
-                rest = rest[os.write(handle, rest) :]
-            os.fsync(handle)
-        finally:
-            os.close(handle)
-        temporary.replace(path)
-    except OSError:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
-        raise
-    sync_directory(path.parent)
-
-
-def sync_directory(path: Path) -> None:
-    """Make the names in a directory last."""
-    handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
-def _now() -> Now:
-    return Now(time.monotonic(), time.time())
+    """Replace a file, so that it is the old one or the new one even after a crash."""
+    files.replace(path, content, sync=True)
 
 
 class Store:
@@ -112,7 +83,7 @@ class Store:
         state_dir: str,
         *,
         write: Write = replace_file,
-        clock: Callable[[], Now] = _now,
+        clock: Callable[[], Now] = clock.now,
     ) -> None:
         """Create, check and lock the directory, or raise StateError."""
         self.path = Path(state_dir)
@@ -238,7 +209,7 @@ class Store:
         for directory in (self.path / "apps", path.parent):
             if path.is_relative_to(directory) and not directory.is_dir():
                 directory.mkdir(mode=0o700)
-                sync_directory(directory.parent)
+                files.sync_directory(directory.parent)
         self._write(path, content)
 
     def _remove_app(self, directory: Path) -> None:
@@ -248,7 +219,7 @@ class Store:
             shutil.rmtree(gone)
         if directory.exists():
             directory.rename(gone)
-            sync_directory(directory.parent)
+            files.sync_directory(directory.parent)
             shutil.rmtree(gone)
 
     def _app_dirs(self, notices: list[Notice]) -> list[Path]:
@@ -266,8 +237,8 @@ class Store:
                 with contextlib.suppress(OSError):
                     shutil.rmtree(path)
         found = [path for path in found if not path.name.startswith(".")]
-        stray = [path / "record.json.tmp" for path in found]
-        for each in (*stray, self.path / "node.json.tmp", self.path / "secret.tmp"):
+        stray = [path / "record.json.new" for path in found]
+        for each in (*stray, self.path / "node.json.new", self.path / "secret.new"):
             with contextlib.suppress(OSError):
                 each.unlink()
         return found

@@ -13,6 +13,7 @@ from unittest import mock
 
 from appagent import cli
 from appagent.daemon import watchers
+from appagent.host import proc
 from appagent.run.launch import order_for
 from appagent.share.process import Watcher
 
@@ -24,13 +25,13 @@ WATCHER = Path(__file__).with_name("failing_watcher.py")
 
 def main(script: str, *args: str) -> int:
     """Be an agent."""
-    look, table = Script(script), watchers.mount_table
+    look, table = Script(script), proc.mountinfo
     command = (sys.executable, "-P", str(WATCHER), script)
     changes = {
         "appagent.daemon.loop.Watchers": partial(
             watchers.Watchers, make=partial(Watcher, command=command)
         ),
-        "appagent.daemon.watchers.mount_table": lambda: table() + look.mounts(),
+        "appagent.host.proc.mountinfo": lambda: table() + look.mounts(),
         # A shim asks the kernel what is mounted, and the kernel does not know the script.
         "appagent.daemon.runner.order_for": lambda run, **more: order_for(
             run, **{**more, "fstype": ""}

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from appagent.shim import kill
+from appagent.host import proc
 from tests.integration.node import APPS, Node, SymlinkApp, TreeApp, node, wait_until
 from tests.integration.shown import QUICK, Shown
 
@@ -110,7 +110,7 @@ def test_a_newer_release_ends_what_hangs(shown: Shown, layout: str, target: str)
     app.deploy("3")
     wait_until(lambda: ("restart", "3") in did(shown, name), "the newer one is there")
     node.wait_for(name, "ok")
-    found = kill.process(hanging)  # what has ended may wait for PID 1 to take note of it
+    found = proc.process(hanging)  # what has ended may wait for PID 1 to take note of it
     assert found is None or not found.alive
     assert did(shown, name)[2:] == [("install", "3"), ("restart", "3")]
     shown.take(name)

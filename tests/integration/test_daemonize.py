@@ -166,7 +166,7 @@ def test_a_second_daemon_is_refused_and_the_first_goes_on(made: Daemonized) -> N
     other = made.variant("other", state_dir=f"{made.base}/state2")
     done = made.run("--daemonize", config=other)
     assert (done.returncode, done.stdout) == (LATER, "")
-    one_line(done.stderr, f"an agent runs already (pid {daemon.pid}, {made.pidfile})")
+    one_line(done.stderr, f"an agent is already running (pid {daemon.pid}, {made.pidfile})")
     assert made.status()["agent"]["pid"] == daemon.pid
     assert made.pidfile.read_text() == f"{daemon.pid}\n"
 

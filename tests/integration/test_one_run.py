@@ -18,6 +18,7 @@ from pathlib import Path
 
 import pytest
 
+from appagent.host import proc
 from appagent.shim import kill
 from tests.integration.node import Node, SymlinkApp, TreeApp, node, wait_until
 from tests.integration.shown import QUICK, Shown
@@ -165,7 +166,7 @@ def test_what_ended_while_neither_an_agent_nor_a_record_was_there_counts(made: N
     shutil.rmtree(made.state)
     made.kill()
     let_go(made)
-    wait_until(lambda: kill.process(pid) is None, "the run is over")
+    wait_until(lambda: proc.process(pid) is None, "the run is over")
     made.start()
     good(made, "web", "1")
     assert made.targets("web") == ["install", "start", "install", "restart", "check"]
@@ -242,7 +243,7 @@ def test_an_older_shim_that_comes_late_runs_nothing(made: Node) -> None:
     begun(made, "build", "1")
     (where / "shim.go.go").touch()
     results = wait_until(lambda: list((made.state / "runs").glob("*.json")), "it has left a result")
-    wait_until(lambda: kill.process(late) is None, "the late one is over")
+    wait_until(lambda: proc.process(late) is None, "the late one is over")
     assert made.targets("web") == ["build"]
     assert [json.loads(path.read_text())["outcome"] for path in results] == ["busy"]
     let_go(made)
@@ -276,7 +277,7 @@ def test_what_an_app_leaves_running_holds_no_lock(made: Node) -> None:
     made.start()
     app.deploy("1", made.makefile(DAEMON.format(pid=made.base / "left.pid")))
     good(made, "web", "1")
-    assert kill.process(int((made.base / "left.pid").read_text())) is not None
+    assert proc.process(int((made.base / "left.pid").read_text())) is not None
     with lock_of(made).open() as file:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from appagent.host import boot
+from appagent.host import boot, proc
 from appagent.model.applied import Identity
 from appagent.model.words import Outcome
 from tests import running
@@ -33,7 +33,7 @@ def sleeper() -> subprocess.Popen[bytes]:
 @pytest.mark.parametrize("change", ["started", "boot"])
 def test_a_process_that_has_got_the_number_of_a_run_is_let_alone(world: World, change: str) -> None:
     with sleeper() as other:
-        identity = Identity(other.pid, boot.started(other.pid), "", boot.boot())
+        identity = Identity(other.pid, proc.started(other.pid), "", boot.boot())
         if change == "started":
             identity = replace(identity, started=identity.started - 1)
         else:

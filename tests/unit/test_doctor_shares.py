@@ -4,6 +4,7 @@ import pytest
 
 from appagent.doctor import gluster, mount_options
 from appagent.doctor.finding import Finding, Level
+from appagent.host.units import mount_unit
 
 TABLE = """\
 22 1 254:0 / / rw,relatime - ext4 /dev/vda rw
@@ -142,7 +143,7 @@ def test_a_mount_unit_is_read_like_a_line_of_fstab() -> None:
     ],
 )
 def test_the_name_of_a_mount_unit_is_escaped_as_systemd_does(point: str, name: str) -> None:
-    assert mount_options.unit_name(point) == name
+    assert mount_unit(point) == name
 
 
 def test_the_line_that_covers_a_root_is_the_nearest() -> None:

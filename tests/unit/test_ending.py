@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from appagent.host import proc
 from appagent.run import processes
 from appagent.run.app_processes import AppProcesses
 from appagent.run.launch import Places
@@ -59,7 +60,7 @@ def test_what_a_run_leaves_is_told_within_bounds(families: list[set[int]]) -> No
 
 def test_what_thousands_of_processes_are_left_of_can_still_be_run(tmp_path: Path) -> None:
     places = Places(str(tmp_path), str(tmp_path))
-    mine = kill.process(os.getpid())
+    mine = proc.process(os.getpid())
     assert mine is not None
     marks = [[mine.pid, mine.started]] * 4_000
     processes.save(places.left("web"), BOOT, marks)
@@ -76,16 +77,16 @@ def test_who_has_got_the_number_of_a_process_that_was_found_is_not_killed(
         found = [{other.pid}, {other.pid}, {other.pid}]  # … and it is not found after that
         earlier = [True]
 
-        def looked(pid: int) -> kill.Process | None:
+        def looked(pid: int) -> proc.Process | None:
             one = look(pid)
             if one is not None and earlier:
                 earlier.pop()
                 one.started -= 1
             return one
 
-        look = kill.process
+        look = proc.process
         # TERM is for whoever has the number then, too; only KILL comes later than the look.
-        monkeypatch.setattr(kill, "process", looked)
+        monkeypatch.setattr(proc, "process", looked)
         monkeypatch.setattr(kill, "send", lambda pids, number: sent.append((number, {*pids})))
         sent: list[tuple[int, set[int]]] = []
         kill.end(lambda: found.pop() if found else set(), 0.0, lambda _: None)

@@ -13,13 +13,14 @@ import pytest
 
 from appagent.core.reduce import first
 from appagent.daemon.recovery import Unrecorded, written
+from appagent.host import proc
 from appagent.model.applied import Applied, Identity, Record, Run
 from appagent.model.notices import Level
 from appagent.model.settings import Settings
 from appagent.model.words import Layout, Location, Now, Target, Version
 from appagent.run import lockfile
 from appagent.run.launch import Order, Places, spec_of
-from appagent.shim import kill, lock
+from appagent.shim import lock
 
 if TYPE_CHECKING:  # it is a type and nothing else: see spec.py
     from appagent.shim.spec import Spec
@@ -155,7 +156,7 @@ def test_what_a_run_says_is_understood(places: Places, taken: list[lock.Lock]) -
     taken.append(made)
     found = lockfile.read(places.lock("web"))
     assert found is not None
-    me = kill.process(os.getpid())
+    me = proc.process(os.getpid())
     assert me is not None
     identity = found.identity
     assert (identity.pid, identity.started) == (os.getpid(), me.started)

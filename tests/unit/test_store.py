@@ -277,9 +277,9 @@ def test_a_makefile_without_a_record_means_that_the_record_is_lost(state: Path) 
 def test_half_written_files_of_a_crash_are_removed(state: Path) -> None:
     fill(state)
     strays = [
-        state / "node.json.tmp",
-        state / "secret.tmp",
-        state / "apps" / "web" / "record.json.tmp",
+        state / "node.json.new",
+        state / "secret.new",
+        state / "apps" / "web" / "record.json.new",
     ]
     for stray in strays:
         stray.write_text('{"form')
@@ -429,7 +429,7 @@ def test_a_disk_that_is_really_full(tmp_path: Path) -> None:
                     file.write(b"x" * 4096)
             newer = replace(WEB, stopped=True)
             assert kinds(store.save(newer)) == ["store.failed"]
-            assert not list(store.path.rglob("*.tmp"))
+            assert not list(store.path.rglob("*.new"))
             ballast.unlink()
             assert kinds(store.flush()) == ["store.works"]
         with opened(place / "state") as store:

@@ -65,7 +65,7 @@ def test_killed_at_any_moment_it_has_a_whole_record(state: Path) -> None:
             assert loaded.notices == ()
             kept = loaded.records["web"].ended
             assert kept in {f"{n}" * (n % 300 + 1) for n in (last, last + 1)}
-            assert not list(state.rglob("*.tmp"))
+            assert not list(state.rglob("*.new"))
 
 
 # --- the directory -------------------------------------------------------------------------------
