@@ -48,14 +48,14 @@ def churned(churn: Churn, now: float, *, new: bool) -> Churn:
         return replace(churn, first=True)
     if not slowed(churn, now):
         recent = tuple(t for t in churn.times if now < t + CHURN_WINDOW) if not churn.level else ()
-        return Churn(times=(*recent, now), first=churn.first)
+        return replace(churn, times=(*recent, now), level=0, reported=0)
     times = (*churn.times, now)[-CHURN_FREE - 1 :]
     return replace(churn, times=times, level=churn.level + 1)
 
 
 def throttled(app: App, wanted: Want, now: float) -> float | None:
     """Until when (mono) a tree that deploys again and again has to wait; None: not at all."""
-    deploy = app.deploy
+    deploy = app.attempt.deploy
     fresh = app.record.applied.installed != wanted.version.release
     if wanted.kind is not Kind.RUN or wanted.layout is not Layout.TREE or not fresh:
         return None

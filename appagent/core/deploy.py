@@ -7,10 +7,9 @@ wanted, so that its facts (seen, settled, began, done) can be read as one story.
 from __future__ import annotations
 
 from dataclasses import replace
-from math import inf
 
 from appagent.core.release import short
-from appagent.core.state import App
+from appagent.core.state import App, Attempt, Queue
 from appagent.core.transition import Turn
 from appagent.core.want import Kind, Want
 from appagent.model.commands import Drop, Rewatch
@@ -21,8 +20,8 @@ from appagent.model.words import Layout, Location
 def reason_for(turn: Turn, app: App, wanted: Want) -> str:
     """Why there is something to do, in a few words."""
     applied = app.record.applied
-    if app.asked:
-        return f"asked by {app.asked}"
+    if app.attempt.requested_by:
+        return f"asked by {app.attempt.requested_by}"
     if wanted.kind is Kind.GONE:
         return "gone from the share"
     if wanted.kind is Kind.STOPPED:
@@ -49,11 +48,11 @@ def note_deploy(turn: Turn, app: App, wanted: Want) -> App:
     """Name the way to what is wanted as one deploy, and tell what it leads from and to."""
     if wanted.kind not in (Kind.RUN, Kind.KEEP):
         return app
-    deploy, version = app.deploy, wanted.version
+    deploy, version = app.attempt.deploy, wanted.version
     if deploy is not None and deploy.version == version and deploy.settled is not None:
         return app
     reason = reason_for(turn, app, wanted)
-    how = app.look.how if app.look is not None else ""
+    how = app.seen.latest.how if app.seen.latest is not None else ""
     if deploy is not None and deploy.begun is not None:
         turn.tell(
             "deploy.superseded",
@@ -63,11 +62,12 @@ def note_deploy(turn: Turn, app: App, wanted: Want) -> App:
             reason=reason,
         )
         deploy = None
-        app = turn.save(replace(app, deploy=None, in_progress=False), app.record)
+        app = replace(app, attempt=replace(app.attempt, deploy=None, in_progress=False))
+        app = turn.save(app, app.record)
     if deploy is None:
         previous = app.record.last_good.release if app.record.last_good else ""
         deploy = Deploy(turn.make_id(), version, previous, how, turn.now)
-        app = turn.put(replace(app, deploy=deploy))
+        app = turn.put(replace(app, attempt=replace(app.attempt, deploy=deploy)))
         turn.tell(
             "deploy.seen",
             f"{app.name}: {reason}: {short(version.release)}",
@@ -78,7 +78,8 @@ def note_deploy(turn: Turn, app: App, wanted: Want) -> App:
             reason=reason,
             path=wanted.release_dir,
         )
-    app = turn.put(replace(app, deploy=replace(deploy, version=version, settled=turn.now)))
+    deploy = replace(deploy, version=version, settled=turn.now)
+    app = turn.put(replace(app, attempt=replace(app.attempt, deploy=deploy)))
     turn.tell(
         "deploy.settled",
         f"{app.name}: {short(version.release)} is complete; {reason}",
@@ -88,7 +89,7 @@ def note_deploy(turn: Turn, app: App, wanted: Want) -> App:
         conf=version.conf,
         reason=reason,
         how=deploy.how,
-        path=", ".join(app.changed[:5]) if wanted.layout is Layout.TREE else "",
+        path=", ".join(app.seen.changed[:5]) if wanted.layout is Layout.TREE else "",
     )
     return app
 
@@ -98,7 +99,7 @@ def conclude(turn: Turn, app: App) -> App:
 
     That something newer is wanted by now takes nothing away from it.
     """
-    deploy = app.deploy
+    deploy = app.attempt.deploy
     if deploy is not None and deploy.begun is not None and deploy.settled is not None:
         seen, settled, begun = deploy.seen.mono, deploy.settled.mono, deploy.begun.mono
         turn.tell(
@@ -116,9 +117,7 @@ def conclude(turn: Turn, app: App) -> App:
             good_ms=round((turn.now.mono - begun) * 1000),
             duration_ms=round((turn.now.mono - seen) * 1000),
         )
-    app = replace(
-        app, deploy=None, in_progress=False, superseded=0, pinned="", force_unsettled="", asked=""
-    )
+    app = replace(app, attempt=Attempt(), churn=replace(app.churn, superseded=0))
     return remember(turn, app, app.record.ran)
 
 
@@ -136,7 +135,7 @@ def finish(turn: Turn, app: App, wanted: Want) -> None:
     """Nothing is left to do: the deploy is over, or the app is gone for good."""
     if wanted.kind is Kind.WAIT:
         # What changes meanwhile does not belong to the deploy that was under way.
-        turn.put(replace(app, in_progress=False))
+        turn.put(replace(app, attempt=replace(app.attempt, in_progress=False)))
         return
     if wanted.kind is Kind.GONE:
         turn.tell("app.gone", f"{app.name} has left {app.record.root}", app)
@@ -144,7 +143,7 @@ def finish(turn: Turn, app: App, wanted: Want) -> None:
         turn.do(Rewatch())
         turn.drop(app.name)
         return
-    deploy = app.deploy
+    deploy = app.attempt.deploy
     if deploy is not None and deploy.begun is not None:
         if app.record.applied.running == deploy.version:
             app = conclude(turn, app)
@@ -153,27 +152,21 @@ def finish(turn: Turn, app: App, wanted: Want) -> None:
     elif deploy is not None and (deploy.settled is not None or at_rest(app)):
         # It went back to what is applied before anything began: nothing to tell but that.
         turn.tell("deploy.void", f"{app.name}: as it was before; nothing to do", app, Level.DEBUG)
-        app = replace(app, deploy=None)
-    app = replace(
-        app,
-        in_progress=False,
-        backoff=None,
-        asked="",
-        last=app.last if app.record.failures else None,
-        permit=None,
-        asking=None,
-        queued_since=inf,
-    )
+        app = replace(app, attempt=replace(app.attempt, deploy=None))
+    attempt = Attempt(deploy=app.attempt.deploy)  # one that waits until its files are complete
     if wanted.kind is Kind.RUN:
-        app = replace(app, superseded=0, pinned="", force_unsettled="")
-    turn.put(app)
+        app = replace(app, churn=replace(app.churn, superseded=0))
+    else:
+        attempt = replace(attempt, override=app.attempt.override)
+    last_failed = app.last_failed if app.record.failures else None
+    app = turn.put(replace(app, attempt=attempt, last_failed=last_failed, queue=Queue()))
     if wanted.kind is Kind.RUN and app.record.applied.healthy == wanted.version and not wanted.back:
         remember(turn, app, wanted.at)
 
 
 def at_rest(app: App) -> bool:
     """Whether what is seen is what was last seen complete."""
-    return app.look is not None and app.look.release == app.settled
+    return app.seen.latest is not None and app.seen.latest.release == app.seen.settled
 
 
 def leave(turn: Turn, app: App, deploy: Deploy, wanted: Want) -> App:
@@ -185,4 +178,4 @@ def leave(turn: Turn, app: App, deploy: Deploy, wanted: Want) -> App:
         release=deploy.version.release,
         reason=wanted.why,
     )
-    return turn.save(replace(app, deploy=None), app.record)
+    return turn.save(replace(app, attempt=replace(app.attempt, deploy=None)), app.record)

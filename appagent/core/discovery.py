@@ -14,8 +14,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from appagent.core.names import managed
-from appagent.core.settings import settings_for
-from appagent.core.state import App, Root
+from appagent.core.state import App, Root, Seen
 from appagent.core.transition import Turn
 from appagent.model.applied import Record
 from appagent.model.commands import PollNow, Rewatch
@@ -53,12 +52,13 @@ def note_names(turn: Turn, look: RootSeen) -> None:
     names = set(look.names)
     for name in apps_of(turn, look.root):
         app = turn.node.apps[name]
-        if app.listed is False and name in names:
+        seen = app.seen
+        if seen.listed is False and name in names:
             # What was seen of it before it was away may not be there any more.
-            seen = app.look if app.look is not None and app.look.looked >= look.looked else None
-            app = replace(app, look=seen)
+            late = app.seen.latest is not None and app.seen.latest.looked < look.looked
+            seen = replace(seen, latest=None) if late else seen
             turn.do(PollNow(look.root, name))
-        turn.put(replace(app, listed=name in names))
+        turn.put(replace(app, seen=replace(seen, listed=name in names)))
         turn.touch(name)
     note_absence(turn, look.root)
     take_in(turn)
@@ -67,36 +67,36 @@ def note_names(turn: Turn, look: RootSeen) -> None:
 def note_absence(turn: Turn, root: str) -> None:
     """Since when each app of a root is absent without a doubt, and which absence is doubted."""
     state = turn.node.roots.get(root, Root())
-    good = state.known and not state.stuck and state.look is not None and not state.look.empty
+    good = state.known and not state.stuck and state.seen is not None and not state.seen.empty
     apps = [turn.node.apps[name] for name in apps_of(turn, root)]
     many = vanished(turn, apps) if good else False
     for app in apps:
-        if app.listed is not False:
+        if app.seen.listed is not False:
             # Where nothing can be seen, nothing is back either.
-            back = app.listed is True and good
+            back = app.seen.listed is True and good
             believed = replace(app.record, mass_removal=False, forgotten=False)
             kept = turn.save(app, believed) if back else app
-            turn.put(replace(kept, absent_since=None))
+            turn.put(replace(kept, seen=replace(kept.seen, absent_since=None)))
             continue
         fresh = not absent_for_long(turn, app)
         mass_removal = app.record.mass_removal or (many and fresh and not app.record.forgotten)
-        since = app.absent_since if app.absent_since is not None else turn.now.mono
-        counts = good and not mass_removal
+        since = app.seen.absent_since if app.seen.absent_since is not None else turn.now.mono
+        counted = since if good and not mass_removal else None
         # The next agent could not tell what went together.
         kept = turn.save(app, replace(app.record, mass_removal=mass_removal))
-        turn.put(replace(kept, absent_since=since if counts else None))
+        turn.put(replace(kept, seen=replace(kept.seen, absent_since=counted)))
 
 
 def absent_for_long(turn: Turn, app: App) -> bool:
     """Whether it counts as gone already: whatever else goes now did not go with it."""
-    after = settings_for(turn.node.settings, app.name, app.own).gone_after
-    return app.absent_since is not None and app.absent_since + after <= turn.now.mono
+    after = turn.node.settings_of(app).gone_after
+    return app.seen.absent_since is not None and app.seen.absent_since + after <= turn.now.mono
 
 
 def vanished(turn: Turn, apps: list[App]) -> bool:
     """More than half of a root's apps, and at least two, are gone at once: not to be believed."""
     known = [app for app in apps if not app.record.forgotten and not absent_for_long(turn, app)]
-    absent = [app for app in known if app.listed is False]
+    absent = [app for app in known if app.seen.listed is False]
     return len(absent) >= 2 and 2 * len(absent) > len(known)  # noqa: PLR2004 - the design's rule
 
 
@@ -104,21 +104,21 @@ def take_in(turn: Turn) -> None:
     """Take in every name that a root lists and nobody has; say which names are taken."""
     for root in turn.node.settings.roots:
         state = turn.node.roots.get(root.path)
-        if state is None or not state.known or state.stuck or state.look is None:
+        if state is None or not state.known or state.stuck or state.seen is None:
             continue
-        for name in sorted(state.look.names):
+        for name in sorted(state.seen.names):
             if not managed(name, root.include, root.exclude):
                 continue
             known = turn.node.apps.get(name)
             if known is None:
-                turn.put(App(Record(app=name, root=root.path), listed=True))
+                turn.put(App(Record(app=name, root=root.path), Seen(listed=True)))
                 turn.do(Rewatch())  # its env files are to be read
                 turn.do(PollNow(root.path, name))
                 turn.touch(name)
             elif known.record.root != root.path:
                 if unmanaged(turn, known):
                     move(turn, known, root.path)
-                elif known.listed is True:
+                elif known.seen.listed is True:
                     refuse(turn, known, root.path)
                 else:
                     turn.touch(name)  # it may have moved here
@@ -131,10 +131,11 @@ def take_in_again(turn: Turn, left_out: list[str]) -> None:
     """
     for name in left_out:
         app = turn.node.apps[name]
-        seen = app.look is not None or app.listed is not None
-        if seen and not unmanaged(turn, app):
-            since = turn.now.mono if app.listed is False else None
-            turn.put(replace(app, look=None, settled="", unsettled_since=None, absent_since=since))
+        old = app.seen
+        if (old.latest is not None or old.listed is not None) and not unmanaged(turn, app):
+            since = turn.now.mono if old.listed is False else None
+            seen = Seen(own=old.own, own_error=old.own_error, listed=old.listed, absent_since=since)
+            turn.put(replace(app, seen=seen))
             turn.do(PollNow(app.record.root, name))
 
 
@@ -159,7 +160,7 @@ def moved_to(turn: Turn, app: App) -> str:
         state = turn.node.roots.get(root.path)
         if root.path == app.record.root or state is None or not state.known or state.stuck:
             continue
-        names = state.look.names if state.look is not None else ()
+        names = state.seen.names if state.seen is not None else ()
         if app.name in names and managed(app.name, root.include, root.exclude):
             return root.path
     return ""
@@ -170,7 +171,7 @@ def move(turn: Turn, app: App, root: str) -> None:
     if app.record.root:  # a record that was lost does not know where its app was
         turn.tell("app.moved", f"{app.name} is now in {root}, not in {app.record.root}", app)
     app = turn.save(app, replace(app.record, root=root, mass_removal=False, forgotten=False))
-    turn.put(App(app.record, listed=True, starting=app.starting))
+    turn.put(App(app.record, Seen(listed=True), starting=app.starting))
     path = place(root, app.name)
     others = {other: why for other, why in turn.node.refused.items() if other != path}
     turn.node = replace(turn.node, refused=others)

@@ -32,11 +32,11 @@ def unseen(node: Node, app: App, since: float) -> dict[Place, float]:
         return {}
     found = unlisted(node, root.path, since)
     state = node.roots.get(root.path)
-    shared = state is not None and state.look is not None and state.look.mounted
-    look = app.look
+    shared = state is not None and state.seen is not None and state.seen.mounted
+    look = app.seen.latest
     tree = look is None or look.layout in (None, Layout.TREE)
     need = since + STALE if shared and tree else since
-    if app.listed is not False and (look is None or look.looked < need):
+    if app.seen.listed is not False and (look is None or look.looked < need):
         found[Place(root.path, app.name)] = need
     for path, _ in env_paths(root, app.name):
         env = node.envs.get(path)
@@ -51,7 +51,7 @@ def unseen(node: Node, app: App, since: float) -> dict[Place, float]:
 def unlisted(node: Node, path: str, since: float) -> dict[Place, float]:
     """The same for the listing of a root."""
     state = node.roots.get(path)
-    good = state is not None and state.known and not state.stuck and state.look is not None
-    if good and state is not None and state.look is not None and state.look.looked >= since:
+    good = state is not None and state.known and not state.stuck and state.seen is not None
+    if good and state is not None and state.seen is not None and state.seen.looked >= since:
         return {}
     return {Place(path): since}

@@ -15,7 +15,6 @@ from __future__ import annotations
 from dataclasses import replace
 
 from appagent.core.backoff import delay
-from appagent.core.settings import settings_for
 from appagent.core.state import App, Backoff
 from appagent.core.transition import Turn
 from appagent.core.want import Kind, version_of, want
@@ -31,27 +30,28 @@ def alive(turn: Turn, event: Alive) -> None:
     app = turn.app(event.app)
     if app is None:
         return
-    lasting = bool(app.processes) and event.processes > 0
-    app = turn.put(replace(app, processes=event.processes))
+    lasting = bool(app.processes.count) and event.processes > 0
+    processes = replace(app.processes, count=event.processes)
+    app = turn.put(replace(app, processes=processes))
     if app.run is not None or app.record.applied.up != turn.node.boot:
         return  # what a run does with its app is not judged while it does it
     if event.processes > 0:
-        back = app.exited
-        app = turn.put(replace(app, exited=False))
+        back = app.processes.exited
+        app = turn.put(replace(app, processes=replace(processes, exited=False)))
         if back:
             turn.tell("app.back", f"{app.name}: has processes again", app)
         if lasting and not app.record.populated:
             turn.save(app, replace(app.record, populated=True))
-    elif app.record.populated and not app.exited:
+    elif app.record.populated and not app.processes.exited:
         exited(turn, app)
 
 
 def exited(turn: Turn, app: App) -> None:
     """All processes of an app have ended, and nobody here has stopped it."""
-    settings = settings_for(turn.node.settings, app.name, app.own)
+    settings = turn.node.settings_of(app)
     again = settings.on_exit == "start" and turn.node.shutdown is False
-    quick = app.exits > 0 and turn.now.mono - app.exited_at < STEADY
-    exits = app.exits + 1 if quick else 1
+    quick = app.processes.exits > 0 and turn.now.mono - app.processes.exited_at < STEADY
+    exits = app.processes.exits + 1 if quick else 1
     wait = delay(settings.retry_first, settings.retry_max, exits)
     then = f"it is started again in {wait:g} s" if again else "on_exit: report leaves it so"
     turn.tell(
@@ -61,7 +61,8 @@ def exited(turn: Turn, app: App) -> None:
         Level.ERROR,
         release=app.record.applied.running.release if app.record.applied.running else "",
     )
-    app = turn.put(replace(app, exited=True, exits=exits, exited_at=turn.now.mono))
+    processes = replace(app.processes, exited=True, exits=exits, exited_at=turn.now.mono)
+    app = turn.put(replace(app, processes=processes))
     if again:
         start_again(turn, app)
 
@@ -69,24 +70,25 @@ def exited(turn: Turn, app: App) -> None:
 def reconfigured(turn: Turn) -> None:
     """Start what has ended by itself, where that is the configuration's wish only now."""
     for app in list(turn.node.apps.values()):
-        settings = settings_for(turn.node.settings, app.name, app.own)
-        down = app.exited and app.record.applied.up == turn.node.boot
+        settings = turn.node.settings_of(app)
+        down = app.processes.exited and app.record.applied.up == turn.node.boot
         if down and settings.on_exit == "start" and not turn.node.shutdown:
             start_again(turn, app)
 
 
 def start_again(turn: Turn, app: App) -> None:
     """An app that has exited counts as down, and is started when its wait is over."""
-    settings = settings_for(turn.node.settings, app.name, app.own)
-    until = app.exited_at + delay(settings.retry_first, settings.retry_max, app.exits)
+    settings = turn.node.settings_of(app)
+    exits = app.processes.exits
+    until = app.processes.exited_at + delay(settings.retry_first, settings.retry_max, exits)
     record = replace(app.record, populated=False, applied=replace(app.record.applied, up=""))
     app = turn.save(app, record)
     wanted = want(turn.node, app, turn.now)
     if wanted.kind in (Kind.RUN, Kind.KEEP):
         version = version_of(app, wanted)
         line = "its processes have ended by themselves"
-        back = Backoff(version, Target.START, app.exits, until, line, "exited")
-        turn.put(replace(app, backoff=back))
+        back = Backoff(version, Target.START, exits, until, line, "exited")
+        turn.put(replace(app, attempt=replace(app.attempt, backoff=back)))
     turn.touch(app.name)
 
 

@@ -6,9 +6,8 @@ from dataclasses import replace
 
 from appagent.core.discovery import apps_of, note_absence, note_names, note_refused, take_in
 from appagent.core.ignore import made_under
-from appagent.core.settings import settings_for
 from appagent.core.settle import is_settled
-from appagent.core.state import App, Root
+from appagent.core.state import App, Root, Unsettled
 from appagent.core.transition import Turn
 from appagent.core.want import env_paths
 from appagent.model.commands import PollNow, Rewatch, SaveRoots
@@ -23,14 +22,14 @@ UNNOTICED = 5.0  # s that a share may be away before its watcher has missed it
 def root_observed(turn: Turn, look: RootSeen) -> None:
     """A root was looked at."""
     old = turn.node.roots.get(look.root, Root(since=turn.now.mono))
-    late = look.looked < (old.look.looked if old.look is not None else old.back)
+    late = look.looked < (old.seen.looked if old.seen is not None else old.back)
     if turn.node.root_settings(look.root) is None or late:
         return
-    changed = old.known != look.known or old.look is None
+    changed = old.known != look.known or old.seen is None
     # What hung until now has been away since then, whatever the call that hung says in the end.
     since = turn.now.mono if changed and not old.stuck else old.since
     turn.node = turn.node.with_root(
-        look.root, replace(old, look=look, known=look.known, why=look.why, since=since)
+        look.root, replace(old, seen=look, known=look.known, why=look.why, since=since)
     )
     if not look.known:
         if changed or old.why != look.why:
@@ -43,7 +42,7 @@ def root_observed(turn: Turn, look: RootSeen) -> None:
         note_absence(turn, look.root)
         turn.touch(*apps_of(turn, look.root))
         return
-    if changed and old.look is not None:
+    if changed and old.seen is not None:
         turn.tell("root.known", f"{look.root} is back", path=look.root)
         come_back(turn, look.root, old.since, look.looked)
     if look.mounted and look.root not in turn.node.mounted:
@@ -65,8 +64,8 @@ def come_back(turn: Turn, path: str, since: float, until: float) -> None:
     lost = turn.now.wall - (turn.now.mono - since) - UNNOTICED
     for name in apps_of(turn, path):
         app = turn.node.apps[name]
-        if app.look is not None and app.look.looked < until:
-            app = turn.put(replace(app, look=None))
+        if app.seen.latest is not None and app.seen.latest.looked < until:
+            app = turn.put(replace(app, seen=replace(app.seen, latest=None)))
         kept = tuple(failure for failure in app.record.failures if failure.at < lost)
         if kept != app.record.failures:
             failed_for = app.record.failed_for if kept else None
@@ -80,20 +79,22 @@ def looked(turn: Turn, event: AppObserved) -> None:
     app = turn.app(look.app)
     if app is None or app.record.root != look.root:
         return
-    if app.look is not None and look.looked < app.look.looked:
+    before = app.seen.latest
+    if before is not None and look.looked < before.looked:
         return  # late: a newer one is known
     # While nothing can be seen of an app, what it said of itself goes on.
-    if look.known and (event.own, event.own_error) != (app.own, app.own_error):
-        app = replace(app, own=event.own, own_error=event.own_error)
+    seen = replace(app.seen, latest=look, changed=look.changing or app.seen.changed)
+    if look.known and (event.own, event.own_error) != (seen.own, seen.own_error):
+        seen = replace(seen, own=event.own, own_error=event.own_error)
         turn.do(Rewatch())
-    if app.look is not None and app.look.incomplete and look.known and not look.incomplete:
-        app = replace(app, unsettled_since=None)  # from here on it may rest
-    app = turn.put(replace(app, look=look, changed=look.changing or app.changed))
+    if before is not None and before.incomplete and look.known and not look.incomplete:
+        seen = replace(seen, unsettled=None)  # from here on it may rest
+    app = turn.put(replace(app, seen=seen))
     turn.touch(look.app)
     # Before the first look nobody knows which lines the app itself has, and those of the node may
     # have changed just now. What was seen under other lines is compared with nothing: the watcher
     # is told of the right ones, and looks again.
-    settings = settings_for(turn.node.settings, app.name, app.own)
+    settings = turn.node.settings_of(app)
     if look.known and made_under(look.release, settings.ignore):
         app = rerecord(turn, app)
         note_settled(turn, app)
@@ -101,7 +102,7 @@ def looked(turn: Turn, event: AppObserved) -> None:
 
 def rerecord(turn: Turn, app: App) -> App:
     """An id of an older scheme, or of other ignore lines, that says the same: no deploy."""
-    look, record = app.look, app.record
+    look, record = app.seen.latest, app.record
     old = record.applied.installed
     if look is None or not old or look.also != old or look.release == old:
         return app
@@ -121,7 +122,7 @@ def rerecord(turn: Turn, app: App) -> App:
         running=renamed(record.applied.running),
         healthy=renamed(record.applied.healthy),
     )
-    ignore = settings_for(turn.node.settings, app.name, app.own).ignore
+    ignore = turn.node.settings_of(app).ignore
     record = replace(
         record,
         applied=applied,
@@ -151,24 +152,25 @@ def rerecord(turn: Turn, app: App) -> App:
         release=look.release,
         previous=old,
     )
-    return turn.put(replace(app, settled=look.release if app.settled == old else app.settled))
+    settled = look.release if app.seen.settled == old else app.seen.settled
+    return turn.put(replace(app, seen=replace(app.seen, settled=settled)))
 
 
 def note_settled(turn: Turn, app: App) -> None:
     """Whether what is seen is complete; since when it is not."""
-    look = app.look
+    look = app.seen.latest
     if look is None:
         return
-    settings = settings_for(turn.node.settings, app.name, app.own)
+    settings = turn.node.settings_of(app)
     if is_settled(look, settings, app.record.applied.installed):
-        turn.put(replace(app, settled=look.release, unsettled_since=None, waited=False))
+        turn.put(replace(app, seen=replace(app.seen, settled=look.release, unsettled=None)))
         return
-    if app.unsettled_since is None:
-        app = replace(app, unsettled_since=turn.now)
-    if app.deploy is None and look.release != app.record.applied.installed:
+    if app.seen.unsettled is None:
+        app = replace(app, seen=replace(app.seen, unsettled=Unsettled(turn.now)))
+    if app.attempt.deploy is None and look.release != app.record.applied.installed:
         previous = app.record.last_good.release if app.record.last_good else ""
         deploy = Deploy(turn.make_id(), Version(look.release, ""), previous, look.how, turn.now)
-        app = turn.put(replace(app, deploy=deploy))
+        app = turn.put(replace(app, attempt=replace(app.attempt, deploy=deploy)))
         turn.tell(
             "deploy.seen",
             f"{app.name}: a change was seen ({look.how}); waiting until it is complete",

@@ -16,8 +16,7 @@ from itertools import takewhile
 from appagent.core.deploy import conclude
 from appagent.core.ignore import made_under
 from appagent.core.plan import begin, succeed
-from appagent.core.settings import settings_for
-from appagent.core.state import App
+from appagent.core.state import App, Attempt
 from appagent.core.transition import Turn
 from appagent.model.applied import Record, Run
 from appagent.model.commands import Rewatch
@@ -35,7 +34,7 @@ def follow(app: App, steps: Sequence[Target], version: Version) -> tuple[Target,
     Who is alone has the permit for all of them with that for the first. Any other permit is for one
     step: a run never comes to a step that needs one which it has not got.
     """
-    if app.permit == (steps[0], version) and app.permit_by == ALONE:
+    if app.attempt.permit == (steps[0], version) and app.attempt.permit_by == ALONE:
         return tuple(steps[1:])
     return tuple(takewhile(lambda step: step not in NEED_PERMIT, steps[1:]))
 
@@ -54,7 +53,7 @@ def accomplish(  # noqa: PLR0913 - each says one thing of the step
     if target in (Target.START, Target.RESTART, Target.STOP):
         # Which processes it has from here on is counted anew.
         record = replace(record, populated=False)
-        app = replace(app, exited=False)
+        app = replace(app, processes=replace(app.processes, exited=False))
     if target in (Target.START, Target.RESTART):
         record = replace(record, ran=at)
     if target is Target.BUILD:
@@ -63,15 +62,16 @@ def accomplish(  # noqa: PLR0913 - each says one thing of the step
         kept = record.built if at.layout is Layout.SYMLINK else ()
         record = replace(record, built=(*kept, version.release)[-BUILT_KEPT:])
     if target is Target.INSTALL:
-        ignore = settings_for(turn.node.settings, app.name, app.own).ignore
+        ignore = turn.node.settings_of(app).ignore
         if not made_under(version.release, ignore):
             ignore = record.ignore  # the lines have changed since the install began
         if ignore != record.ignore:
             turn.do(Rewatch())  # the id under the older lines need not be made any more
         record = replace(record, ignore=ignore)
     # A stop is no step of a deploy: what is there after it may be half there.
-    app = turn.save(replace(app, backoff=None, in_progress=target is not Target.STOP), record)
-    done = app.deploy is not None and record.applied.healthy == app.deploy.version
+    attempt = replace(app.attempt, backoff=None, in_progress=target is not Target.STOP)
+    app = turn.save(replace(app, attempt=attempt), record)
+    done = app.attempt.deploy is not None and record.applied.healthy == app.attempt.deploy.version
     return conclude(turn, app) if done else app
 
 
@@ -115,25 +115,25 @@ def step_found(turn: Turn, event: StepFound) -> None:
 
 def let_in(turn: Turn) -> None:
     """Compare those who wait for a place, who waits longest first: one may be free."""
-    queued = [app for app in turn.node.apps.values() if app.queued]
-    turn.touch(*(app.name for app in sorted(queued, key=lambda app: app.queued_since)))
+    queued = [app for app in turn.node.apps.values() if app.queue.waiting]
+    turn.touch(*(app.name for app in sorted(queued, key=lambda app: app.queue.since)))
 
 
 def report_began(turn: Turn, app: App, run: Run, calls: Sequence[Target]) -> None:
     """Tell that make is called; once for each run."""
-    if app.told == run.id:
+    if app.run_reported == run.id:
         return
-    app = turn.put(replace(app, told=run.id))
+    app = turn.put(replace(app, run_reported=run.id))
     turn.tell(
         "run.began",
         f"{app.name}: make {called(run, calls)} ({run.reason})",
-        replace(app, deploy=None),  # the run belongs to the deploy that it began in
+        replace(app, attempt=Attempt()),  # the run belongs to the deploy that it began in
         deploy_id=run.deploy,
         target=calls[0] if len(calls) == 1 else run.target,
         run_id=run.id,
         release=run.version.release,
         reason=run.reason,
-        permit=app.permit_by,
+        permit=app.attempt.permit_by,
     )
 
 

@@ -19,9 +19,8 @@ from appagent.core.plan import plan
 from appagent.core.progress import NEED_PERMIT, accomplish, follow
 from appagent.core.release import short
 from appagent.core.runs import end_run
-from appagent.core.settings import settings_for
 from appagent.core.settle import half_there, ignore_lines, is_settled
-from appagent.core.state import App
+from appagent.core.state import App, Makefile, Queue
 from appagent.core.transition import Turn
 from appagent.core.want import Kind, Want, hold_of, location_of, seen_version, version_of, want
 from appagent.model.applied import Later, Run
@@ -37,7 +36,7 @@ def advance(turn: Turn, name: str) -> None:
     app = turn.app(name)
     if app is None:
         return
-    app = turn.put(replace(app, wake=inf, queued=False))
+    app = turn.put(replace(app, wake=inf, queue=replace(app.queue, waiting=False)))
     app = expire_hold(turn, app)
     app = drop_old_verdicts(turn, app)
     app = outwait(turn, app)
@@ -52,12 +51,13 @@ def advance(turn: Turn, name: str) -> None:
     app = note_wait(turn, app, wanted)
     app = know_missing(turn, app, wanted)
     steps = plan(app.record, wanted, turn.node.boot)
-    in_progress = app.in_progress
-    while steps and steps[0] in app.missing:
+    in_progress = app.attempt.in_progress
+    while steps and steps[0] in app.makefile.missing:
         version, at = version_of(app, wanted), location_of(app, wanted)
         app = accomplish(turn, app, steps[0], version, at, boot=turn.node.boot)
         # Nothing ran: what follows is no nearer to a step that did.
-        app = turn.put(replace(app, in_progress=in_progress and app.in_progress))
+        attempt = replace(app.attempt, in_progress=in_progress and app.attempt.in_progress)
+        app = turn.put(replace(app, attempt=attempt))
         steps = plan(app.record, wanted, turn.node.boot)
     if not steps:
         finish(turn, app, wanted)
@@ -69,12 +69,13 @@ def advance(turn: Turn, name: str) -> None:
 
 def waking(turn: Turn, app: App) -> float:
     """When time alone may change what is wanted."""
-    settings = settings_for(turn.node.settings, app.name, app.own)
+    settings = turn.node.settings_of(app)
     times = [inf]
-    if app.absent_since is not None:
-        times.append(app.absent_since + settings.gone_after)
-    if app.unsettled_since is not None and (not app.waited or settings.unsettled == "deploy"):
-        times.append(app.unsettled_since.mono + settings.max_wait)
+    if app.seen.absent_since is not None:
+        times.append(app.seen.absent_since + settings.gone_after)
+    unsettled = app.seen.unsettled
+    if unsettled is not None and (not unsettled.reported or settings.unsettled == "deploy"):
+        times.append(unsettled.since.mono + settings.max_wait)
     hold = hold_of(turn.node, app, turn.now)
     if hold is not None and hold.until is not None:
         times.append(turn.now.mono + max(0.0, hold.until - turn.now.wall))
@@ -95,8 +96,8 @@ def drop_old_verdicts(turn: Turn, app: App) -> App:
 
     A newer one, or its return, begins afresh.
     """
-    record = app.record
-    if app.look is None or not app.look.known or not (record.failures or record.cancelled):
+    record, latest = app.record, app.seen.latest
+    if latest is None or not latest.known or not (record.failures or record.cancelled):
         return app
     seen = seen_version(turn.node, app)
     if seen is None:
@@ -110,15 +111,15 @@ def drop_old_verdicts(turn: Turn, app: App) -> App:
 
 def outwait(turn: Turn, app: App) -> App:
     """What is not complete after `max_wait` is told once, and deployed if that is configured."""
-    look, since = app.look, app.unsettled_since
-    if look is None or since is None or not look.known or app.listed is not True:
+    look, unsettled = app.seen.latest, app.seen.unsettled
+    if look is None or unsettled is None or not look.known or app.seen.listed is not True:
         return app
-    settings = settings_for(turn.node.settings, app.name, app.own)
-    if turn.now.mono < since.mono + settings.max_wait:
+    settings = turn.node.settings_of(app)
+    if turn.now.mono < unsettled.since.mono + settings.max_wait:
         return app
-    if not app.waited:
-        paths = ", ".join(app.changed[:5])
-        lines = ", ".join(f'"{line}"' for line in ignore_lines(app.changed))
+    if not unsettled.reported:
+        paths = ", ".join(app.seen.changed[:5])
+        lines = ", ".join(f'"{line}"' for line in ignore_lines(app.seen.changed))
         what = half_there(look) or (f"these keep changing: {paths}" if paths else "it never rests")
         hint = f"; to leave them out: ignore: [{lines}]" if lines and not look.incomplete else ""
         turn.tell(
@@ -128,13 +129,14 @@ def outwait(turn: Turn, app: App) -> App:
             Level.WARNING,
             path=paths,
         )
-        app = turn.put(replace(app, waited=True))
+        unsettled = replace(unsettled, reported=True)
+        app = turn.put(replace(app, seen=replace(app.seen, unsettled=unsettled)))
     if settings.unsettled == "deploy" and not look.incomplete:
-        app = turn.put(
-            replace(
-                app, settled=look.release, unsettled_since=turn.now, force_unsettled=look.release
-            ),
-        )
+        unsettled = replace(unsettled, since=turn.now)
+        seen = replace(app.seen, settled=look.release, unsettled=unsettled)
+        override = replace(app.attempt.override, force_unsettled=look.release)
+        attempt = replace(app.attempt, override=override)
+        app = turn.put(replace(app, seen=seen, attempt=attempt))
     return app
 
 
@@ -151,8 +153,9 @@ def reconsider(turn: Turn, app: App, wanted: Want) -> None:
     if wanted.kind is Kind.RUN and wanted.version.release != run.version.release:
         if run.layout is not Layout.TREE:
             end_run(turn, app, "a newer release")
-        elif not app.superseded:
-            end_run(turn, turn.put(replace(app, superseded=1)), "a newer release")
+        elif not app.churn.superseded:
+            app = turn.put(replace(app, churn=replace(app.churn, superseded=1)))
+            end_run(turn, app, "a newer release")
     elif wanted.kind in (Kind.GONE, Kind.STOPPED):
         end_run(turn, app, "the app is gone" if wanted.kind is Kind.GONE else wanted.why)
 
@@ -166,25 +169,25 @@ def note_wait(turn: Turn, app: App, wanted: Want) -> App:
         # What is wrong with a whole root was told of the root.
         if state is not None and state.known and not state.stuck:
             blocked = f"{wanted.word}: {wanted.why}"
-    if blocked and blocked != app.blocked:
+    if blocked and blocked != app.wait_reported:
         level = told[wanted.word]
         turn.tell(f"app.{wanted.word}", f"{app.name}: {wanted.why}", app, level)
-    elif app.blocked and not blocked and wanted.kind is not Kind.WAIT:
+    elif app.wait_reported and not blocked and wanted.kind is not Kind.WAIT:
         if wanted.kind is not Kind.GONE:
             # The old reason, and what could be done about it, is over.
-            word = app.blocked.partition(":")[0]
+            word = app.wait_reported.partition(":")[0]
             turn.tell("app.known", f"{app.name}: no longer {word}", app)
-    elif app.blocked and not blocked:
-        blocked = app.blocked  # waiting for another reason now; the old one is not over yet
-    return turn.put(replace(app, blocked=blocked))
+    elif app.wait_reported and not blocked:
+        blocked = app.wait_reported  # waiting for another reason now; the old one is not over yet
+    return turn.put(replace(app, wait_reported=blocked))
 
 
 def know_missing(turn: Turn, app: App, wanted: Want) -> App:
     """Which targets a Makefile lacks is known for one version only."""
     version = version_of(app, wanted)
-    if wanted.kind is Kind.WAIT or app.missing_for == version:
+    if wanted.kind is Kind.WAIT or app.makefile.version == version:
         return app
-    return turn.put(replace(app, missing=frozenset(), missing_for=version))
+    return turn.put(replace(app, makefile=Makefile(version)))
 
 
 def may_begin(turn: Turn, app: App, wanted: Want, step: Target) -> bool:
@@ -194,26 +197,27 @@ def may_begin(turn: Turn, app: App, wanted: Want, step: Target) -> bool:
         return False
     if wanted.kind is Kind.RUN and not wanted.back and not complete(turn, app, step):
         return False
-    back = app.backoff
+    back = app.attempt.backoff
     if back is not None and (back.version, back.target) == (version, step):
         if back.until > turn.now.mono:
             turn.put(replace(app, wake=min(app.wake, back.until)))
             return False
     elif back is not None:
-        app = turn.put(replace(app, backoff=None))
+        app = turn.put(replace(app, attempt=replace(app.attempt, backoff=None)))
     if not churn_allows(turn, app, wanted):
         return False
     app = turn.node.apps[app.name]
     full = len(turn.node.busy()) >= turn.node.settings.parallel_apps
     if full and step is not Target.CHECK and not turn.node.shutdown:
-        since = min(app.queued_since, turn.now.mono)
+        since = min(app.queue.since, turn.now.mono)
         # A permit is not kept while others run: it would let this one in before those whose
         # deploys are under way.
-        turn.put(replace(app, queued=True, queued_since=since, permit=None))
+        attempt = replace(app.attempt, permit=None)
+        turn.put(replace(app, queue=Queue(waiting=True, since=since), attempt=attempt))
         return False
-    if step in NEED_PERMIT and app.permit != (step, version):
-        if app.asking != (step, version):
-            turn.put(replace(app, asking=(step, version)))
+    if step in NEED_PERMIT and app.attempt.permit != (step, version):
+        if app.attempt.asking != (step, version):
+            turn.put(replace(app, attempt=replace(app.attempt, asking=(step, version))))
             turn.do(AskPermit(app.name, step, version))
         return False
     return True
@@ -225,7 +229,7 @@ def complete(turn: Turn, app: App, step: Target) -> bool:
     An install may write into its own tree. The step after it follows at once; that the tree is
     another one now is compared when the deploy is done.
     """
-    look, applied = app.look, app.record.applied
+    look, applied = app.seen.latest, app.record.applied
     if look is None:
         return False
     if step is Target.CHECK:
@@ -233,10 +237,10 @@ def complete(turn: Turn, app: App, step: Target) -> bool:
     if look.incomplete:
         # What was complete when it was installed may be started; nothing new begins.
         return applied.up != turn.node.boot and look.release == applied.installed
-    settings = settings_for(turn.node.settings, app.name, app.own)
-    if look.release == app.settled and is_settled(look, settings, applied.installed):
+    settings = turn.node.settings_of(app)
+    if look.release == app.seen.settled and is_settled(look, settings, applied.installed):
         return True
-    return app.in_progress or app.force_unsettled == app.settled
+    return app.attempt.in_progress or app.attempt.override.force_unsettled == app.seen.settled
 
 
 def churn_allows(turn: Turn, app: App, wanted: Want) -> bool:
@@ -245,9 +249,9 @@ def churn_allows(turn: Turn, app: App, wanted: Want) -> bool:
     if until is None:
         return True
     level = app.churn.level + 1
-    if app.churn.said != level:
-        paths = ", ".join(app.changed[:5])
-        lines = ", ".join(f'"{line}"' for line in ignore_lines(app.changed))
+    if app.churn.reported != level:
+        paths = ", ".join(app.seen.changed[:5])
+        lines = ", ".join(f'"{line}"' for line in ignore_lines(app.seen.changed))
         hint = f"; if the app writes them itself: ignore: [{lines}]" if lines else ""
         turn.tell(
             "app.churning",
@@ -258,7 +262,7 @@ def churn_allows(turn: Turn, app: App, wanted: Want) -> bool:
             Level.WARNING,
             path=paths,
         )
-        app = turn.put(replace(app, churn=replace(app.churn, said=level)))
+        app = turn.put(replace(app, churn=replace(app.churn, reported=level)))
     turn.put(replace(app, wake=min(app.wake, until)))
     return False
 
@@ -266,11 +270,12 @@ def churn_allows(turn: Turn, app: App, wanted: Want) -> bool:
 def begin(turn: Turn, app: App, wanted: Want, steps: Sequence[Target]) -> None:
     """Start the shim of the first step; it waits until it is recorded."""
     step = steps[0]
-    settings = settings_for(turn.node.settings, app.name, app.own)
-    version, at, deploy = version_of(app, wanted), location_of(app, wanted), app.deploy
+    settings = turn.node.settings_of(app)
+    version, at = version_of(app, wanted), location_of(app, wanted)
+    attempt, deploy = app.attempt, app.attempt.deploy
     reason = reason_for(turn, app, wanted)
-    if app.backoff is not None:
-        reason = f"{reason}, try {app.backoff.attempts + 1}"
+    if app.attempt.backoff is not None:
+        reason = f"{reason}, try {app.attempt.backoff.attempts + 1}"
     fresh = app.record.applied.installed != wanted.version.release
     if deploy is not None and deploy.begun is None and wanted.kind in (Kind.RUN, Kind.KEEP):
         turn.tell(
@@ -287,8 +292,8 @@ def begin(turn: Turn, app: App, wanted: Want, steps: Sequence[Target]) -> None:
         if wanted.layout is Layout.TREE and fresh:
             new = app.record.last_good is None
             app = replace(app, churn=churned(app.churn, turn.now.mono, new=new))
-    if step in (Target.BUILD, Target.INSTALL) and app.superseded >= PINNED:
-        app = replace(app, pinned=version.release)
+    if step in (Target.BUILD, Target.INSTALL) and app.churn.superseded >= PINNED:
+        attempt = replace(attempt, override=replace(attempt.override, pinned=version.release))
     run = Run(
         id=turn.make_id(),
         app=app.name,
@@ -305,6 +310,6 @@ def begin(turn: Turn, app: App, wanted: Want, steps: Sequence[Target]) -> None:
         began=turn.now,
         then=tuple(Later(next_, settings.timeout[next_]) for next_ in follow(app, steps, version)),
     )
-    app = replace(app, deploy=deploy, starting=run, permit=None, asking=None)
-    turn.put(replace(app, queued_since=inf))
+    attempt = replace(attempt, deploy=deploy, permit=None, asking=None)
+    turn.put(replace(app, attempt=attempt, starting=run, queue=Queue()))
     turn.do(Begin(run))

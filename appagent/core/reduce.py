@@ -20,7 +20,7 @@ from appagent.core import liveness, observe, progress, requests, runs
 from appagent.core.discovery import take_in, take_in_again, unmanaged
 from appagent.core.progress import begun
 from appagent.core.reconcile import advance
-from appagent.core.state import App, Node, Root
+from appagent.core.state import App, Attempt, Node, Root
 from appagent.core.transition import Turn
 from appagent.model.applied import Applied, Hold, Record, Run
 from appagent.model.commands import Command, PollNow, Rewatch, SaveNodeHold
@@ -78,7 +78,7 @@ def first(  # noqa: PLR0913 - each is one thing that the disk remembers
 def resumed(record: Record, boot: str) -> App:
     """An app as an earlier agent has left it. A deploy goes on, unless the machine was down."""
     deploy = record.deploy
-    return App(record, deploy=deploy if deploy is not None and deploy.boot == boot else None)
+    return App(record, attempt=Attempt(deploy if deploy and deploy.boot == boot else None))
 
 
 def step(node: Node, event: Event, now: Now) -> tuple[Node, list[Command]]:

@@ -56,8 +56,9 @@ def trigger(turn: Turn, event: Trigger) -> None:
         return
     what = f"trigger {target}" if target else "trigger"
     turn.tell("app.triggered", f"{app.name}: {what} by {event.by}", app, reason=f"{event.by}")
-    app = replace(turn.node.apps[app.name], backoff=None, churn=Churn(), asked=event.by)
-    app = replace(app, superseded=0, pinned="")
+    override = replace(app.attempt.override, pinned="")
+    attempt = replace(app.attempt, backoff=None, requested_by=event.by, override=override)
+    app = replace(app, attempt=attempt, churn=Churn())
     record = replace(
         record, failures=(), failed_for=None, cancelled=None, stopped=target is Target.STOP
     )
@@ -93,10 +94,11 @@ def cancel(turn: Turn, event: Cancel) -> None:
     elif run is not None:
         line = f"{app.name}: a begun {run.target} always finishes or times out"
         turn.do(Answer(FAILED, line))
-    elif app.backoff is not None:
-        turn.put(replace(app, backoff=None))
+    elif app.attempt.backoff is not None:
+        turn.put(replace(app, attempt=replace(app.attempt, backoff=None)))
         turn.touch(app.name)
-        turn.do(Answer(OK, f"{app.name}: the wait is over, {app.backoff.target} is tried again"))
+        target = app.attempt.backoff.target
+        turn.do(Answer(OK, f"{app.name}: the wait is over, {target} is tried again"))
     else:
         turn.do(Answer(FAILED, f"{app.name}: nothing is running and nothing is waiting"))
 
@@ -150,7 +152,7 @@ def forget(turn: Turn, event: Forget) -> None:
     app = find(turn, event.app)
     if app is None:
         return
-    if app.listed is True and turn.node.root_settings(app.record.root) is not None:
+    if app.seen.listed is True and turn.node.root_settings(app.record.root) is not None:
         line = f"{app.name} is in {app.record.root}; only what is gone from there can be forgotten"
         turn.do(Answer(FAILED, line))
         return

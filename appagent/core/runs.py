@@ -7,7 +7,7 @@ these finds either a run that never went, one that can be adopted, or a result.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from appagent.core.backoff import delay
@@ -23,8 +23,7 @@ from appagent.core.progress import (
     report_began,
 )
 from appagent.core.release import short
-from appagent.core.settings import settings_for
-from appagent.core.state import App, Backoff
+from appagent.core.state import App, Attempt, Backoff, Override
 from appagent.core.transition import Turn
 from appagent.core.want import hold_of, rollback_target, seen_version
 from appagent.model.applied import Failure, Run
@@ -39,9 +38,10 @@ MOVED_FIRST, MOVED_MAX = 0.5, 30.0  # s; the watcher needs a moment to see what 
 def permitted(turn: Turn, event: Permitted) -> None:
     """A step may begin, if it is still the one that is asked for."""
     app = turn.app(event.app)
-    if app is None or app.asking != (event.target, event.version):
+    if app is None or app.attempt.asking != (event.target, event.version):
         return
-    turn.put(replace(app, permit=app.asking, permit_by=event.by, asking=None))
+    attempt = replace(app.attempt, permit=app.attempt.asking, permit_by=event.by, asking=None)
+    turn.put(replace(app, attempt=attempt))
     turn.touch(event.app)
 
 
@@ -85,7 +85,7 @@ def ended(turn: Turn, event: Ended) -> None:
     run = app.run if app is not None else None
     if app is None or run is None or run.id != event.run_id:
         return
-    outcome, steps, asked = event.outcome, run.steps, app.asked
+    outcome, steps, asked = event.outcome, run.steps, app.attempt.requested_by
     app, run = arrive(turn, app, run, event)
     ended_by_us = run.cancelled and run.target in (Target.BUILD, Target.INSTALL)
     if ended_by_us and outcome not in (Outcome.OK, Outcome.LOST):
@@ -99,39 +99,51 @@ def ended(turn: Turn, event: Ended) -> None:
     if outcome is Outcome.BUSY:
         over, shim = app.record.ended, app.record.ended_shim
     record = replace(app.record, run=None, ended=over, ended_shim=shim)
-    app = turn.save(replace(app, starting=None, processes=None), record)
-    if app.missing_for == run.version:  # what make was asked for one target, it told of all
+    processes = replace(app.processes, count=None)
+    app = turn.save(replace(app, starting=None, processes=processes), record)
+    if app.makefile.version == run.version:  # what make was asked for one target, it told of all
         lacks = frozenset(event.lacks) - {Target.STOP}
-        app = turn.put(replace(app, missing=app.missing | lacks))
+        app = lack(turn, app, lacks)
     # A stop ends what the app still runs, whether its Makefile has one or not: it did something
     # this time, and has to be run the next time too.
     empty = outcome is Outcome.MISSING and run.target is Target.STOP
     if outcome is Outcome.OK or empty:
         succeeded(turn, app, run, event)
     else:
-        app = turn.put(replace(app, in_progress=False, pinned="", force_unsettled="", last=event))
-        if outcome is Outcome.MISSING:
-            turn.put(replace(app, missing=app.missing | {run.target}, in_progress=True))
+        missing = outcome is Outcome.MISSING
+        attempt = replace(app.attempt, in_progress=missing, override=Override())
+        app = turn.put(replace(app, attempt=attempt, last_failed=event))
+        if missing:
+            lack(turn, app, {run.target})
         else:
             handle_failure(turn, app, run, replace(event, outcome=outcome))
     app = turn.node.apps[run.app]
     if run.requested is not None:
         applied = take_back(app.record.applied, run.requested)
-        turn.save(replace(app, asked=asked), replace(app.record, applied=applied))
-    if turn.node.apps[run.app].in_progress:
+        attempt = replace(app.attempt, requested_by=asked)
+        turn.save(replace(app, attempt=attempt), replace(app.record, applied=applied))
+    if turn.node.apps[run.app].attempt.in_progress:
         turn.touch(run.app)  # who has begun comes to its end first, then who waits longest
     let_in(turn)
     turn.touch(run.app)
 
 
+def lack(turn: Turn, app: App, targets: Iterable[Target]) -> App:
+    """Note targets that the Makefile does not have."""
+    makefile = replace(app.makefile, missing=app.makefile.missing.union(targets))
+    return turn.put(replace(app, makefile=makefile))
+
+
 def succeeded(turn: Turn, app: App, run: Run, event: Ended) -> None:
     """A step is done."""
-    if run.target is Target.INSTALL and app.settled != run.version.release != app.pinned:
-        app = turn.put(replace(app, superseded=app.superseded + 1))
+    expected = (app.seen.settled, app.attempt.override.pinned)
+    if run.target is Target.INSTALL and run.version.release not in expected:
+        churn = replace(app.churn, superseded=app.churn.superseded + 1)
+        app = turn.put(replace(app, churn=churn))
     # One that has processes of its own has them from the moment in which it was started.
     starts = run.target is Target.START
     starts = starts or (run.target is Target.RESTART and app.record.populated)
-    app, boot = replace(app, last=None), boot_of(turn, run)
+    app, boot = replace(app, last_failed=None), boot_of(turn, run)
     app = accomplish(turn, app, run.target, run.version, run.location, boot=boot)
     if starts and event.leaves:
         turn.save(app, replace(app.record, populated=True))
@@ -141,7 +153,7 @@ def handle_failure(turn: Turn, app: App, run: Run, event: Ended) -> None:
     """What a run that did not succeed means for the next comparison."""
     if boot_of(turn, run) != turn.node.boot:
         return  # a machine that goes down ends what runs: nothing of that counts in the next boot
-    settings = settings_for(turn.node.settings, app.name, app.own)
+    settings = turn.node.settings_of(app)
     bounds = (settings.retry_first, settings.retry_max)
     match event.outcome:
         case Outcome.CANCELLED:
@@ -159,7 +171,7 @@ def handle_failure(turn: Turn, app: App, run: Run, event: Ended) -> None:
             retry_later(turn, app, run, event, (MOVED_FIRST, MOVED_MAX))
         case Outcome.LOST:
             # The first is simply done again: the machine went down. A second one in a row waits.
-            again = app.backoff is not None and app.backoff.word == Outcome.LOST
+            again = app.attempt.backoff is not None and app.attempt.backoff.word == Outcome.LOST
             retry_later(turn, app, run, event, (bounds[0] if again else 0.0, bounds[1]))
         case Outcome.REFUSED:
             retry_later(turn, app, run, event, bounds)
@@ -200,7 +212,7 @@ def record_failure(turn: Turn, app: App, run: Run, event: Ended) -> bool:
     deploy_failed(
         turn, app, run, event, "going back to " + short(back.version.release) if back else ""
     )
-    turn.save(replace(app, deploy=None, backoff=None, asked=""), record)
+    turn.save(replace(app, attempt=Attempt()), record)
     return True
 
 
@@ -217,7 +229,7 @@ def blame_rollback_target(turn: Turn, app: App, run: Run, event: Ended) -> bool:
         return False
     failure = Failure(run.version, run.target, event.outcome, event.line, turn.now.wall)
     record = replace(app.record, failures=(*app.record.failures, failure)[-10:], last_good_at=None)
-    turn.save(replace(app, deploy=None), record)
+    turn.save(replace(app, attempt=replace(app.attempt, deploy=None)), record)
     text = f"{app.name}: the last good release {short(run.version.release)} is gone: {event.line}"
     turn.tell("app.no_way_back", text, app, Level.ERROR)
     return True
@@ -225,7 +237,7 @@ def blame_rollback_target(turn: Turn, app: App, run: Run, event: Ended) -> bool:
 
 def retry_later(turn: Turn, app: App, run: Run, event: Ended, bounds: tuple[float, float]) -> None:
     """Note when the same step may be tried again; say it loudly the first time only."""
-    before = app.backoff
+    before = app.attempt.backoff
     same = before is not None and (before.version, before.target) == (run.version, run.target)
     attempts = before.attempts + 1 if before is not None and same else 1
     wait = delay(*bounds, attempts)
@@ -246,7 +258,7 @@ def retry_later(turn: Turn, app: App, run: Run, event: Ended, bounds: tuple[floa
             outcome=event.outcome,
             run_id=run.id,
         )
-    turn.put(replace(app, backoff=backoff))
+    turn.put(replace(app, attempt=replace(app.attempt, backoff=backoff)))
 
 
 def deploy_failed(turn: Turn, app: App, run: Run, event: Ended, then: str) -> None:
@@ -273,7 +285,7 @@ def report_end(turn: Turn, app: App, run: Run, event: Ended, steps: Sequence[Tar
     turn.tell(
         "run.ended",
         end_text(run, event, steps),
-        replace(app, deploy=None),  # the run belongs to the deploy that it began in
+        replace(app, attempt=Attempt()),  # the run belongs to the deploy that it began in
         Level.WARNING if bad else Level.INFO,
         **end_fields(run, event),
     )

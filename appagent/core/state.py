@@ -10,12 +10,35 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from math import inf
 
+from appagent.core.settings import settings_for
 from appagent.model.applied import Hold, Record, Run
 from appagent.model.events import Ended
 from appagent.model.notices import Deploy
 from appagent.model.seen import AppSeen, EnvSeen, RootSeen
-from appagent.model.settings import RootSettings, Settings
+from appagent.model.settings import AppSettings, RootSettings, Settings
 from appagent.model.words import Now, Target, Version
+
+
+@dataclass(frozen=True, slots=True)
+class Unsettled:
+    """What is seen is not complete."""
+
+    since: Now
+    reported: bool = False  # that it took longer than `max_wait`
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What the watcher reported of an app, and what follows from that alone."""
+
+    latest: AppSeen | None = None
+    own: Mapping[str, object] = field(default_factory=dict)  # settings in its own appagent.yaml
+    own_error: str = ""
+    listed: bool | None = None  # in the newest good listing of its root; None: none yet
+    absent_since: float | None = None  # mono of the first good listing without it
+    settled: str = ""  # the newest release that was seen complete
+    unsettled: Unsettled | None = None
+    changed: tuple[str, ...] = ()  # the paths that the newest difference named
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,13 +54,66 @@ class Backoff:
 
 
 @dataclass(frozen=True, slots=True)
+class Override:
+    """Releases of a tree that are deployed although the tree does not rest."""
+
+    force_unsettled: str = ""  # this one, though it was never seen complete
+    pinned: str = ""  # this one, to its end, before a newer one counts
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """What is under way for an app. The end of it drops the whole value."""
+
+    deploy: Deploy | None = None
+    in_progress: bool = False  # the step before succeeded: the next may follow at once
+    backoff: Backoff | None = None
+    permit: tuple[Target, Version] | None = None  # granted for this step
+    permit_by: str = ""
+    asking: tuple[Target, Version] | None = None  # asked for, no answer yet
+    requested_by: str = ""  # the person who asked for what the plan does now
+    override: Override = Override()
+
+
+@dataclass(frozen=True, slots=True)
 class Churn:
     """How often a tree deployed lately, for the tree that writes into itself."""
 
     times: tuple[float, ...] = ()  # mono of recent deploys, but for an app's first one
     first: bool = False  # that one has begun
     level: int = 0  # how many waits there were
-    said: int = 0  # the level that was told
+    reported: int = 0  # the level that was reported
+    superseded: int = 0  # deploys in a row that a newer release kept from their end
+
+
+@dataclass(frozen=True, slots=True)
+class Makefile:
+    """What is known of the Makefile of one version."""
+
+    version: Version | None = None
+    missing: frozenset[Target] = frozenset()  # steps for which it has nothing
+
+    def lacks(self, version: Version) -> frozenset[Target]:
+        """The steps for which the Makefile of this version is known to have nothing."""
+        return self.missing if self.version == version else frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Processes:
+    """The processes of an app, as they were counted."""
+
+    count: int | None = None  # its own; None: not counted since the last run
+    exited: bool = False  # all ended by themselves
+    exits: int = 0  # how often in a row
+    exited_at: float = 0.0  # mono, the last time
+
+
+@dataclass(frozen=True, slots=True)
+class Queue:
+    """An app's turn for one of the `parallel_apps` places."""
+
+    waiting: bool = False  # a step could begin if a place were free
+    since: float = inf  # mono; until a run begins or there is nothing to do
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,40 +121,16 @@ class App:
     """One app on this node."""
 
     record: Record
-    look: AppSeen | None = None
-    own: Mapping[str, object] = field(default_factory=dict)
-    own_error: str = ""
-    listed: bool | None = None  # in the newest good listing of its root; None: none yet
-    absent_since: float | None = None  # mono of the first good look without it
-    settled: str = ""  # the newest release that was seen complete
-    unsettled_since: Now | None = None
-    waited: bool = False  # that it is not complete was told
-    deploy: Deploy | None = None
-    in_progress: bool = (
-        False  # the step before succeeded in this deploy: the next may follow at once
-    )
-    backoff: Backoff | None = None
-    permit: tuple[Target, Version] | None = None  # granted for this step
-    permit_by: str = ""
-    asking: tuple[Target, Version] | None = None  # asked for, no answer yet
-    starting: Run | None = None  # its shim is being started; not recorded yet
-    told: str = ""  # the id of the newest run whose begin was told
-    missing: frozenset[Target] = frozenset()  # steps for which this version's Makefile has nothing
-    missing_for: Version | None = None
+    seen: Seen = Seen()
+    attempt: Attempt = Attempt()
+    makefile: Makefile = Makefile()
+    processes: Processes = Processes()
+    queue: Queue = Queue()
     churn: Churn = Churn()
-    superseded: int = 0  # deploys of a tree in a row that a newer one kept from their end
-    force_unsettled: str = ""  # the release that is deployed though it never rested
-    pinned: str = ""  # the release of a tree that comes to its end before a newer one counts
-    asked: str = ""  # who asked for what the plan does now
-    last: Ended | None = None  # the last run that did not succeed, until a deploy is done
-    changed: tuple[str, ...] = ()  # the paths that the newest difference named
-    blocked: str = ""  # the reason that was told last for waiting
-    queued: bool = False  # has a step to begin, and waits for one of the `parallel_apps` places
-    queued_since: float = inf  # mono; until it begins or has nothing to do
-    processes: int | None = None  # of its own, when last counted; None: not since the last run
-    exited: bool = False  # they have all ended by themselves
-    exits: int = 0  # how often in a row
-    exited_at: float = 0.0  # mono, the last time
+    starting: Run | None = None  # its shim is being started; not recorded yet
+    last_failed: Ended | None = None  # the last run that did not succeed, until a deploy is done
+    run_reported: str = ""  # id of the newest run whose begin was reported
+    wait_reported: str = ""  # the newest reason for waiting that was reported
     wake: float = inf  # mono: compare again then, whatever happens
 
     @property
@@ -96,12 +148,12 @@ class App:
 class Root:
     """What is known of a root's state."""
 
-    look: RootSeen | None = None  # newest
+    seen: RootSeen | None = None  # newest
     known: bool = False
-    why: str = "not looked at yet"
+    why: str = "not scanned yet"
     since: float = 0.0  # mono: since when it is known, or unknown
     stuck: str = ""  # the watcher does not answer: why
-    back: float = -inf  # mono: when it was last here again after it had been away
+    back: float = -inf  # mono: when it was last available again after an outage
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +172,10 @@ class Node:
     shutdown: bool = False  # the machine goes down
     stopping: bool = False
     runs: int = 0  # runs begun since the agent began; makes their ids unique
-    configured: bool = True
+
+    def settings_of(self, app: App) -> AppSettings:
+        """The settings of an app, merged."""
+        return settings_for(self.settings, app.name, app.seen.own)
 
     def root_settings(self, path: str) -> RootSettings | None:
         """The settings of a root, or None where the configuration has it no more."""

@@ -36,7 +36,7 @@ class View:
 def view(node: Node, app: App, now: Now) -> View:
     """What an app is doing now, and why."""
     wanted = want(node, app, now)
-    missing = app.missing if app.missing_for == version_of(app, wanted) else frozenset()
+    missing = app.makefile.lacks(version_of(app, wanted))
     steps = tuple(step for step in plan(app.record, wanted, node.boot) if step not in missing)
     word, why, reached = judge(node, app, wanted, steps, now)
     if reached is False and word in OF_A_RELEASE and unsettled(app):
@@ -58,7 +58,7 @@ def judge(
         return wanted.word, wanted.why, reached
     if not steps:
         return at_rest(app, wanted)
-    back = app.backoff
+    back = app.attempt.backoff
     step = (version_of(app, wanted), steps[0])
     if back is not None and (back.version, back.target) == step and back.until > now.mono:
         tries = "try" if back.attempts == 1 else "tries"
@@ -69,19 +69,19 @@ def judge(
         bad = back.word in (Outcome.FAILED, Outcome.TIMEOUT, Outcome.REFUSED)
         word = "refused" if back.word == Outcome.REFUSED else "retrying"
         return word, why, False if bad and back.attempts >= HOPELESS else None
-    if app.queued:
+    if app.queue.waiting:
         return "pending", f"{others_deploying(node)} (parallel_apps)", None
-    if app.asking is not None:
-        return "pending", f"waits for the permit to {app.asking[0]}", None
+    if app.attempt.asking is not None:
+        return "pending", f"waits for the permit to {app.attempt.asking[0]}", None
     until = throttled(app, wanted, now.mono)
     if until is not None:
-        files = ", ".join(app.changed[:SHOWN]) or "which files is not known"
+        files = ", ".join(app.seen.changed[:SHOWN]) or "which files is not known"
         why = (
             f"deployed {len(app.churn.times)} times lately, the next in {until - now.mono:.0f} s; "
             f"what changed: {files}; at once: appagent trigger {app.name}"
         )
         return "pending", why, None
-    if app.unsettled_since is not None:
+    if app.seen.unsettled is not None:
         return "settling", f"next: {steps[0]}", None
     return "pending", f"next: {steps[0]}", None
 
@@ -92,7 +92,7 @@ def at_rest(app: App, wanted: Want) -> tuple[str, str, bool | None]:
         return "stopped", f"by a person; `appagent trigger {app.name} start` starts it", True
     if wanted.kind is Kind.GONE:
         return "removed", "", True
-    if app.exited and wanted.kind in (Kind.KEEP, Kind.RUN):
+    if app.processes.exited and wanted.kind in (Kind.KEEP, Kind.RUN):
         how = f"`appagent trigger {app.name} start` starts it"
         return "exited", f"all its processes have ended by themselves; {how}", False
     if wanted.kind is Kind.KEEP:
@@ -116,11 +116,13 @@ def others_deploying(node: Node) -> str:
 
 def unsettled(app: App) -> bool:
     """Whether what is seen is not (yet) the newest release that was seen complete."""
-    look = app.look
-    other = look is not None and look.known and look.release not in (app.settled, app.pinned)
-    return other or app.unsettled_since is not None
+    look = app.seen.latest
+    expected = (app.seen.settled, app.attempt.override.pinned)
+    other = look is not None and look.known and look.release not in expected
+    return other or app.seen.unsettled is not None
 
 
 def coming(app: App) -> str:
     """What keeps a release that is seen from being complete."""
-    return (half_there(app.look) if app.look is not None else "") or "files are changing"
+    look = app.seen.latest
+    return (half_there(look) if look is not None else "") or "files are changing"

@@ -52,8 +52,8 @@ class Turn:
         a run without what it means. Only a shim that is told something in between parts two saves.
         A deploy that has begun is in the record, so that it is the same one for the next agent.
         """
-        begun = app.deploy is not None and app.deploy.begun is not None
-        record = replace(record, deploy=app.deploy if begun else None)
+        begun = app.attempt.deploy is not None and app.attempt.deploy.begun is not None
+        record = replace(record, deploy=app.attempt.deploy if begun else None)
         if record != app.record:
             place = self.unwritten(app.name)
             if place is None:
@@ -92,8 +92,8 @@ class Turn:
     ) -> None:
         """Report a fact; the app's deploy is named with it."""
         known: dict[str, str | int | float] = {}
-        if app is not None and app.deploy is not None:
-            known["deploy_id"] = app.deploy.id
+        if app is not None and app.attempt.deploy is not None:
+            known["deploy_id"] = app.attempt.deploy.id
         known.update({k: v for k, v in fields.items() if v != ""})
         name = app.name if app is not None else ""
         self.do(Report(Notice(kind, self.now, text, name, level, known)))

@@ -13,9 +13,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from appagent.core.ids import conf_id
+from appagent.core.ids import NO_FILE, conf_id, user_text
 from appagent.core.names import managed
-from appagent.core.settings import settings_for
 from appagent.core.settle import half_there
 from appagent.core.state import App, Node
 from appagent.model.applied import Hold, Record
@@ -98,11 +97,11 @@ def environment(node: Node, root: RootSettings, app: App) -> tuple[str, str, str
         if look.state == "missing":
             if not optional:
                 return "", "blocked", f"{path}: the env file is missing"
-            digests.append("-")
+            digests.append(NO_FILE)
         else:
             digests.append(look.digest)
-    user = f"owner:{app.look.owner}" if root.run_as == "owner" and app.look else root.run_as
-    return conf_id(user, digests), "", ""
+    owner = app.seen.latest.owner if app.seen.latest is not None else -1
+    return conf_id(user_text(root.run_as, owner), digests), "", ""
 
 
 def trouble(node: Node, app: App) -> Want | None:
@@ -118,7 +117,7 @@ def trouble(node: Node, app: App) -> Want | None:
     if state.stuck:
         return wait("unknown", state.stuck)
     if not state.known:
-        word = "scanning" if state.look is None else "unknown"
+        word = "scanning" if state.seen is None else "unknown"
         return wait(word, state.why)
     return None
 
@@ -128,11 +127,11 @@ def see(node: Node, app: App, now: Now) -> Want | None:
     away = trouble(node, app)
     if away is not None:
         return away
-    if app.listed is False:
+    if app.seen.listed is False:
         if app.record.forgotten:
             return Want(Kind.GONE)
         state = node.roots[app.record.root]
-        if state.look is not None and state.look.empty:
+        if state.seen is not None and state.seen.empty:
             return wait("unknown", f"{app.record.root} is empty: is the share mounted there?")
         if app.record.mass_removal:
             return wait(
@@ -140,15 +139,15 @@ def see(node: Node, app: App, now: Now) -> Want | None:
                 f"more than half of the apps of {app.record.root} went at once; if that is "
                 f"meant: appagent forget {app.name}",
             )
-        after = settings_for(node.settings, app.name, app.own).gone_after
-        since = app.absent_since if app.absent_since is not None else now.mono
+        after = node.settings_of(app).gone_after
+        since = app.seen.absent_since if app.seen.absent_since is not None else now.mono
         if now.mono < since + after:  # just as `waking` reckons: a hair less is never woken for
             return wait("unknown", "not on the share any more; it counts as gone soon")
         return Want(Kind.GONE)
-    if app.listed is None or app.look is None:
+    if app.seen.listed is None or app.seen.latest is None:
         return wait("scanning", "not looked at yet")
-    if not app.look.known:
-        return wait("unknown", app.look.why)
+    if not app.seen.latest.known:
+        return wait("unknown", app.seen.latest.why)
     return None
 
 
@@ -168,10 +167,10 @@ def failed(app: App, versions: Iterable[Version]) -> bool:
 
 def rollback_target(node: Node, app: App, seen: Version) -> Want | None:
     """The last good version, if the one that is seen failed and there is a way back to it."""
-    good, look = app.record.last_good_at, app.look
+    good, look = app.record.last_good_at, app.seen.latest
     if good is None or look is None or look.layout is not Layout.SYMLINK:
         return None
-    if settings_for(node.settings, app.name, app.own).on_failure != "previous":
+    if node.settings_of(app).on_failure != "previous":
         return None
     if good.layout is not Layout.SYMLINK or good.release == seen.release:
         return None
@@ -182,10 +181,10 @@ def rollback_target(node: Node, app: App, seen: Version) -> Want | None:
 def seen_version(node: Node, app: App) -> Version | None:
     """The newest version that was seen complete, if its environment is known too."""
     root = node.root_settings(app.record.root)
-    if root is None or not app.settled:
+    if root is None or not app.seen.settled:
         return None
     conf, _, _ = environment(node, root, app)
-    return Version(app.settled, conf) if conf else None
+    return Version(app.seen.settled, conf) if conf else None
 
 
 def want(node: Node, app: App, now: Now) -> Want:
@@ -195,7 +194,7 @@ def want(node: Node, app: App, now: Now) -> Want:
     if app.record.stopped and not theirs:
         return Want(Kind.STOPPED, why="stopped by a person")
     if node.shutdown and not theirs:
-        if settings_for(node.settings, app.name, app.own).on_shutdown == "stop":
+        if node.settings_of(app).on_shutdown == "stop":
             return Want(Kind.STOPPED, why="the machine goes down")
         return wait("shutting-down", "the machine goes down")
     hold = hold_of(node, app, now)
@@ -203,7 +202,7 @@ def want(node: Node, app: App, now: Now) -> Want:
         if verdict.kind is Kind.GONE and hold is not None and not app.record.forgotten:
             return wait("held", f"{hold.why}; not on the share any more")
         return verdict
-    root, look = node.root_settings(app.record.root), app.look
+    root, look = node.root_settings(app.record.root), app.seen.latest
     if root is None or look is None:  # `see` has said so already; for the type's sake
         return wait("scanning", "not looked at yet")
     conf, word, why = environment(node, root, app)
@@ -211,14 +210,15 @@ def want(node: Node, app: App, now: Now) -> Want:
         return wait(word, why)
     if hold is not None:
         return keep(app, conf, "held", f"{hold.why} (by {hold.by})" if hold.by else hold.why)
-    if app.own_error:
-        return wait("blocked", app.own_error)
+    if app.seen.own_error:
+        return wait("blocked", app.seen.own_error)
     return forward(node, app, look, conf)
 
 
 def forward(node: Node, app: App, look: AppSeen, conf: str) -> Want:
     """The newest complete release; where it failed here, the last good one, or nothing new."""
-    release = app.pinned if app.pinned and look.layout is Layout.TREE else app.settled
+    pinned = app.attempt.override.pinned if look.layout is Layout.TREE else ""
+    release = pinned or app.seen.settled
     if not release:
         return wait("settling", half_there(look) or "waiting until it is complete")
     seen = Version(release, conf)

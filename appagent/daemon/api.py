@@ -149,7 +149,8 @@ class Verbs:
         if limit > HISTORY_MOST:
             raise Refused(USAGE, f"limit must be at most {HISTORY_MOST}")
         alive = {app.run.id for app in self.agent.node.apps.values() if app.run}
-        deploys = {app.deploy.id for app in self.agent.node.apps.values() if app.deploy}
+        attempts = (app.attempt for app in self.agent.node.apps.values())
+        deploys = {attempt.deploy.id for attempt in attempts if attempt.deploy}
         past = self.agent.history.deploys(name or None, limit, alive | deploys)
         deploy = await asyncio.to_thread(next, past, None)
         if name and deploy is None:

@@ -84,19 +84,19 @@ class Running:
         node = self.daemon.node
         app = node.apps.get(run.app)
         root = node.root_settings(run.root) or RootSettings(path=run.root)
-        look = app.look if app is not None else None
+        look = app.seen.latest if app is not None else None
         state = node.roots.get(run.root)
         seen = look is not None and look.known and look.release == run.version.release
-        mounted = state is not None and state.look is not None and state.look.mounted
+        mounted = state is not None and state.seen is not None and state.seen.mounted
         return order_for(
             run,
             root=root,
-            app=settings_for(node.settings, run.app, app.own if app is not None else {}),
+            app=settings_for(node.settings, run.app, app.seen.own if app is not None else {}),
             environment=node.settings.environment,
             node=node.settings.node,
             secret=self.daemon.secret,
             seen=seen,
-            fstype=state.look.fstype if mounted and state is not None and state.look else "",
+            fstype=state.seen.fstype if mounted and state is not None and state.seen else "",
             account=written(run),
         )
 
@@ -107,7 +107,7 @@ class Running:
     async def limit_all(self) -> None:
         """Set the limits of one app after the other; systemd is asked only where they differ."""
         for app in list(self.daemon.node.apps.values()):
-            limits = settings_for(self.daemon.node.settings, app.name, app.own).limits
+            limits = self.daemon.node.settings_of(app).limits
             if wrong := await self.spawner.limit(app.name, limits):
                 self.daemon.say("config.warning", f"{app.name}: {wrong}", Level.WARNING)
 
@@ -143,7 +143,7 @@ class Running:
         for app in list(node.apps.values()):
             if app.run is None and app.record.applied.up == node.boot:
                 there = self.spawner.running(app.name)
-                known = app.processes is not None and (app.processes > 0) is there
+                known = app.processes.count is not None and (app.processes.count > 0) is there
                 if not known or there is not app.record.populated:
                     self.daemon.feed(Alive(app.name, int(there)))
 

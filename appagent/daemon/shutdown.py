@@ -9,7 +9,6 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from appagent.core.settings import settings_for
 from appagent.core.state import App
 from appagent.core.summary import view
 from appagent.host import boot
@@ -39,13 +38,13 @@ async def stop_apps(agent: Agent) -> None:
 
 def wants_stop(agent: Agent, app: App) -> bool:
     """Whether an app may run and is to be stopped with the machine."""
-    settings = settings_for(agent.node.settings, app.name, app.own)
+    settings = agent.node.settings_of(app)
     return settings.on_shutdown == "stop" and app.record.applied.may_run == agent.node.boot
 
 
 def bound(agent: Agent, app: App) -> float:
     """How long an app may take: the run that is under way, and its stop."""
-    settings = settings_for(agent.node.settings, app.name, app.own)
+    settings = agent.node.settings_of(app)
     running = app.run.longest + app.run.grace if app.run is not None else 0.0
     return running + settings.timeout[Target.STOP] + settings.grace + AHEAD
 
@@ -57,6 +56,6 @@ def busy(agent: Agent) -> list[str]:
         app.name
         for app in agent.node.apps.values()
         if wants_stop(agent, app)
-        and app.backoff is None
+        and app.attempt.backoff is None
         and (app.run is not None or view(agent.node, app, now).plan)
     ]

@@ -65,7 +65,7 @@ def root_spec(node: Node, root: RootSettings) -> RootSpec:
     usual = app_spec(node.settings.defaults, None)
     for name in sorted(mine.keys() | node.settings.apps.keys()):
         app = mine.get(name)
-        spec = app_spec(settings_for(node.settings, name, app.own if app else {}), app)
+        spec = app_spec(settings_for(node.settings, name, app.seen.own if app else {}), app)
         if spec != usual:
             apps[name] = spec
     return RootSpec(
@@ -258,7 +258,7 @@ class Watchers:
 
     def changes(self, app: App) -> tuple[str, ...]:
         """What changed in a tree since it was installed. Reads local files: not for the loop."""
-        look, installed = app.look, app.record.applied.installed
+        look, installed = app.seen.latest, app.record.applied.installed
         if look is None or look.layout is not Layout.TREE or not installed:
             return ()
         if look.release == installed:
@@ -276,13 +276,14 @@ class Watchers:
                 else:
                     more += 1
         except OSError:
-            return tuple(app.changed[:CHANGES_SHOWN])
+            return tuple(app.seen.changed[:CHANGES_SHOWN])
         return (*shown, *([f"and {more} more"] if more else []))
 
     def prune(self, node: Node) -> None:
         """Keep the scans that something may still be compared with."""
         for name, app in node.apps.items():
-            keep = {app.record.applied.installed, app.settled, app.look.release if app.look else ""}
+            look = app.seen.latest.release if app.seen.latest else ""
+            keep = {app.record.applied.installed, app.seen.settled, look}
             with contextlib.suppress(OSError):
                 manifest.prune(self.manifests, name, keep - {""})
 

@@ -50,19 +50,19 @@ def root_data(node: Node, path: str, now: Now, intervals: Mapping[str, float]) -
         "known": known,
         "why": "" if known else root.stuck or root.why,
         "since_s": round(now.mono - root.since, 1),
-        "fstype": root.look.fstype if root.look else "",
-        "mounted": bool(root.look and root.look.mounted),
+        "fstype": root.seen.fstype if root.seen else "",
+        "mounted": bool(root.seen and root.seen.mounted),
         "interval_s": intervals.get(path),
         "apps": sum(1 for app in node.apps.values() if app.record.root == path),
-        "plain": list(root.look.plain) if root.look else [],
-        "plain_count": root.look.plain_count if root.look else 0,
+        "plain": list(root.seen.plain) if root.seen else [],
+        "plain_count": root.seen.plain_count if root.seen else 0,
     }
 
 
 def app_data(node: Node, app: App, now: Now) -> Data:
     """One app: what is seen, wanted, applied and going on."""
     seen = view(node, app, now)
-    record, look = app.record, app.look
+    record, look = app.record, app.seen.latest
     return {
         "app": app.name,
         "root": record.root,
@@ -71,10 +71,10 @@ def app_data(node: Node, app: App, now: Now) -> Data:
         "reached": seen.reached,
         "layout": str(look.layout or "") if look else str(record.ran.layout) if record.ran else "",
         "seen": {
-            "known": bool(look and look.known and app.listed),
+            "known": bool(look and look.known and app.seen.listed),
             "release": look.release if look else "",
             "release_dir": look.release_dir if look else "",
-            "settled": bool(look and look.release == app.settled),
+            "settled": bool(look and look.release == app.seen.settled),
             "incomplete": look.incomplete if look else "",
             "unknown_s": round(now.mono - look.since, 1) if look and not look.known else None,
             "version": version_data(seen_version(node, app)),
@@ -91,7 +91,7 @@ def app_data(node: Node, app: App, now: Now) -> Data:
         "last_good": version_data(record.last_good),
         "plan": [str(target) for target in seen.plan],
         "run": run_data(app.run, now),
-        "deploy": app.deploy.id if app.deploy else "",
+        "deploy": app.attempt.deploy.id if app.attempt.deploy else "",
         "hold": hold_data(record.hold),
         "stopped": record.stopped,
         "cancelled": asdict(record.cancelled) if record.cancelled else None,
@@ -105,7 +105,7 @@ def app_data(node: Node, app: App, now: Now) -> Data:
             }
             for failure in record.failures
         ],
-        "last": last_data(app.last),
+        "last": last_data(app.last_failed),
         "permit": "deploying alone",
     }
 
@@ -240,7 +240,7 @@ def status_line(node: Node) -> str:
     """Tell how the node is in the line that `systemctl status` shows."""
     away = [path for path, root in node.roots.items() if root.stuck or not root.known]
     busy = [app.name for app in node.apps.values() if app.run is not None]
-    failed = [a.name for a in node.apps.values() if a.record.failures or a.backoff]
+    failed = [a.name for a in node.apps.values() if a.record.failures or a.attempt.backoff]
     parts = [f"{len(node.apps)} apps"]
     if busy:
         parts.append(f"deploying {', '.join(sorted(busy)[:5])}")
@@ -337,10 +337,10 @@ def explain_text(node: Node, app: App, now: Now, changes: Sequence[str]) -> str:
         "",
         f"plan:      {', '.join(seen.plan) or 'nothing to do'}",
     ]
-    if app.missing:
-        lines.append(f"           the Makefile has no {', '.join(sorted(app.missing))}")
-    if app.deploy is not None:
-        lines.append(f"deploy:    {app.deploy.id}, seen by {app.deploy.how or 'the comparison'}")
+    if app.makefile.missing:
+        lines.append(f"           the Makefile has no {', '.join(sorted(app.makefile.missing))}")
+    if deploy := app.attempt.deploy:
+        lines.append(f"deploy:    {deploy.id}, seen by {deploy.how or 'the comparison'}")
     if changes:
         lines += ["", "changed since it was installed:", *(f"  {line}" for line in changes)]
     return "\n".join(text.unbroken(line) for line in lines)

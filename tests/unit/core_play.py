@@ -152,15 +152,15 @@ class Play(Machine):
 
     def permit(self, app: str) -> None:
         """What an app asks for is granted."""
-        asked = self.app(app).asking
+        asked = self.app(app).attempt.asking
         assert asked is not None
         self.feed(Permitted(app, *asked, "a lease"))
 
     def permit_all(self) -> None:
         """Everything that is asked for is granted."""
         for name, app in self.node.apps.items():
-            if app.asking is not None:
-                self.feed(Permitted(name, *app.asking, "a lease"))
+            if app.attempt.asking is not None:
+                self.feed(Permitted(name, *app.attempt.asking, "a lease"))
 
     # --- what people ask -------------------------------------------------------------------------
 

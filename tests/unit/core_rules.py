@@ -82,7 +82,7 @@ class Rules:
             stopped = plan(record, Want(Kind.STOPPED), boot)
             known = stopped == (Target.STOP,) or name in self.forgotten
             assert known, f"{name}: runs {runs}, and a stop would stop nothing"
-        elif record.applied.up == boot and not app.exited:
+        elif record.applied.up == boot and not app.processes.exited:
             known = name in self.machine.shims.bare | self.machine.shims.emptied
             assert known, f"{name}: counts as up, and nothing runs"
 
@@ -165,7 +165,7 @@ class Rules:
         away = app in self.away
         self.away.discard(app)
         kept = machine.node.apps[app]
-        settings = machine.settings_of(app, kept.own)
+        settings = machine.settings_of(app, kept.seen.own)
         held = hold_of(machine.node, kept, machine.now()) is not None
         if not away or files is None or run.layout is Layout.SYMLINK or held:
             return

@@ -138,7 +138,8 @@ class FakeWatcher:
         if files.layout is Layout.GIT:
             return f"git.1:{files.release}", ""
         app = self.machine.node.apps.get(files.name)
-        own = app.own if app is not None else {}  # as the watcher was told; it reads no settings
+        # As the watcher was told; it reads no settings.
+        own = app.seen.own if app is not None else {}
         mine = self.machine.settings_of(files.name, own).ignore
         old = app.record.ignore if app is not None and app.record.applied.installed else mine
         also = "" if old == mine else f"tree.1:{ignore_id(old)}:{files.release}"

@@ -7,7 +7,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from appagent.core.state import App
+from appagent.core.state import App, Seen
 from appagent.daemon.watchers import Watchers
 from appagent.model.applied import Applied, Record
 from appagent.model.seen import AppSeen
@@ -25,7 +25,7 @@ def explained(state: Path, files: int) -> tuple[int, int]:
         scan = Scan(f"tree.1:{size}", {"": block.encode()}, files)
         manifest.write(str(state / "manifests"), "web", scan)
     look = AppSeen("/files", "web", known=True, layout=Layout.TREE, release="tree.1:2")
-    app = App(Record("web", "/files", Applied("tree.1:1")), look)
+    app = App(Record("web", "/files", Applied("tree.1:1")), Seen(look))
     daemon: Any = SimpleNamespace(node=SimpleNamespace(settings=Settings(state_dir=str(state))))
     tracemalloc.start()
     try:

@@ -226,8 +226,8 @@ def test_events_that_are_repeated_are_harmless() -> None:
 
 def test_a_late_look_is_not_believed_over_a_newer_one() -> None:
     play = deployed()
-    old = play.app().look
-    root = play.node.roots[ROOT].look
+    old = play.app().seen.latest
+    root = play.node.roots[ROOT].seen
     assert old is not None
     assert root is not None
     play.push("web", "r2")

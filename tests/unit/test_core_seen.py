@@ -211,7 +211,7 @@ def test_what_an_app_says_of_itself_is_kept_while_it_is_unknown() -> None:
     play.rest()
     play.share.files[ROOT, "web"].own = {}
     play.app_trouble("web", "EIO")
-    assert play.app().own == {"settle": 30.0}
+    assert play.app().seen.own == {"settle": 30.0}
 
 
 # --- gone ----------------------------------------------------------------------------------------

@@ -264,7 +264,7 @@ def test_changed_ignore_lines_over_unchanged_files_deploy_nothing() -> None:
     assert play.rest() == []
     assert play.notices("app.rerecorded") == ["app.rerecorded"]
     assert play.word() == "ok"
-    assert play.app().record.applied.installed == play.app().settled
+    assert play.app().record.applied.installed == play.app().seen.settled
     assert play.app().record.ignore == ("cache/",)
     play.push("web", "r2")
     assert play.rest() == steps("r2", "install", "restart", "check")
