@@ -16,6 +16,7 @@ from typing import Any
 from appagent import config
 from appagent.commands.logs import show_file
 from appagent.commands.printing import as_json, data, flush, words
+from appagent.config.users import lookup_warnings
 from appagent.daemon.control import HISTORY_MOST, LATER, NO_AGENT, OK, USAGE, Refused, ask
 from appagent.report import status as show
 from appagent.report.history_text import history_text
@@ -226,7 +227,7 @@ def check_config(args: Args) -> int:
         raise
     warnings = [
         *found.warnings,
-        *config.lookup_warnings(found.settings, 5.0, found.places),
+        *lookup_warnings(found.settings, 5.0, found.places),
     ]
     if args.json:
         as_json({"ok": True, "errors": [], "warnings": warnings, "files": list(found.files)})

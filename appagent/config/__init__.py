@@ -9,13 +9,12 @@
 - load.py: → Settings
 - locate.py: where the agent lives, also where the rest is wrong
 - own.py: the app's own appagent.yaml
-- users.py: whether the users it names are known here, for `check-config`
+- users.py: whether the users it names exist here, for `check-config` and `doctor`
 """
 
 from appagent.config.app_file import parse_own
 from appagent.config.load import Loaded, Machine, load
 from appagent.config.locate import Located, locate
-from appagent.config.users import lookup_warnings
 from appagent.config.validate import ConfigErrors
 from appagent.config.values import BadValueError, seconds
 
@@ -27,7 +26,6 @@ __all__ = [
     "Machine",
     "load",
     "locate",
-    "lookup_warnings",
     "parse_own",
     "seconds",
 ]

@@ -35,7 +35,7 @@ from appagent.doctor import (
 from appagent.doctor.finding import Doing, Finding, Known, Level, Said, ok, problem, warning
 from appagent.doctor.mount_options import covering, fstab
 from appagent.doctor.programs import ask
-from appagent.host.isolate import Check, Found, carry_out
+from appagent.doctor.runner import Check, Found, carry_out
 from appagent.host.mounts import Mounts, real
 from appagent.model.settings import RootSettings
 from appagent.model.words import Layout
@@ -74,13 +74,13 @@ def exam(path: str | None) -> list[Finding]:
             ),
             Check(unit.SERVICE, _service_pid, patience=3.0),
         ],
-        began + _FIRST,
+        _FIRST,
     )
     prepared = cast("list[Prepared]", first.of(_PREPARED))
     pid = max(cast("list[int]", first.of(_SERVICE)), default=0)
     if not prepared:
         running = Check(agent.AGENT, partial(agent.look, path, pid))
-        rest = carry_out([*_of_machine(mountinfo, ()), running], began + _SECOND)
+        rest = carry_out([*_of_machine(mountinfo, ()), running], began + _SECOND - time.monotonic())
         return [*first.findings, *rest.findings]
     second = carry_out(
         [
@@ -88,9 +88,9 @@ def exam(path: str | None) -> list[Finding]:
             *_of_configuration(prepared[0]),
             Check(agent.AGENT, partial(agent.look, path, pid)),
         ],
-        began + _SECOND,
+        began + _SECOND - time.monotonic(),
     )
-    third = carry_out(_of_answers(prepared[0], second), began + MOST)
+    third = carry_out(_of_answers(prepared[0], second), began + MOST - time.monotonic())
     return [*first.findings, *second.findings, *third.findings]
 
 

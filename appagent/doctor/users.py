@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from appagent import config
+from appagent.config.users import lookup_warnings
 from appagent.doctor.finding import Doing, Finding, Said, note, ok, problem, warning
 from appagent.model.settings import Settings
 
@@ -24,7 +24,7 @@ _LOCAL = frozenset(("files", "compat", "systemd", "db", "altfiles"))
 def look(settings: Settings, places: Mapping[str, str]) -> Iterator[Said]:
     """Look up every user and group, in a child of its own with a deadline."""
     yield Doing("asking the name service")
-    warnings = config.lookup_warnings(settings, _DEADLINE, places)
+    warnings = lookup_warnings(settings, _DEADLINE, places)
     for line in warnings:
         yield judge(line, root=os.geteuid() == 0)
     if not warnings:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
+import contextlib
 from pathlib import Path
 
 from appagent.host import proc
+from appagent.host.isolate import program
 
 
 def boot() -> str:
@@ -28,7 +29,10 @@ async def goes_down(systemd: str = SYSTEMD, softlevel: str = SOFTLEVEL) -> bool:
     Where no service manager can say it, it is the agent alone: nothing is stopped by mistake.
     """
     if has_directory(systemd):
-        return await said_by("systemctl", "is-system-running") == "stopping"
+        with contextlib.suppress(OSError, TimeoutError):
+            output = await program("systemctl", "is-system-running", deadline=5.0)
+            return output.stdout.strip() == "stopping"
+        return False
     return content(softlevel) in ("shutdown", "reboot")
 
 
@@ -43,25 +47,3 @@ def content(path: str) -> str:
         return Path(path).read_text("utf-8", "replace").strip()
     except OSError:
         return ""
-
-
-async def said_by(*command: str) -> str:
-    """What a command prints; "" if it is not there or does not answer."""
-    try:
-        child = await asyncio.create_subprocess_exec(
-            *command,
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.DEVNULL,
-            cwd="/",
-        )
-    except OSError:
-        return ""
-    try:
-        async with asyncio.timeout(5.0):
-            out, _ = await child.communicate()
-    except TimeoutError:
-        child.kill()
-        await child.wait()
-        return ""
-    return out.decode("utf-8", "replace").strip()

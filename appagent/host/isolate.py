@@ -1,186 +1,181 @@
-"""Checks in processes of their own, because what they look at may hang for ever.
+"""A function or a program in a process of its own, with a deadline.
 
-Theory of operation. A call that touches a share or a name service can hang where not even SIGKILL
-ends it before the share answers. So the process that a person waits for does nothing of the kind:
-each check is forked off and says what it finds, and what it is about to do, over a pipe. Who says
-nothing for too long is killed and left behind, and the finding is just that: it does not answer,
-and where. A check that fails by itself is a finding too. All checks go at the same time, so the
-whole takes as long as the slowest of them.
+Theory of operation. A call that touches a share or asks a name service can hang in the kernel,
+where not even SIGKILL ends it before the server answers. So it is left to a child, and nobody waits
+for the child longer than its deadline: one that is late is killed, with all that it started, and
+nothing waits for its end.
+
+`run_all` forks a child for each function and collects what they yield. It blocks; it is for the
+commands that people run. A fork also copies the locks of other threads and the open files, so the
+daemon, which has both, uses `program`: it executes a program and is awaited by the event loop.
 """
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
-import pickle
-import select
 import signal
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import NoReturn
+from enum import Enum
+from typing import TYPE_CHECKING, Generic, NamedTuple, NoReturn, TypeVar, cast
 
-from appagent.doctor.finding import Doing, Finding, Known, Level, Said
 from appagent.host.prctl import die_with_parent
 
-_HEAD = 4
-_CHUNK = 65536
-_MOMENT = 0.5  # s
-_END = Doing("")  # the last word of a check that came to its end
+if TYPE_CHECKING:
+    from multiprocessing.connection import Connection
+
+_KILLED = 0.5  # s to wait for the end of a process that was killed
+
+T = TypeVar("T")
+
+
+class End(Enum):
+    """How a task ended."""
+
+    DONE = "done"
+    FAILED = "failed"  # the function raised an exception
+    HUNG = "hung"  # nothing came for `silence` seconds
+    LATE = "late"  # something came, and the deadline has passed
+    KILLED = "killed"  # the process ended without a word
 
 
 @dataclass(frozen=True, slots=True)
-class Check:
-    """One thing to check, and what it means when there is no answer."""
+class Task(Generic[T]):
+    """A function for a process of its own. What it yields must be picklable."""
 
-    about: str
-    look: Callable[[], Iterable[Said]]
-    patience: float = 5.0  # s without a word
-    most: float = 11.0  # s altogether
-    hung: Level = Level.WARNING
-    do: str = ""  # what to do when it hangs
+    function: Callable[[], Iterable[T]]
+    silence: float  # s until the next item
+    deadline: float  # s altogether
 
 
 @dataclass(slots=True)
-class Found:
-    """What the checks said."""
+class Outcome(Generic[T]):
+    """What came of a task: items also where it did not end well."""
 
-    findings: list[Finding] = field(default_factory=list)
-    known: list[Known] = field(default_factory=list)
-
-    def of(self, key: str) -> list[object]:
-        """Everything that was found out under one key."""
-        return [known.value for known in self.known if known.key == key]
+    items: list[T] = field(default_factory=list)
+    end: End = End.KILLED
+    error: str = ""  # of FAILED: "ValueError: …"
+    seconds: float = 0.0  # HUNG: since the last item; else since the start
 
 
-class _Child:
-    """A check that is under way."""
+def run_all(tasks: Iterable[Task[T]], deadline: float) -> list[Outcome[T]]:
+    """Run all tasks at the same time, for `deadline` seconds at most; outcomes in their order."""
+    from multiprocessing.connection import wait  # noqa: PLC0415 - the daemon has no use for it
 
-    def __init__(self, check: Check, until: float, mask: Iterable[int]) -> None:
-        self.check = check
-        self.began = self.heard = time.monotonic()
-        self.until = min(self.began + check.most, until)
-        self.doing = ""
-        self.ended = False
-        self.findings: list[Finding] = []  # kept apart: a report is the same at every run
-        self._data = b""
-        self.reader, writer = os.pipe()
+    until = time.monotonic() + deadline
+    children: list[_Child[T]] = []
+    try:
+        with _interrupt_blocked() as mask:
+            children.extend(_Child(task, until, mask) for task in tasks)
+        running = {child.reader: child for child in children}
+        while running:
+            left = min(child.due for child in running.values()) - time.monotonic()
+            for reader in wait(list(running), max(0.0, left)):
+                running[cast("Connection", reader)].receive()
+            for child in [child for child in running.values() if child.is_over()]:
+                del running[child.reader]
+                child.kill()
+    finally:
+        for child in children:
+            child.kill()
+        _reap({child.pid for child in children})
+    return [child.outcome for child in children]
+
+
+class _Child(Generic[T]):
+    """One task on its way, as the parent sees it."""
+
+    def __init__(self, task: Task[T], until: float, mask: Iterable[int]) -> None:
+        from multiprocessing import Pipe  # noqa: PLC0415 - as above
+
+        self.silence = task.silence
+        self.started = self.last_item = time.monotonic()
+        self.until = min(until, self.started + task.deadline)
+        self.outcome = Outcome[T]()
+        self.ended = self.killed = False
+        parent = os.getpid()
+        self.reader, writer = Pipe(duplex=False)
         self.pid = os.fork()
         if self.pid == 0:
-            _be(check, writer, mask)
-        os.close(writer)
-        # Both do it, so that it is done before anybody relies on it.
+            _be_child(task.function, writer, mask, parent)
+        writer.close()
+        # Parent and child both do it, so that it is done before either relies on it.
         with contextlib.suppress(OSError):
             os.setpgid(self.pid, self.pid)
 
     @property
-    def deadline(self) -> float:
-        """When patience ends."""
-        return min(self.heard + self.check.patience, self.until)
+    def due(self) -> float:
+        """When it is late."""
+        return min(self.last_item + self.silence, self.until)
 
-    def hear(self) -> list[Said] | None:
-        """What it says now; None once it will say nothing more."""
-        data = os.read(self.reader, _CHUNK)
-        if not data:
-            return None
-        self.heard = time.monotonic()
-        self._data += data
-        said: list[Said] = []
-        while len(self._data) >= _HEAD:
-            size = int.from_bytes(self._data[:_HEAD], "big")
-            if len(self._data) < _HEAD + size:
-                break
-            one: Said = pickle.loads(self._data[_HEAD : _HEAD + size])  # noqa: S301 - our own fork
-            self._data = self._data[_HEAD + size :]
-            if one == _END:
-                self.ended = True
-            elif isinstance(one, Doing):
-                self.doing = one.text
-            else:
-                said.append(one)
-        return said
+    def receive(self) -> None:
+        """Take the next item, or how it ended."""
+        try:
+            end, content = self.reader.recv()
+        except (EOFError, OSError):  # the end of the pipe, or of one message before its time
+            end, content = End.KILLED, ""
+        self.last_item = time.monotonic()
+        if end is None:
+            self.outcome.items.append(content)
+        else:
+            self._end(end, self.started, content)
 
-    def verdict(self) -> Finding | None:
-        """What is to be told of the check itself, once nothing more is heard of it."""
-        if self.ended:
-            return None
-        at = f" ({self.doing})" if self.doing else ""
+    def is_over(self) -> bool:
+        """Whether nothing more is expected of it."""
         now = time.monotonic()
-        if now >= self.heard + self.check.patience:
-            text = f"does not answer: nothing for {now - self.heard:.0f} s{at}"
-            return Finding(self.check.hung, self.check.about, text, self.check.do)
-        if now >= self.until:
-            text = f"not all could be looked at in {now - self.began:.0f} s{at}"
-            return Finding(
-                Level.WARNING, self.check.about, text, "run doctor again when it is calm"
-            )
-        text = f"the check itself was ended from outside{at}"
-        return Finding(Level.WARNING, self.check.about, text, "run doctor again")
+        if not self.ended and now >= self.last_item + self.silence:
+            self._end(End.HUNG, self.last_item)
+        elif not self.ended and now >= self.until:
+            self._end(End.LATE, self.started)
+        return self.ended
 
-    def end(self) -> None:
-        """End it with all that it started. One that hangs in the kernel is left behind."""
-        os.close(self.reader)
-        with contextlib.suppress(OSError):
-            os.killpg(self.pid, signal.SIGKILL)
+    def _end(self, end: End, since: float, error: str = "") -> None:
+        self.ended = True
+        self.outcome.end, self.outcome.error = end, error
+        self.outcome.seconds = time.monotonic() - since
 
-    def is_gone(self) -> bool:
-        """Take note of its end, if it has come."""
-        with contextlib.suppress(ChildProcessError):
-            return os.waitpid(self.pid, os.WNOHANG) != (0, 0)
-        return True
+    def kill(self) -> None:
+        """End it with all that it started."""
+        if not self.killed:
+            self.killed = True
+            self.reader.close()
+            _kill_group(self.pid)
 
 
-def carry_out(checks: Iterable[Check], until: float) -> Found:
-    """Do all checks at the same time, until a moment of the monotonic clock at the latest."""
-    found = Found()
-    poll = select.poll()
-    all_of_them: list[_Child] = []
-    going: dict[int, _Child] = {}
+def _be_child(
+    function: Callable[[], Iterable[object]], writer: Connection, mask: Iterable[int], parent: int
+) -> NoReturn:
     try:
-        with _uninterrupted() as before:
-            for check in checks:
-                child = _Child(check, until, before)
-                all_of_them.append(child)
-                going[child.reader] = child
-                poll.register(child.reader, select.POLLIN)
-        while going:
-            left = min(child.deadline for child in going.values()) - time.monotonic()
-            ready = {reader for reader, _ in poll.poll(max(0.0, left) * 1000 + 1)}
-            for reader, child in list(going.items()):
-                over = time.monotonic() >= child.deadline
-                if reader in ready:
-                    said = child.hear()
-                    over = said is None or time.monotonic() >= child.until
-                    for one in said or ():
-                        if isinstance(one, Finding):
-                            child.findings.append(one)
-                        elif isinstance(one, Known):
-                            found.known.append(one)
-                if over:
-                    verdict = child.verdict()
-                    child.findings += [verdict] if verdict else []
-                    poll.unregister(reader)
-                    going.pop(reader).end()
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        os.setpgid(0, 0)
+        die_with_parent(signal.SIGKILL)
+        if os.getppid() == parent:
+            null = os.open(os.devnull, os.O_RDWR)
+            for number in range(3):
+                os.dup2(null, number)
+            writer.send(_send_items(function, writer))
     finally:
-        for child in going.values():
-            child.end()
-        _reap(all_of_them)
-    found.findings = [finding for child in all_of_them for finding in child.findings]
-    return found
+        os._exit(0)
 
 
-def _reap(children: list[_Child]) -> None:
-    """Wait a moment for those that end; one that hangs in the kernel is not waited for."""
-    end = time.monotonic() + _MOMENT
-    while children := [child for child in children if not child.is_gone()]:
-        if time.monotonic() > end:
-            return
-        time.sleep(0.01)
+def _send_items(
+    function: Callable[[], Iterable[object]], writer: Connection
+) -> tuple[End | None, object]:
+    try:
+        for item in function():
+            writer.send((None, item))
+    except Exception as error:  # noqa: BLE001 - whatever it is, it is the outcome
+        name = type(error).__name__
+        return End.FAILED, f"{name}: {error}" if str(error) else name
+    return End.DONE, ""
 
 
 @contextlib.contextmanager
-def _uninterrupted() -> Iterator[Iterable[int]]:
-    """Have an interrupt wait until all children are known; inside a fork it would be lost."""
+def _interrupt_blocked() -> Iterator[Iterable[int]]:
+    """Hold a SIGINT back until all children are known; inside a fork it would be lost."""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield before
@@ -188,35 +183,53 @@ def _uninterrupted() -> Iterator[Iterable[int]]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _be(check: Check, writer: int, mask: Iterable[int]) -> NoReturn:
-    """Be the child."""
-    code = 1
+def _kill_group(pid: int) -> None:
+    with contextlib.suppress(OSError):
+        os.killpg(pid, signal.SIGKILL)
+
+
+def _reap(pids: set[int]) -> None:
+    """Collect the children that end at once; one that hangs in the kernel is not waited for."""
+    until = time.monotonic() + _KILLED
+    while pids and time.monotonic() < until:
+        for pid in list(pids):
+            with contextlib.suppress(ChildProcessError):
+                if os.waitpid(pid, os.WNOHANG) == (0, 0):
+                    continue
+            pids.discard(pid)
+        time.sleep(0.005 if pids else 0)
+
+
+class Output(NamedTuple):
+    """What a program printed, and its exit code."""
+
+    code: int
+    stdout: str
+    stderr: str
+
+
+async def program(*argv: str, deadline: float) -> Output:
+    """Run a program without blocking the event loop.
+
+    Raises OSError if it cannot be started, TimeoutError if it has not ended after `deadline`
+    seconds; then it was killed, with all that it started.
+    """
+    child = await asyncio.create_subprocess_exec(
+        *argv,
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+        cwd="/",
+        process_group=0,
+    )
     try:
-        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
-        os.setpgid(0, 0)
-        die_with_parent(signal.SIGKILL)
-        null = os.open(os.devnull, os.O_RDWR)
-        for number in range(3):
-            os.dup2(null, number)
-        _say_all(check, writer)
-        code = 0
+        async with asyncio.timeout(deadline):
+            stdout, stderr = await child.communicate()
     finally:
-        os._exit(code)
-
-
-def _say_all(check: Check, writer: int) -> None:
-    try:
-        for said in check.look():
-            _say(writer, said)
-    except Exception as fault:  # noqa: BLE001 - whatever it is, it must not spoil the other checks
-        what = f"{type(fault).__name__}: {fault}" if str(fault) else type(fault).__name__
-        text = f"this could not be checked: {what}"
-        _say(writer, Finding(Level.WARNING, check.about, text, "tell the makers of appagent"))
-    _say(writer, _END)
-
-
-def _say(writer: int, said: Said) -> None:
-    body = pickle.dumps(said)
-    rest = memoryview(len(body).to_bytes(_HEAD, "big") + body)
-    while rest:
-        rest = rest[os.write(writer, rest) :]
+        if child.returncode is None:
+            _kill_group(child.pid)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_KILLED):
+                    await child.wait()
+    printed = (stream.decode("utf-8", "replace") for stream in (stdout, stderr))
+    return Output(child.returncode or 0, *printed)

@@ -15,12 +15,12 @@ by a run is remembered by its processes (left.py).
 
 from __future__ import annotations
 
-import asyncio
 import os
 import shutil
 from collections.abc import Mapping, Sequence
 
 from appagent.host import units
+from appagent.host.isolate import program
 from appagent.shim import cgroup
 
 SYSTEMD = "/run/systemd/system"  # is there if systemd runs the machine
@@ -96,24 +96,13 @@ class Limits:
             return ""
         argv = ["systemctl", "set-property", "--runtime", units.slice_of(app), *properties(limits)]
         try:
-            child = await asyncio.create_subprocess_exec(
-                *argv,
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=asyncio.subprocess.DEVNULL,
-                stderr=asyncio.subprocess.PIPE,
-                cwd="/",
-            )
+            output = await program(*argv, deadline=_PATIENCE)
+        except TimeoutError:
+            return f"limits are not set: systemd did not answer for {_PATIENCE:g} s"
         except OSError as error:
             return f"limits are not set: systemctl: {error.strerror}"
-        try:
-            async with asyncio.timeout(_PATIENCE):
-                _, said = await child.communicate()
-        except TimeoutError:
-            child.kill()
-            await child.wait()
-            return f"limits are not set: systemd did not answer for {_PATIENCE:g} s"
-        if child.returncode:
-            lines = said.decode("utf-8", "replace").strip().splitlines()
+        if output.code:
+            lines = output.stderr.strip().splitlines()
             return f"limits are not set: {lines[-1] if lines else 'systemctl failed'}"
         self.known[app] = dict(limits)
         return ""

@@ -1,0 +1,82 @@
+"""Checks in processes of their own: what hangs, fails or dies is a finding."""
+
+import os
+import signal
+import time
+from collections.abc import Iterator
+
+from appagent.doctor.finding import Doing, Finding, Known, Level, Said, ok
+from appagent.doctor.runner import Check, carry_out
+
+FAR = 60.0
+
+
+def fine() -> Iterator[Said]:
+    yield ok("fine", "is well")
+
+
+def levels(findings: list[Finding]) -> list[tuple[str, str]]:
+    return [(finding.about, finding.level.value) for finding in findings]
+
+
+def test_findings_and_values_come_back_in_the_order_of_the_checks() -> None:
+    def slow() -> Iterator[Said]:
+        time.sleep(0.2)
+        yield ok("slow", "one")
+        yield Known("key", ("a", 1))
+        yield ok("slow", "two")
+
+    found = carry_out([Check("slow", slow), Check("fine", fine)], FAR)
+    assert [(one.about, one.text) for one in found.findings] == [
+        ("slow", "one"),
+        ("slow", "two"),
+        ("fine", "is well"),
+    ]
+    assert found.of("key") == [("a", 1)]
+    assert found.of("other") == []
+
+
+def test_a_check_that_hangs_is_a_finding_with_where_it_hangs() -> None:
+    def hangs() -> Iterator[Said]:
+        yield ok("hung", "got so far")
+        yield Doing("opening the FIFO")
+        time.sleep(600)
+
+    check = Check("hung", hangs, patience=0.5, hung=Level.PROBLEM, do="give it a writer")
+    found = carry_out([check, Check("fine", fine)], FAR)
+    assert levels(found.findings) == [("hung", "ok"), ("hung", "problem"), ("fine", "ok")]
+    hung = found.findings[1]
+    assert "does not answer" in hung.text
+    assert "(opening the FIFO)" in hung.text
+    assert hung.do == "give it a writer"
+
+
+def test_a_check_that_never_ends_is_cut_and_its_findings_count() -> None:
+    def talks() -> Iterator[Said]:
+        yield ok("talks", "first")
+        while True:
+            yield Doing("talking")
+
+    found = carry_out([Check("talks", talks, most=0.5)], FAR)
+    assert levels(found.findings) == [("talks", "ok"), ("talks", "warning")]
+    assert "not all could be looked at" in found.findings[1].text
+
+
+def test_a_check_that_fails_is_a_finding() -> None:
+    def fails() -> Iterator[Said]:
+        yield ok("fails", "before")
+        raise ZeroDivisionError("nobody thought of that")
+
+    found = carry_out([Check("fails", fails), Check("fine", fine)], FAR)
+    assert levels(found.findings) == [("fails", "ok"), ("fails", "warning"), ("fine", "ok")]
+    assert "ZeroDivisionError: nobody thought of that" in found.findings[1].text
+
+
+def test_a_check_that_dies_is_a_finding() -> None:
+    def dies() -> Iterator[Said]:
+        os.kill(os.getpid(), signal.SIGKILL)
+        yield ok("never", "found")
+
+    found = carry_out([Check("dies", dies)], FAR)
+    assert levels(found.findings) == [("dies", "warning")]
+    assert "ended from outside" in found.findings[0].text
