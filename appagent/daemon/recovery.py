@@ -12,10 +12,10 @@ from dataclasses import replace
 
 from appagent.host import clock
 from appagent.model.applied import Record, Run
+from appagent.model.codec import Damaged, Newer, dump, parse
 from appagent.model.notices import Level, Notice
 from appagent.run import lockfile
 from appagent.run.launch import Places
-from appagent.state.codec import Damaged, Newer, dump, parse
 
 
 class Unrecorded:

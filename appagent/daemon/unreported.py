@@ -17,13 +17,13 @@ from typing import Protocol
 
 from appagent.core.runs import end_fields, end_text
 from appagent.model.applied import Run
+from appagent.model.codec import Damaged, Newer, parse
 from appagent.model.events import Ended
 from appagent.model.notices import Notice
 from appagent.model.words import Now
 from appagent.report.text import one_line, plain
 from appagent.run import results
 from appagent.run.launch import Places
-from appagent.state.codec import Damaged, Newer, parse
 
 MOST_KEPT = 1_000  # results, for a history that cannot be written
 

@@ -37,9 +37,9 @@ from appagent.doctor.mount_options import covering, fstab
 from appagent.doctor.programs import ask
 from appagent.doctor.runner import Check, Found, carry_out
 from appagent.host.mounts import Mounts, real
+from appagent.model import codec
 from appagent.model.settings import RootSettings
 from appagent.model.words import Layout
-from appagent.state import codec
 from appagent.state.store import NodeState
 
 CONFIGURATION = "configuration"

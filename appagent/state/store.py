@@ -34,9 +34,9 @@ from typing import TypeVar
 
 from appagent.host import clock, files
 from appagent.model.applied import Hold, Record
+from appagent.model.codec import MAX_BYTES, Damaged, Newer, dump, parse
 from appagent.model.notices import Level, Notice
 from appagent.model.words import Now
-from appagent.state.codec import MAX_BYTES, Damaged, Newer, dump, parse
 from appagent.state.directory import make_directory, take_lock
 
 SECRET_BYTES = 32

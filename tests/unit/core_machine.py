@@ -14,6 +14,7 @@ from math import inf
 from appagent.core import reduce as core
 from appagent.core.settings import settings_for
 from appagent.core.state import Node
+from appagent.model import codec
 from appagent.model.applied import Hold, Record
 from appagent.model.commands import (
     Answer,
@@ -33,7 +34,6 @@ from appagent.model.commands import (
 from appagent.model.events import ALONE, Configured, Event, Permitted, Ticked
 from appagent.model.notices import Notice
 from appagent.model.settings import AppSettings, Settings
-from appagent.state import codec
 from tests.unit.core_rules import Rules
 from tests.unit.core_shims import FakeShims
 from tests.unit.core_watcher import FakeWatcher

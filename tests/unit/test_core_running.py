@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 
 from appagent.daemon.boot_marks import Started
+from appagent.model import codec
 from appagent.model.applied import Applied, Record
 from appagent.model.events import ShuttingDown
 from appagent.model.words import Outcome, Version
 from appagent.run.launch import Places
-from appagent.state import codec
 from appagent.state.store import Loaded
 from tests.unit.core_play import Play, deployed
 
@@ -151,7 +152,7 @@ def test_a_failure_just_before_a_boot_is_not_held_against_the_release(target: st
 
 def test_a_record_of_an_older_agent_tells_what_may_run_by_what_is_up() -> None:
     record = Record("web", "/files", Applied(V1.release, V1, V1, up="boot-1"))
-    body = codec.encode(record)
+    body = json.loads(codec.to_json(record))
     assert isinstance(body, dict)
     assert isinstance(body["applied"], dict)
     del body["applied"]["may_run"]

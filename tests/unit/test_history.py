@@ -18,11 +18,11 @@ from typing import Any
 
 import pytest
 
+from appagent.model.codec import to_json
 from appagent.model.notices import Level, Notice
 from appagent.model.words import Now, Outcome
 from appagent.report.history import History, deploys
 from appagent.report.history_db import PastDeploy
-from appagent.state.codec import encode
 
 T0 = 1_700_000_000.0
 DAY = 86_400.0
@@ -101,7 +101,7 @@ def test_a_deploy_is_told_with_its_runs_and_how_long_each_part_took(place: Place
     first, second = deploy.runs
     assert (first.target, first.outcome, first.exit_code) == ("install", "ok", 0)
     assert (second.target, second.duration_ms) == ("restart", 701)
-    assert encode(deploy)
+    assert to_json(deploy)
     assert place.told == []
 
 
@@ -423,7 +423,7 @@ def test_many_facts_at_once_are_taken_in_without_waiting(place: Place) -> None:
 def test_what_is_told_can_be_made_json(place: Place) -> None:
     with place.opened() as history:
         tell_deploy(history.tell, 1)
-        data = encode(next(history.deploys()))
+        data = json.loads(to_json(next(history.deploys())))
     assert isinstance(data, dict)
     assert set(data) == set(PastDeploy.__dataclass_fields__)
 
@@ -443,7 +443,7 @@ def cost(history: History) -> tuple[int, int]:
     """Tell all of it, as an answer of the daemon does: bytes of the answer, peak of memory."""
     tracemalloc.start()
     try:
-        size = sum(len(json.dumps(encode(deploy))) for deploy in history.deploys(limit=1000))
+        size = sum(len(to_json(deploy)) for deploy in history.deploys(limit=1000))
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
