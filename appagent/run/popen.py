@@ -16,7 +16,7 @@ from typing import NamedTuple
 from appagent.model.applied import Run
 from appagent.run import scope
 
-SHIM = os.path.join(os.path.dirname(os.path.abspath(__file__)), "shim.py")
+SHIM = os.path.abspath(f"{__file__}/../../shim/main.py")
 
 
 class Started(NamedTuple):
