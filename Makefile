@@ -35,6 +35,7 @@ lint: .venv/dev.ready
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo --no-cache
 	$(BIN)/mypy --config-file= --strict examples/apps/*/*.py
 
 bench: .venv/dev.ready

@@ -2,7 +2,7 @@
 #
 #   make fleet-up [N=3]                     file servers fs1, fs2; app servers app1 … appN; dev
 #   make fleet-shell HOST=app1
-#   make fleet-run HOST=app1 CMD='…'        its output, and its own exit status (own_status.c)
+#   make fleet-run HOST=app1 CMD='…'        its output; tests/fleet/fleet run ends with its status, too
 #   make fleet-down
 #   tests/fleet/fleet --help                what else: power, network, mounts, bricks, disks, a push
 #   make test-fleet [TESTS=tests/fleet]     on two fleets side by side; FLEETS=1: on one
@@ -28,9 +28,8 @@ fleet-up: .venv/dev.ready fleet-packages
 fleet-shell:
 	@$(FLEET_SUDO) tests/fleet/fleet shell $(HOST)
 
-# The second half is for where there is no compiler: make then ends with 2, and names the status.
 fleet-run:
-	@$(if $(findstring n,$(firstword -$(MAKEFLAGS))),,$(run-and-end ))$(FLEET_SUDO) tests/fleet/fleet run $(HOST) "$$FLEET_CMD"
+	@$(FLEET_SUDO) tests/fleet/fleet run $(HOST) "$$FLEET_CMD"
 
 fleet-down:
 	@$(FLEET_SUDO) tests/fleet/fleet down
@@ -38,10 +37,3 @@ fleet-down:
 test-fleet: .venv/dev.ready fleet-packages
 	$(FLEET_SUDO) tests/fleet/fleet image
 	$(FLEET_SUDO) .venv/bin/python -m pytest -o timeout=1800 $(FLEETS_BESIDE) $(TESTS)
-
-ifneq ($(filter fleet-run,$(MAKECMDGOALS)),)
--load .fleet/own_status.so
-endif
-.fleet/own_status.so: tests/fleet/own_status.c
-	@mkdir -p .fleet
-	@cc -shared -fPIC -o $@ $< 2>/dev/null || true
