@@ -1,4 +1,4 @@
-"""The README names every key, command and variable, and its examples are right."""
+"""README and docs name every key, command, state and variable, and their examples are right."""
 
 import argparse
 import re
@@ -13,8 +13,14 @@ from appagent.core.settings import settings_for
 from appagent.shim.environment import AGENTS_OWN
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-README = (REPOSITORY / "README.md").read_text()
-BLOCKS = re.findall(r"```yaml\n(.*?)```", README, re.DOTALL)
+README, APPS, CONFIGURATION, OPERATIONS = (
+    (REPOSITORY / name).read_text()
+    for name in ("README.md", "docs/apps.md", "docs/configuration.md", "docs/operations.md")
+)
+PAGES = [REPOSITORY / name for name in ("README.md", "CONTRIBUTING.md", "SECURITY.md")] + sorted(
+    (REPOSITORY / "docs").glob("*.md")
+)
+BLOCKS = re.findall(r"```yaml\n(.*?)```", CONFIGURATION, re.DOTALL)
 
 
 def cell(text: str) -> str:
@@ -29,8 +35,8 @@ def test_every_key_is_in_the_table_as_the_code_has_it() -> None:
         + f"| {cell(row.what)} |"
         for row in rows()
     ]
-    missing = [line for line in expected if line not in README.splitlines()]
-    assert missing == []
+    table = CONFIGURATION[CONFIGURATION.index("| key | value |") :].split("\n\n")[0].splitlines()
+    assert table[2:] == expected
 
 
 def commands() -> dict[str, argparse.ArgumentParser]:
@@ -41,13 +47,13 @@ def commands() -> dict[str, argparse.ArgumentParser]:
 
 
 def test_every_command_is_named_and_no_other() -> None:
-    named = set(re.findall(r"^\| `appagent ([a-z-]+)", README, re.MULTILINE))
+    named = set(re.findall(r"^\| `appagent ([a-z-]+)", OPERATIONS, re.MULTILINE))
     assert named == set(commands())
 
 
 @pytest.mark.parametrize("command", commands())
 def test_the_options_that_are_shown_exist(command: str) -> None:
-    (line,) = re.findall(rf"^\| `(appagent {command}\b[^`]*)`", README, re.MULTILINE)
+    (line,) = re.findall(rf"^\| `(appagent {command}\b[^`]*)`", OPERATIONS, re.MULTILINE)
     known = {
         option
         for action in commands()[command]._actions  # noqa: SLF001
@@ -56,18 +62,18 @@ def test_the_options_that_are_shown_exist(command: str) -> None:
     assert set(re.findall(r"(?<![\w-])--?[a-z][a-z-]*", line)) <= known
 
 
-def test_every_word_of_status_is_explained() -> None:
+def test_every_state_is_explained() -> None:
     core = REPOSITORY / "appagent/core"
     used = re.findall(r'wait\("([a-z-]+)"', (core / "want.py").read_text())
     used += re.findall(r'return "([a-z-]+)", ', (core / "summary.py").read_text())
-    (table,) = re.findall(r"^The words of `status`:\n\n(.*?)\n\n", README, re.MULTILINE | re.DOTALL)
+    (table,) = re.findall(r"^## States\n.*?(^\|.*?)\n\n", OPERATIONS, re.MULTILINE | re.DOTALL)
     rows = [line.split("|")[1] for line in table.splitlines()[2:]]
     assert len(set(used)) > 10
     assert set(used) <= {word.strip() for row in rows for word in row.split(",")}
 
 
 def test_every_variable_of_a_target_is_named() -> None:
-    named = set(re.findall(r"^\| `(APP_[A-Z_]+)` \|", README, re.MULTILINE))
+    named = set(re.findall(r"^\| `(APP_[A-Z_]+)` \|", APPS, re.MULTILINE))
     assert named == AGENTS_OWN
 
 
@@ -101,9 +107,18 @@ def test_what_make_run_runs_with_loads(tmp_path: Path) -> None:
     assert config.load(str(path)).settings.roots[0].run_as == "root"
 
 
-def test_its_links_lead_somewhere() -> None:
-    headings = re.findall(r"^## (.*)$", README, re.MULTILINE)
-    anchors = {re.sub(r"[^\w -]", "", it.lower()).replace(" ", "-") for it in headings}
-    assert set(re.findall(r"\]\(#(.*?)\)", README)) <= anchors
-    for name in re.findall(r"`((?:examples|systemd|tools)/[\w./-]+)`", README):
+def anchors(page: Path) -> set[str]:
+    """The places in a page that a link can name."""
+    headings = re.findall(r"^##+ (.*)$", page.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", it.lower()).replace(" ", "-") for it in headings}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_its_links_lead_somewhere(page: Path) -> None:
+    for link in re.findall(r"\]\(([^)]*)\)", page.read_text()):
+        name, _, anchor = link.partition("#")
+        other = page.parent / name if name else page
+        assert other.exists(), link
+        assert not anchor or anchor in anchors(other), link
+    for name in re.findall(r"`((?:examples|systemd|docs|tests)/[\w./-]+)`", page.read_text()):
         assert (REPOSITORY / name).exists(), name
