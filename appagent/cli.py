@@ -1,7 +1,7 @@
 """The command `appagent`: arguments and exit codes. What the commands do is in commands.py.
 
-Exit codes: 0; 1 a deploy or check failed; 64 usage; 69 no agent answers; 70 a fault of ours;
-75 try again; 77 not allowed; 78 configuration.
+Exit codes: 0; 1 a deploy or check failed; 64 usage; 69 cannot reach the agent;
+70 internal error; 75 try again; 77 not allowed; 78 configuration.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from typing import NoReturn
 
 from appagent import __version__
 from appagent.daemon import hangup
+from appagent.model.exit_codes import INTERNAL_ERROR, SOFTWARE, USAGE
 
-USAGE, SOFTWARE = 64, 70
 ENDED_BY_INT, ENDED_BY_PIPE = 130, 141
 OPTIONS = ("--config", "--help", "--version", "-h")  # before the command
 TARGETS = ("build", "install", "start", "restart", "stop", "check")
@@ -47,8 +47,9 @@ def parser() -> Parser:
         prog="appagent",
         description="Brings the apps on a shared filesystem to the release that is there.",
         epilog="Every command takes --config F; else $APPAGENT_CONFIG, else "
-        "/etc/appagent/appagent.yaml. Exit codes: 0; 1 a deploy or check failed; 64 usage; 69 no "
-        "agent answers; 70 a fault of appagent; 75 try again; 77 not allowed; 78 configuration.",
+        "/etc/appagent/appagent.yaml. Exit codes: 0; 1 a deploy or check failed; 64 usage; "
+        "69 cannot reach the agent; 70 internal error; 75 try again; 77 not allowed; "
+        "78 configuration.",
         allow_abbrev=False,
     )
     top.add_argument("--config", metavar="F", help="the configuration file")
@@ -154,9 +155,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         from appagent.report.text import one_line  # noqa: PLC0415 - as above
 
         what = one_line(f"{type(error).__name__}: {error}")
-        sys.stderr.write(
-            f"appagent: a fault of appagent itself: {what} (APPAGENT_TRACEBACK=1 shows where)\n"
-        )
+        sys.stderr.write(f"appagent: {INTERNAL_ERROR}: {what} (APPAGENT_TRACEBACK=1 shows where)\n")
         return SOFTWARE
     return code
 

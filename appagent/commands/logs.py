@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from appagent.commands.printing import data, flush, words
-from appagent.daemon.control import LATER, NOT_ALLOWED, OK, Refused
+from appagent.model.exit_codes import LATER, NOT_ALLOWED, OK, Refused
 
 
 def show_file(path: Path, lines: int, *, follow_it: bool) -> int:

@@ -8,7 +8,7 @@ import re
 import sys
 from collections.abc import Iterator
 
-from appagent.daemon.control import LATER, Refused
+from appagent.model.exit_codes import LATER, Refused
 from appagent.report.terminal import Screen, screen_of
 from appagent.report.text import plain
 

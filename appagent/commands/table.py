@@ -17,12 +17,12 @@ from appagent import config
 from appagent.commands.logs import show_file
 from appagent.commands.printing import as_json, data, flush, words
 from appagent.config.users import lookup_warnings
-from appagent.daemon.control import HISTORY_MOST, LATER, NO_AGENT, OK, USAGE, Refused, ask
+from appagent.daemon.client import MOST_DEPLOYS, ask
+from appagent.model.exit_codes import CONFIG, FAILED, LATER, NO_AGENT, OK, USAGE, Refused
 from appagent.report import status as show
 from appagent.report.history_text import history_text
 from appagent.report.text import one_line
 
-CONFIG, FAILED = 78, 1
 COUNT_MOST = 1_000_000
 NOT_MINE = os.strerror(errno.EACCES)
 Args = argparse.Namespace
@@ -158,7 +158,7 @@ def explain(args: Args) -> int:
 
 def history(args: Args) -> int:
     """`appagent history [APP]`."""
-    limit = count(args.limit, "--limit", HISTORY_MOST)
+    limit = count(args.limit, "--limit", MOST_DEPLOYS)
     request = {"do": "history", "app": args.app or "", "limit": limit}
     deploys = [line["deploy"] for line in asking(args, request) if "deploy" in line]
     if args.json:

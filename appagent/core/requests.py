@@ -17,10 +17,9 @@ from appagent.core.want import Kind, hold_of, see, seen_version
 from appagent.model.applied import Cancelled
 from appagent.model.commands import Answer, Drop, PollNow, SaveNodeHold
 from appagent.model.events import Cancel, Forget, HoldAsked, ResumeAsked, Trigger
+from appagent.model.exit_codes import FAILED, LATER, OK, USAGE
 from appagent.model.notices import Level
 from appagent.model.words import Target
-
-OK, FAILED, USAGE, LATER = 0, 1, 64, 75
 
 
 def find(turn: Turn, name: str) -> App | None:

@@ -10,20 +10,13 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from appagent import __version__
-from appagent.daemon.control import (
-    FAILED,
-    HISTORY_MOST,
-    OK,
-    USAGE,
-    Peer,
-    Refused,
-    Request,
-    Verb,
-)
+from appagent.daemon.client import MOST_DEPLOYS
+from appagent.daemon.control import Peer, Request, Verb
 from appagent.daemon.wait import Waiting
 from appagent.host import accounts
 from appagent.model.applied import Hold
 from appagent.model.events import Cancel, Event, Forget, HoldAsked, ResumeAsked, Trigger
+from appagent.model.exit_codes import FAILED, OK, USAGE, Refused
 from appagent.model.words import Target
 from appagent.report import status as show
 from appagent.report.text import one_line
@@ -146,8 +139,8 @@ class Verbs:
         """Deploys and runs, newest first: a deploy a line, and one at a time in memory."""
         name = text_of(request, "app")
         limit = int(seconds_of(request, "limit") or 20)
-        if limit > HISTORY_MOST:
-            raise Refused(USAGE, f"limit must be at most {HISTORY_MOST}")
+        if limit > MOST_DEPLOYS:
+            raise Refused(USAGE, f"limit must be at most {MOST_DEPLOYS}")
         alive = {app.run.id for app in self.agent.node.apps.values() if app.run}
         attempts = (app.attempt for app in self.agent.node.apps.values())
         deploys = {attempt.deploy.id for attempt in attempts if attempt.deploy}

@@ -60,6 +60,7 @@ from appagent.model.events import (
     Stopping,
     Ticked,
 )
+from appagent.model.exit_codes import INTERNAL_ERROR, LATER, SOFTWARE
 from appagent.model.notices import Level, Notice
 from appagent.model.seen import AppSeen
 from appagent.model.settings import Settings
@@ -115,7 +116,7 @@ class Agent:
         )
         self.events: deque[Event] = deque()
         self.feeding = False
-        self.answer = Answer(70, "the core gave no answer")
+        self.answer = Answer(SOFTWARE, "the core gave no answer")
         self.timer: asyncio.TimerHandle | None = None
         self.changed = asyncio.Event()
         self.over = asyncio.Event()
@@ -151,13 +152,13 @@ class Agent:
 
     def fault(self, text: str, error: BaseException | None = None) -> None:
         """A fault of ours: say all of it in the log and end; the apps and their runs go on."""
-        self.log.fault(f"a fault of appagent: {text}; it ends and is started again", error)
-        self.code = 70
+        self.log.fault(f"{INTERNAL_ERROR}: {text}; the agent ends and is started again", error)
+        self.code = SOFTWARE
         self.over.set()
 
     def ask(self, event: Event) -> Answer:
         """Feed a person's request; the core's answer to it."""
-        self.answer = Answer(70, "the core gave no answer")
+        self.answer = Answer(SOFTWARE, "the core gave no answer")
         self.feed(event)
         return self.answer
 
@@ -280,7 +281,7 @@ class Agent:
         except OSError as error:
             where = self.control.path
             self.say("agent.failed", f"cannot listen at {where}: {error.strerror}", Level.ERROR)
-            return 75
+            return LATER
         self.feed(Configured(self.settings))
         self.unreported.report(self.running.over())
         self.running.adopt_all()

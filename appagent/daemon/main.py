@@ -16,14 +16,13 @@ import daemon as python_daemon
 from appagent.config import Loaded
 from appagent.daemon.loop import Agent
 from appagent.host import files
+from appagent.model.exit_codes import INTERNAL_ERROR, LATER, SOFTWARE
 from appagent.model.notices import Level
 from appagent.model.settings import Settings
 from appagent.report.log import Log, set_up
 from appagent.shim import failpoint
 from appagent.state.directory import StateError
 from appagent.state.store import Store
-
-OK, SOFTWARE, LATER = 0, 70, 75
 
 
 class Pidfile:
@@ -120,7 +119,7 @@ def serve(loaded: Loaded, path: str | None) -> int:
     try:
         return asyncio.run(started(loaded, path, store, log))
     except Exception:  # noqa: BLE001 - whatever it is: it is said in the log, with its traceback
-        log.fault("a fault of appagent; it ends")
+        log.fault(f"{INTERNAL_ERROR}; the agent ends")
         return SOFTWARE
 
 

@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING
 from appagent.core.freshness import Place, unlisted, unseen
 from appagent.core.summary import View, view
 from appagent.core.want import Kind
-from appagent.daemon.control import FAILED, LATER, Refused
 from appagent.daemon.recheck import Rechecks
+from appagent.model.exit_codes import FAILED, LATER, Refused
 from appagent.report.text import duration, one_line
 
 if TYPE_CHECKING:

@@ -8,8 +8,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from appagent import config
-from appagent.daemon.control import Refused, ask
+from appagent.daemon.client import ask
 from appagent.doctor.finding import Doing, Known, Said, note, ok, problem, warning
+from appagent.model.exit_codes import Refused
 
 AGENT = "agent"
 PID = "agent"  # what is Known of it

@@ -19,7 +19,8 @@ ANSWERS = "var/log/answers"
 AT_ONCE = 1.0  # s
 ASK = f"""\
 import collections, threading, time
-from appagent.daemon.control import (Refused, ask)
+from appagent.daemon.client import ask
+from appagent.model.exit_codes import Refused
 
 TICK = 0.02
 late = collections.deque(maxlen=100_000)

@@ -20,7 +20,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from appagent.daemon import control
+from appagent.daemon import client
+from appagent.model.exit_codes import Refused
 
 T = TypeVar("T")
 
@@ -137,7 +138,7 @@ class Node:
             raise AssertionError(f"the agent ended ({self.process.returncode}):\n{self.told()}")
         try:
             self.status()
-        except control.Refused:
+        except Refused:
             return False
         return True
 
@@ -189,11 +190,11 @@ class Node:
         found: Any = None
         patience = 2 * PATIENCE if "timeout" in request else 10.0
         socket = f"{self.runtime}/control.sock"
-        for line in control.ask(socket, {"do": do, **request}, patience):
+        for line in client.ask(socket, {"do": do, **request}, patience):
             found = line.get("data", found)
             end = line.get("end")
             if isinstance(end, dict) and end["code"] != 0:
-                raise control.Refused(end["code"], end["text"])
+                raise Refused(end["code"], end["text"])
         return found
 
     def status(self) -> dict[str, Any]:
@@ -210,7 +211,7 @@ class Node:
     def history(self, name: str = "") -> list[dict[str, Any]]:
         """Deploys, newest first."""
         request = {"do": "history", "app": name, "limit": 500}
-        lines = control.ask(f"{self.runtime}/control.sock", request)
+        lines = client.ask(f"{self.runtime}/control.sock", request)
         return [line["deploy"] for line in lines if "deploy" in line]
 
     def wait(self, *apps: str) -> None:

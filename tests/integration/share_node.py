@@ -12,7 +12,7 @@ from typing import Any
 
 import psutil
 
-from appagent.daemon import control
+from appagent.model.exit_codes import Refused
 from tests.integration.node import (
     APPS,
     Node,
@@ -187,5 +187,5 @@ def small_apps(made: ShareNode, suffixes: tuple[str, ...]) -> dict[str, TreeApp]
 def ask_for_looks(made: ShareNode, names: list[str]) -> None:
     """Have whole looks taken, whatever the marks say."""
     for name in names:
-        with contextlib.suppress(control.Refused):  # 75: it is unknown; it is looked at even so
+        with contextlib.suppress(Refused):  # 75: it is unknown; it is looked at even so
             made.ask("trigger", app=name)

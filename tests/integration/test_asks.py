@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from appagent.daemon.control import Refused
+from appagent.model.exit_codes import Refused
 from tests.integration.node import Node, SymlinkApp, TreeApp, node, wait_until
 from tests.integration.shown import MARKER, QUICK, Shown
 

@@ -23,7 +23,9 @@ from typing import Any
 import psutil
 import pytest
 
-from appagent.daemon.control import CLIENTS_MOST, LINE_MOST, Refused, ask
+from appagent.daemon.client import ask
+from appagent.daemon.control import LINE_MOST, Bounds
+from appagent.model.exit_codes import Refused
 from tests.integration.node import Node, SymlinkApp, node, wait_until
 from tests.integration.shown import QUICK
 
@@ -31,13 +33,15 @@ AS_ROOT = os.geteuid() == 0
 NOBODY = 65534
 APP = "web"
 MANY = 2000
+DENIED = "permission denied: only root and the agent's user may do that"
+CLIENTS = Bounds().clients
 
 # Becomes another user once all is loaded that its commands need: what Python was installed for need
 # not be readable for that one. Runs each command line of stdin; answers with what came of it.
 STRANGER = """\
 import contextlib, io, json, os, sys
 from appagent import (cli, config)
-from appagent.commands.table import table
+from appagent.commands import table
 from appagent.report import text
 from appagent.report import history_text
 lines = json.load(sys.stdin)
@@ -83,7 +87,7 @@ def goes_on(made: Node) -> None:
     assert made.app(APP)["hold"] is not None
     made.ask("resume", app=APP)
     assert made.notices("agent.failed") == []
-    assert "a fault of appagent" not in made.log.read_text()
+    assert "internal error" not in made.log.read_text()
 
 
 @contextlib.contextmanager
@@ -114,27 +118,27 @@ def descriptors(made: Node) -> int:
 
 HUGE = "9" * 4000
 GARBAGE = {
-    b"\n": "is no JSON",
-    b"hello\n": "is no JSON",
-    b"\xff\xfe\x00\x01\n": "is no JSON",
-    b"GET / HTTP/1.1\r\nHost: x\r\n\r\n": "is no JSON",
-    b"[" * 60_000 + b"\n": "is no JSON",
-    b'{"do": "status"\n': "is no JSON",
-    b"9" * 5000 + b"\n": "is no JSON",
-    b"null\n": "is no JSON object",
-    b'["status"]\n': "is no JSON object",
-    b"{}\n": "knows no 'None'",
-    b'{"do": {"a": 1}}\n': "knows no ",
-    b'{"do": "__init__"}\n': "knows no '__init__'",
-    b'{"do": "' + b"x" * 60_000 + b'"}\n': "knows no 'xxx",
+    b"\n": "invalid JSON",
+    b"hello\n": "invalid JSON",
+    b"\xff\xfe\x00\x01\n": "invalid JSON",
+    b"GET / HTTP/1.1\r\nHost: x\r\n\r\n": "invalid JSON",
+    b"[" * 60_000 + b"\n": "invalid JSON",
+    b'{"do": "status"\n': "invalid JSON",
+    b"9" * 5000 + b"\n": "invalid JSON",
+    b"null\n": "not a JSON object",
+    b'["status"]\n': "not a JSON object",
+    b"{}\n": "unknown request 'None'",
+    b'{"do": {"a": 1}}\n': "unknown request ",
+    b'{"do": "__init__"}\n': "unknown request '__init__'",
+    b'{"do": "' + b"x" * 60_000 + b'"}\n': "unknown request 'xxx",
     b'{"do": "status", "app": 5}\n': "app must be a text",
     b'{"do": "status", "app": null}\n': "app must be a text",
     b'{"do": "status", "app": "\\ud800"}\n': "app must be UTF-8",
     b'{"do": "history", "app": "\\udfff"}\n': "app must be UTF-8",
     b'{"do": "history", "app": "nobody\\u0000"}\n': "no app",
     b'{"do": "history", "limit": "5"}\n': "limit must be a number",
-    b'{"do": "history", "limit": NaN}\n': "limit must be a number",
-    b'{"do": "history", "limit": -Infinity}\n': "limit must be a number",
+    b'{"do": "history", "limit": NaN}\n': "NaN is not a number",
+    b'{"do": "history", "limit": -Infinity}\n': "-Infinity is not a number",
     f'{{"do": "history", "limit": {HUGE}}}\n'.encode(): "limit must be a number",
     f'{{"do": "wait", "timeout": {HUGE}}}\n'.encode(): "timeout must be a number",
     b'{"do": "wait", "apps": {"a": 1}}\n': "apps must be a list",
@@ -226,12 +230,12 @@ def test_connections_that_stay_are_bounded_and_leave_no_trace(made: Node) -> Non
     before = descriptors(made)
     refusal = {"code": 75, "text": "the agent has too many clients; try again"}
     with contextlib.ExitStack() as stack:
-        ones = [stack.enter_context(client(made)) for _ in range(CLIENTS_MOST + 20)]
-        assert [end_of(one) for one in ones[CLIENTS_MOST:]] == [refusal] * 20
+        ones = [stack.enter_context(client(made)) for _ in range(CLIENTS + 20)]
+        assert [end_of(one) for one in ones[CLIENTS:]] == [refusal] * 20
         done = made.command("status")
         assert (done.returncode, done.stdout) == (75, "")
         assert done.stderr == f"appagent: {refusal['text']}\n"
-        assert descriptors(made) <= before + CLIENTS_MOST + 5
+        assert descriptors(made) <= before + CLIENTS + 5
     wait_until(lambda: descriptors(made) <= before + 2, "all of them are let go")
     goes_on(made)
 
@@ -241,7 +245,7 @@ def test_those_who_give_up_waiting_leave_their_places(made: Node) -> None:
     request = b'{"do": "wait", "apps": ["never-there"]}\n'
     for _ in range(2):
         with contextlib.ExitStack() as stack:
-            for number in range(CLIENTS_MOST - 1):
+            for number in range(CLIENTS - 1):
                 one = stack.enter_context(client(made))
                 one.sendall(request)
                 if number % 2:
@@ -255,7 +259,7 @@ def test_those_who_give_up_waiting_leave_their_places(made: Node) -> None:
 def test_clients_that_never_read_hold_nothing(made: Node) -> None:
     before = descriptors(made)
     with contextlib.ExitStack() as stack:
-        for _ in range(2 * CLIENTS_MOST):
+        for _ in range(2 * CLIENTS):
             one = stack.enter_context(client(made))
             one.sendall(b'{"do": "status"}\n')
         goes_on(made)
@@ -328,7 +332,7 @@ def test_another_user_can_change_nothing(made: Node) -> None:
             assert (code, err) == (0, "")
         for code, out, err in as_stranger(made, *changing):
             assert (code, out) == (77, "")
-            assert err == "appagent: only root and the agent's own user may change something\n"
+            assert err == f"appagent: {DENIED}\n"
         # What an app printed is its own users' to read.
         ((code, out, err),) = as_stranger(made, ["logs", APP])
         assert (code, out) == (77, "")
@@ -346,7 +350,7 @@ def test_another_users_many_clients_keep_root_out_of_nothing(made: Node) -> None
     flood = (
         "import os, socket, sys\n"
         f"os.setgroups([]); os.setgid({NOBODY}); os.setuid({NOBODY})\n"
-        f"kept = [socket.socket(socket.AF_UNIX) for _ in range({CLIENTS_MOST})]\n"
+        f"kept = [socket.socket(socket.AF_UNIX) for _ in range({CLIENTS})]\n"
         "for one in kept: one.connect(sys.argv[1])\n"
         "print('all', flush=True); sys.stdin.read()\n"
     )

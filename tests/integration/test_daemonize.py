@@ -238,7 +238,7 @@ def test_a_second_agent_with_the_same_socket_is_refused_and_the_first_keeps_it(
     done = made.run(config=made.variant("other", state_dir=f"{made.base}/state2"))
     assert (done.returncode, done.stdout) == (LATER, "")
     (line,) = done.stderr.splitlines()
-    assert f"cannot listen at {made.runtime}/control.sock: another agent answers there" in line
+    assert f"cannot listen at {made.runtime}/control.sock: another agent listens there" in line
     assert made.status()["agent"]["pid"] == made.process.pid
     made.kill()
     made.start()  # over the socket that is left

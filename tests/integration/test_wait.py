@@ -10,7 +10,7 @@ from functools import partial
 
 import pytest
 
-from appagent.daemon.control import Refused
+from appagent.model.exit_codes import Refused
 from tests.integration.node import APPS, Node, SymlinkApp, TreeApp, node, wait_until, write_files
 from tests.integration.shown import together
 from tests.waits import CANNOT, THERE, Waited, keep_waiting, rounds

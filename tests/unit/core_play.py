@@ -170,7 +170,7 @@ class Play(Machine):
         self.feed(event)
         answers = [c for c in self.commands[before:] if isinstance(c, Answer)]
         if not self.alive and not answers:
-            return Answer(69, "no agent answers")
+            return Answer(69, "cannot reach the agent")
         assert len(answers) == 1, f"not one answer to {event}"
         return answers[0]
 

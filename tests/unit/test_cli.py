@@ -18,8 +18,8 @@ from pathlib import Path
 import pytest
 
 from appagent import cli
-from appagent.daemon import control
-from appagent.daemon.control import Refused, ask
+from appagent.daemon.client import ask
+from appagent.model.exit_codes import NO_AGENT, Refused
 
 BIG = "9" * 5000
 
@@ -161,7 +161,7 @@ def test_no_agent_is_69(line: str, config: Path, capsys: pytest.CaptureFixture[s
     code, out, err = said(capsys, command, "--config", str(config), *rest)
     assert (code, out) == (69, "")
     assert one_line(err)
-    assert f"no agent answers at {config.parent}/run/control.sock" in err
+    assert f"cannot reach the agent at {config.parent}/run/control.sock" in err
 
 
 def test_a_socket_that_was_left_over_is_69(
@@ -171,7 +171,7 @@ def test_a_socket_that_was_left_over_is_69(
         left.bind(f"{config.parent}/run/control.sock")
     code, out, err = said(capsys, "status", "--config", str(config))
     assert (code, out) == (69, "")
-    assert "no agent answers" in err
+    assert "cannot reach the agent" in err
 
 
 def test_a_wrong_configuration_is_told_where_no_agent_answers(
@@ -181,7 +181,7 @@ def test_a_wrong_configuration_is_told_where_no_agent_answers(
     code, out, err = said(capsys, "status", "--config", str(config))
     assert (code, out) == (69, "")
     assert f"{config}:1: roots: " in err.splitlines()[0]
-    assert f"no agent answers at {config.parent}/run/control.sock" in err.splitlines()[1]
+    assert f"cannot reach the agent at {config.parent}/run/control.sock" in err.splitlines()[1]
 
 
 def test_an_agent_that_runs_is_asked_whatever_became_of_its_configuration(
@@ -243,7 +243,7 @@ def test_an_agent_that_never_answers_is_69(tmp_path: Path) -> None:
     path = str(tmp_path / "sock")
     with answering(path, None), pytest.raises(Refused) as refused:
         list(ask(path, {"do": "status"}, timeout=0.2))
-    assert refused.value.code == control.NO_AGENT
+    assert refused.value.code == NO_AGENT
     assert "does not answer: timed out" in refused.value.text
 
 

@@ -15,9 +15,9 @@ from typing import Any
 
 import pytest
 
-from appagent.daemon import control
 from appagent.daemon.api import Verbs
-from appagent.daemon.control import Control, Peer, Request, Verb
+from appagent.daemon.client import ask
+from appagent.daemon.control import Bounds, Control, Peer, Request, Verb
 from appagent.report.history_db import PastDeploy
 
 LARGE = "x" * 1_000_000
@@ -41,14 +41,18 @@ async def small(_: Request, __: Peer) -> AsyncIterator[Mapping[str, object]]:
 
 
 def serving(
-    path: Path, play: Callable[[Control, list[BaseException]], Coroutine[Any, Any, None]]
+    path: Path,
+    play: Callable[[Control, list[BaseException]], Coroutine[Any, Any, None]],
+    bounds: Bounds = Bounds(),  # noqa: B008 - it cannot change
 ) -> None:
     """Play against a socket with these verbs."""
 
     async def run() -> None:
         faults: list[BaseException] = []
         verbs = {"large": Verb(large), "broken": Verb(broken), "small": Verb(small)}
-        one = Control(str(path), verbs, lambda _, error: faults.append(error), group="")
+        one = Control(
+            str(path), verbs, lambda _, error: faults.append(error), group="", bounds=bounds
+        )
         await one.open()
         try:
             await play(one, faults)
@@ -60,7 +64,7 @@ def serving(
 
 def asked(path: Path, do: str) -> list[dict[str, Any]]:
     """All that a client is told."""
-    return list(control.ask(str(path), {"do": do}))
+    return list(ask(str(path), {"do": do}))
 
 
 async def there_are(one: Control, number: int) -> None:
@@ -70,11 +74,8 @@ async def there_are(one: Control, number: int) -> None:
             await asyncio.sleep(0.01)
 
 
-def test_a_client_that_reads_no_long_answer_is_let_go_of(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_client_that_reads_no_long_answer_is_let_go_of(tmp_path: Path) -> None:
     path = tmp_path / "sock"
-    monkeypatch.setattr(control, "PATIENCE", 0.2)
 
     async def play(one: Control, faults: list[BaseException]) -> None:
         with socket.socket(socket.AF_UNIX) as client:
@@ -85,7 +86,7 @@ def test_a_client_that_reads_no_long_answer_is_let_go_of(
             await there_are(one, 0)
         assert faults == []
 
-    serving(path, play)
+    serving(path, play, Bounds(patience=0.2))
 
 
 def test_a_client_that_leaves_a_long_answer_ends_it(tmp_path: Path) -> None:
@@ -115,13 +116,8 @@ def test_a_fault_in_an_answer_is_told_to_both_and_ends_no_more_than_that(tmp_pat
     serving(path, play)
 
 
-def test_who_comes_while_all_places_are_taken_waits_for_one(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_who_comes_while_all_places_are_taken_waits_for_one(tmp_path: Path) -> None:
     path = tmp_path / "sock"
-    monkeypatch.setattr(control, "CLIENTS_MOST", 2)
-    monkeypatch.setattr(control, "QUEUE_MOST", 1)
-    monkeypatch.setattr(control, "PLACE", 60.0)
 
     async def play(one: Control, faults: list[BaseException]) -> None:
         with contextlib.ExitStack() as stack:
@@ -141,7 +137,7 @@ def test_who_comes_while_all_places_are_taken_waits_for_one(
         await there_are(one, 0)
         assert faults == []
 
-    serving(path, play)
+    serving(path, play, Bounds(clients=2, queue=1, place=60.0))
 
 
 def test_a_socket_where_somebody_answers_is_not_taken(tmp_path: Path) -> None:
@@ -149,7 +145,7 @@ def test_a_socket_where_somebody_answers_is_not_taken(tmp_path: Path) -> None:
 
     async def play(_: Control, __: list[BaseException]) -> None:
         other = Control(str(path), {}, lambda _, __: None, group="")
-        with pytest.raises(OSError, match="another agent answers there"):
+        with pytest.raises(OSError, match="another agent listens there"):
             await other.open()
         assert json.dumps((await asyncio.to_thread(asked, path, "small"))[0]) == '{"data": 1}'
 
@@ -194,7 +190,7 @@ def test_few_read_the_history_at_a_time_and_others_do_not_wait_for_them(tmp_path
             history.over.set()
             for answers in await asyncio.gather(*many):
                 assert answers == [{"end": {"code": 0, "text": ""}}]
-        assert 0 < max(history.readers) <= control.COSTLY_MOST
+        assert 0 < max(history.readers) <= one.bounds.costly
         assert faults == []
 
     serving(path, play)
