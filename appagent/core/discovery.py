@@ -14,7 +14,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from appagent.core.names import managed
-from appagent.core.state import App, Root, Seen
+from appagent.core.state import App, Attempt, Root, Seen
 from appagent.core.transition import Turn
 from appagent.model.applied import Record
 from appagent.model.commands import PollNow, Rewatch
@@ -171,7 +171,8 @@ def move(turn: Turn, app: App, root: str) -> None:
     if app.record.root:  # a record that was lost does not know where its app was
         turn.tell("app.moved", f"{app.name} is now in {root}, not in {app.record.root}", app)
     app = turn.save(app, replace(app.record, root=root, mass_removal=False, forgotten=False))
-    turn.put(App(app.record, Seen(listed=True), starting=app.starting))
+    attempt = Attempt(permit=app.attempt.permit)
+    turn.put(App(app.record, Seen(listed=True), attempt, starting=app.starting))
     path = place(root, app.name)
     others = {other: why for other, why in turn.node.refused.items() if other != path}
     turn.node = replace(turn.node, refused=others)

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from itertools import takewhile
 
 from appagent.core.deploy import conclude
 from appagent.core.ignore import made_under
@@ -20,23 +19,10 @@ from appagent.core.state import App, Attempt
 from appagent.core.transition import Turn
 from appagent.model.applied import Record, Run
 from appagent.model.commands import Rewatch
-from appagent.model.events import ALONE, Ended, StepFound
+from appagent.model.events import Ended, StepFound
 from appagent.model.words import Layout, Location, Outcome, Target, Version
 
-# A start of an app that is down, and a stop, can hurt nobody: they need no permit.
-NEED_PERMIT = frozenset({Target.BUILD, Target.INSTALL, Target.RESTART, Target.CHECK})
 BUILT_KEPT = 50
-
-
-def follow(app: App, steps: Sequence[Target], version: Version) -> tuple[Target, ...]:
-    """The steps that a run of the first one may go on with where the Makefile lacks it.
-
-    Who is alone has the permit for all of them with that for the first. Any other permit is for one
-    step: a run never comes to a step that needs one which it has not got.
-    """
-    if app.attempt.permit == (steps[0], version) and app.attempt.permit_by == ALONE:
-        return tuple(steps[1:])
-    return tuple(takewhile(lambda step: step not in NEED_PERMIT, steps[1:]))
 
 
 def boot_of(turn: Turn, run: Run) -> str:
@@ -133,7 +119,7 @@ def report_began(turn: Turn, app: App, run: Run, calls: Sequence[Target]) -> Non
         run_id=run.id,
         release=run.version.release,
         reason=run.reason,
-        permit=app.attempt.permit_by,
+        permit=app.attempt.permit.by if app.attempt.permit is not None else "",
     )
 
 

@@ -15,8 +15,9 @@ from math import inf
 from appagent.core.backoff import churn_delay, churned, throttled
 from appagent.core.deploy import finish, note_deploy, reason_for
 from appagent.core.discovery import move, moved_to
+from appagent.core.permits import follow, obtain, release
 from appagent.core.plan import plan
-from appagent.core.progress import NEED_PERMIT, accomplish, follow
+from appagent.core.progress import accomplish
 from appagent.core.release import short
 from appagent.core.runs import end_run
 from appagent.core.settle import half_there, ignore_lines, is_settled
@@ -24,7 +25,7 @@ from appagent.core.state import App, Makefile, Queue
 from appagent.core.transition import Turn
 from appagent.core.want import Kind, Want, hold_of, location_of, seen_version, version_of, want
 from appagent.model.applied import Later, Run
-from appagent.model.commands import AskPermit, Begin
+from appagent.model.commands import Begin
 from appagent.model.notices import Level
 from appagent.model.words import Layout, Target
 
@@ -36,6 +37,15 @@ def advance(turn: Turn, name: str) -> None:
     app = turn.app(name)
     if app is None:
         return
+    compare(turn, app)
+    app = turn.app(name)
+    if app is not None and app.run is None:
+        release(turn, app)  # kept, it would let this one in before those who wait longer
+
+
+def compare(turn: Turn, app: App) -> None:
+    """Compare what is wanted with what is applied, and begin the first step between them."""
+    name = app.name
     app = turn.put(replace(app, wake=inf, queue=replace(app.queue, waiting=False)))
     app = expire_hold(turn, app)
     app = drop_old_verdicts(turn, app)
@@ -210,17 +220,9 @@ def may_begin(turn: Turn, app: App, wanted: Want, step: Target) -> bool:
     full = len(turn.node.busy()) >= turn.node.settings.parallel_apps
     if full and step is not Target.CHECK and not turn.node.shutdown:
         since = min(app.queue.since, turn.now.mono)
-        # A permit is not kept while others run: it would let this one in before those whose
-        # deploys are under way.
-        attempt = replace(app.attempt, permit=None)
-        turn.put(replace(app, queue=Queue(waiting=True, since=since), attempt=attempt))
+        turn.put(replace(app, queue=Queue(waiting=True, since=since)))
         return False
-    if step in NEED_PERMIT and app.attempt.permit != (step, version):
-        if app.attempt.asking != (step, version):
-            turn.put(replace(app, attempt=replace(app.attempt, asking=(step, version))))
-            turn.do(AskPermit(app.name, step, version))
-        return False
-    return True
+    return obtain(turn, app, step, version)
 
 
 def complete(turn: Turn, app: App, step: Target) -> bool:
@@ -308,8 +310,8 @@ def begin(turn: Turn, app: App, wanted: Want, steps: Sequence[Target]) -> None:
         timeout=settings.timeout[step],
         grace=settings.grace,
         began=turn.now,
-        then=tuple(Later(next_, settings.timeout[next_]) for next_ in follow(app, steps, version)),
+        then=tuple(Later(next_, settings.timeout[next_]) for next_ in follow(turn, app, steps)),
     )
-    attempt = replace(attempt, deploy=deploy, permit=None, asking=None)
+    attempt = replace(attempt, deploy=deploy, asking=None)
     turn.put(replace(app, attempt=attempt, starting=run, queue=Queue()))
     turn.do(Begin(run))

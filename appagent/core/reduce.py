@@ -16,7 +16,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from math import inf
 
-from appagent.core import liveness, observe, progress, requests, runs
+from appagent.core import liveness, observe, permits, progress, requests, runs
 from appagent.core.discovery import take_in, take_in_again, unmanaged
 from appagent.core.progress import begun
 from appagent.core.reconcile import advance
@@ -34,7 +34,8 @@ from appagent.model.events import (
     Event,
     Forget,
     HoldAsked,
-    Permitted,
+    PermitDenied,
+    PermitGranted,
     ResumeAsked,
     RootObserved,
     ShimReady,
@@ -107,8 +108,10 @@ def take(turn: Turn, event: Event) -> None:  # noqa: C901, PLR0912 - one case fo
             observe.watcher_back(turn, event)
         case Ticked():
             ticked(turn)
-        case Permitted():
-            runs.permitted(turn, event)
+        case PermitGranted():
+            permits.granted(turn, event)
+        case PermitDenied():
+            permits.denied(turn, event)
         case ShimReady():
             runs.began(turn, event)
         case StepFound():

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from appagent.core.backoff import delay
+from appagent.core.permits import release
 from appagent.core.plan import take_back
 from appagent.core.progress import (
     accomplish,
@@ -28,21 +29,11 @@ from appagent.core.transition import Turn
 from appagent.core.want import hold_of, rollback_target, seen_version
 from appagent.model.applied import Failure, Run
 from appagent.model.commands import End, PollNow, Proceed
-from appagent.model.events import Ended, Permitted, ShimReady
+from appagent.model.events import Ended, ShimReady
 from appagent.model.notices import Level
 from appagent.model.words import Outcome, Target, Version
 
 MOVED_FIRST, MOVED_MAX = 0.5, 30.0  # s; the watcher needs a moment to see what the shim saw
-
-
-def permitted(turn: Turn, event: Permitted) -> None:
-    """A step may begin, if it is still the one that is asked for."""
-    app = turn.app(event.app)
-    if app is None or app.attempt.asking != (event.target, event.version):
-        return
-    attempt = replace(app.attempt, permit=app.attempt.asking, permit_by=event.by, asking=None)
-    turn.put(replace(app, attempt=attempt))
-    turn.touch(event.app)
 
 
 def began(turn: Turn, event: ShimReady) -> None:
@@ -117,7 +108,7 @@ def ended(turn: Turn, event: Ended) -> None:
             lack(turn, app, {run.target})
         else:
             handle_failure(turn, app, run, replace(event, outcome=outcome))
-    app = turn.node.apps[run.app]
+    app = release(turn, turn.node.apps[run.app])
     if run.requested is not None:
         applied = take_back(app.record.applied, run.requested)
         attempt = replace(app.attempt, requested_by=asked)

@@ -14,6 +14,7 @@ from appagent.core.settings import settings_for
 from appagent.model.applied import Hold, Record, Run
 from appagent.model.events import Ended
 from appagent.model.notices import Deploy
+from appagent.model.permit import Permit
 from appagent.model.seen import AppSeen, EnvSeen, RootSeen
 from appagent.model.settings import AppSettings, RootSettings, Settings
 from appagent.model.words import Now, Target, Version
@@ -54,6 +55,20 @@ class Backoff:
 
 
 @dataclass(frozen=True, slots=True)
+class Asking:
+    """A permit that was asked for: without an answer yet, or denied for some time."""
+
+    step: Target
+    version: Version
+    why: str = ""  # it was denied
+    again: float = inf  # mono: ask again then
+
+    def of(self, step: Target, version: Version) -> bool:
+        """Whether it was asked for this step of this version."""
+        return (self.step, self.version) == (step, version)
+
+
+@dataclass(frozen=True, slots=True)
 class Override:
     """Releases of a tree that are deployed although the tree does not rest."""
 
@@ -68,9 +83,8 @@ class Attempt:
     deploy: Deploy | None = None
     in_progress: bool = False  # the step before succeeded: the next may follow at once
     backoff: Backoff | None = None
-    permit: tuple[Target, Version] | None = None  # granted for this step
-    permit_by: str = ""
-    asking: tuple[Target, Version] | None = None  # asked for, no answer yet
+    permit: Permit | None = None  # for the run that is under way, or begins now
+    asking: Asking | None = None
     requested_by: str = ""  # the person who asked for what the plan does now
     override: Override = Override()
 

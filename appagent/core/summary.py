@@ -71,8 +71,9 @@ def judge(
         return word, why, False if bad and back.attempts >= HOPELESS else None
     if app.queue.waiting:
         return "pending", f"{others_deploying(node)} (parallel_apps)", None
-    if app.attempt.asking is not None:
-        return "pending", f"waits for the permit to {app.attempt.asking[0]}", None
+    if asking := app.attempt.asking:
+        why = f": {asking.why}" if asking.why else ""
+        return "pending", f"waits for the permit to {asking.step}{why}", None
     until = throttled(app, wanted, now.mono)
     if until is not None:
         files = ", ".join(app.seen.changed[:SHOWN]) or "which files is not known"

@@ -10,8 +10,9 @@ from dataclasses import dataclass, field, replace
 
 from appagent.core.state import App, Node
 from appagent.model.applied import Record
-from appagent.model.commands import Begin, Command, Drop, End, Proceed, Report, Save
+from appagent.model.commands import Begin, Command, Drop, End, Proceed, Report, ReturnPermit, Save
 from appagent.model.notices import Level, Notice
+from appagent.model.permit import Permit
 from appagent.model.words import Now
 
 
@@ -31,12 +32,21 @@ class Turn:
 
     def put(self, app: App) -> App:
         """Put in or replace an app."""
+        self._give_back(app.name, app.attempt.permit)
         self._apps()[app.name] = app
         return app
 
     def drop(self, name: str) -> None:
         """Take an app out."""
+        self._give_back(name, None)
         del self._apps()[name]
+
+    def _give_back(self, name: str, kept: Permit | None) -> None:
+        """Give back the permit of an app, unless it keeps just that one."""
+        app = self.app(name)
+        permit = app.attempt.permit if app is not None else None
+        if permit is not None and permit != kept:
+            self.do(ReturnPermit(name, permit))
 
     def _apps(self) -> dict[str, App]:
         """The apps of the node as it becomes: copied once a turn, however many of them change."""

@@ -26,6 +26,7 @@ from appagent.daemon.app_settings import OwnSettings
 from appagent.daemon.boot_marks import Started
 from appagent.daemon.cleanup import GoneApps
 from appagent.daemon.control import Control
+from appagent.daemon.permits import LocalPermits
 from appagent.daemon.recovery import Unrecorded
 from appagent.daemon.reload import reload
 from appagent.daemon.runner import Running
@@ -44,18 +45,17 @@ from appagent.model.commands import (
     PollNow,
     Proceed,
     Report,
+    ReturnPermit,
     Rewatch,
     Save,
     SaveNodeHold,
     SaveRoots,
 )
 from appagent.model.events import (
-    ALONE,
     AppObserved,
     Configured,
     Ended,
     Event,
-    Permitted,
     ShimReady,
     Stopping,
     Ticked,
@@ -110,6 +110,7 @@ class Agent:
         self.history = History(self.settings.state_dir, self.tell_from_thread)
         self.unreported = Unreported(places, self.history)
         self.watchers = Watchers(self)
+        self.permits = LocalPermits()
         self.running = Running(self, journal=isinstance(log.output, JournalOutput))
         self.control = Control(
             f"{self.settings.runtime_dir}/control.sock", Verbs(self).table(), log.fault
@@ -180,7 +181,7 @@ class Agent:
 
     # --- the ways out ----------------------------------------------------------------------------
 
-    def carry_out(self, command: Command) -> None:
+    def carry_out(self, command: Command) -> None:  # noqa: C901 - one case for each command
         """Do one thing that the core decided. What it leads to comes back as an event."""
         match command:
             case Save(record):
@@ -197,9 +198,10 @@ class Agent:
                 self.report_all(self.store.save_roots(mounted))
             case SaveNodeHold(hold):
                 self.report_all(self.store.save_node_hold(hold))
-            case AskPermit(app, target, version):
-                # There is no fleet to ask yet.
-                self.events.append(Permitted(app, target, version, ALONE))
+            case AskPermit():
+                self.events.append(self.permits.ask(command))
+            case ReturnPermit(app, permit):
+                self.permits.give_back(app, permit)
             case Begin(run):
                 self.running.begin(run)
             case Proceed(app, run_id):

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from appagent.model.applied import Hold, Record, Run
 from appagent.model.notices import Notice
+from appagent.model.permit import Permit
 from appagent.model.words import Target, Version
 
 
@@ -42,8 +43,16 @@ class AskPermit:
     """Ask whether this step may begin."""
 
     app: str
-    target: Target
+    step: Target
     version: Version
+
+
+@dataclass(frozen=True, slots=True)
+class ReturnPermit:
+    """Give a permit back: its run is over, or does not begin now."""
+
+    app: str
+    permit: Permit
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +113,7 @@ Command = (
     | SaveRoots
     | SaveNodeHold
     | AskPermit
+    | ReturnPermit
     | Begin
     | Proceed
     | End

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from appagent.model.applied import Hold, Identity
+from appagent.model.permit import Permit
 from appagent.model.seen import AppSeen, EnvSeen, RootSeen
 from appagent.model.settings import Settings
 from appagent.model.words import Outcome, Target, Version
@@ -55,17 +56,23 @@ class Ticked:
     """Time has passed."""
 
 
-ALONE = "alone"  # there is no fleet to ask: who is alone may begin
+@dataclass(frozen=True, slots=True)
+class PermitGranted:
+    """A step may begin."""
+
+    app: str
+    permit: Permit
 
 
 @dataclass(frozen=True, slots=True)
-class Permitted:
-    """A step may begin. `by` says who allowed it: ALONE, a lease."""
+class PermitDenied:
+    """A step may not begin; ask again at `again` (mono)."""
 
     app: str
-    target: Target
+    step: Target
     version: Version
-    by: str
+    why: str
+    again: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,7 +187,8 @@ Event = (
     | WatcherStuck
     | WatcherBack
     | Ticked
-    | Permitted
+    | PermitGranted
+    | PermitDenied
     | ShimReady
     | StepFound
     | Ended

@@ -14,6 +14,7 @@ from math import inf
 from appagent.core import reduce as core
 from appagent.core.settings import settings_for
 from appagent.core.state import Node
+from appagent.daemon.permits import LocalPermits
 from appagent.model import codec
 from appagent.model.applied import Hold, Record
 from appagent.model.commands import (
@@ -26,14 +27,17 @@ from appagent.model.commands import (
     PollNow,
     Proceed,
     Report,
+    ReturnPermit,
     Rewatch,
     Save,
     SaveNodeHold,
     SaveRoots,
 )
-from appagent.model.events import ALONE, Configured, Event, Permitted, Ticked
+from appagent.model.events import Configured, Event, PermitGranted, Ticked
 from appagent.model.notices import Notice
+from appagent.model.permit import Permit
 from appagent.model.settings import AppSettings, Settings
+from appagent.model.words import Target, Version
 from tests.unit.core_rules import Rules
 from tests.unit.core_shims import FakeShims
 from tests.unit.core_watcher import FakeWatcher
@@ -100,6 +104,7 @@ class Machine(Clock):
         self.world.turn(0.3)
         self.queue: deque[Event] = deque()
         self.feeding = False
+        self.giver = LocalPermits()
         self.node = core.first(
             self.settings,
             f"boot-{self.boots}",
@@ -144,6 +149,12 @@ class Machine(Clock):
         self.mono, self.ahead = 50.0, up - 50.0
         self.start_agent()
 
+    def grant(self, app: str, step: Target, version: Version, until: float = inf) -> None:
+        """Others permit a step, whether it was asked for or not."""
+        permit = Permit(step, version, "a lease", until)
+        self.giver.held.add((app, permit))
+        self.feed(PermitGranted(app, permit))
+
     def feed(self, event: Event) -> None:
         """Give the agent an event; carry out what it decides."""
         if not self.alive:
@@ -169,7 +180,7 @@ class Machine(Clock):
         finally:
             self.feeding = False
 
-    def carry_out(self, command: Command) -> None:  # noqa: C901 - one case for each command
+    def carry_out(self, command: Command) -> None:  # noqa: C901, PLR0912 - one case for each command
         """Do what the core decided."""
         self.commands.append(command)
         self.rules.judge(command)
@@ -182,9 +193,12 @@ class Machine(Clock):
                 self.disk_mounted = mounted
             case SaveNodeHold(hold):
                 self.disk_hold = hold
-            case AskPermit(app, target, version):
+            case AskPermit():
                 if self.permits:
-                    self.queue.append(Permitted(app, target, version, ALONE))
+                    self.queue.append(self.giver.ask(command))
+            case ReturnPermit(app, permit):
+                assert (app, permit) in self.giver.held, f"{app}: gives back what it has not got"
+                self.giver.give_back(app, permit)
             case Begin(run):
                 self.shims.begin(run)
             case Proceed(_, run_id):

@@ -32,7 +32,6 @@ from appagent.model.events import (
     Event,
     Forget,
     HoldAsked,
-    Permitted,
     ResumeAsked,
     Trigger,
 )
@@ -154,13 +153,13 @@ class Play(Machine):
         """What an app asks for is granted."""
         asked = self.app(app).attempt.asking
         assert asked is not None
-        self.feed(Permitted(app, *asked, "a lease"))
+        self.grant(app, asked.step, asked.version)
 
     def permit_all(self) -> None:
         """Everything that is asked for is granted."""
         for name, app in self.node.apps.items():
-            if app.attempt.asking is not None:
-                self.feed(Permitted(name, *app.attempt.asking, "a lease"))
+            if asked := app.attempt.asking:
+                self.grant(name, asked.step, asked.version)
 
     # --- what people ask -------------------------------------------------------------------------
 

@@ -17,7 +17,7 @@ from appagent.core.state import App, Node
 from appagent.core.want import Kind, Want, env_paths, hold_of
 from appagent.model.applied import Record, Run
 from appagent.model.commands import Begin, Command, Drop, End, Proceed, Report
-from appagent.model.events import Event
+from appagent.model.events import Event, PermitGranted
 from appagent.model.notices import Notice
 from appagent.model.words import Layout, Now, Target
 from tests.unit.core_world import SOON
@@ -53,7 +53,14 @@ class Rules:
         assert (again, same) == (self.machine.node, commands), f"not pure: {event}"
 
     def saved(self) -> None:
-        """What is known of each app is what is on the disk."""
+        """What is known of each app is what is on the disk; what permits are held is known."""
+        apps = self.machine.node.apps.items()
+        held = {(name, app.attempt.permit) for name, app in apps if app.attempt.permit is not None}
+        idle = [name for name, _ in held if self.machine.node.apps[name].run is None]
+        assert not idle, f"{idle}: a permit is held, and nothing is done under it"
+        answers = [event for event in self.machine.queue if isinstance(event, PermitGranted)]
+        held |= {(answer.app, answer.permit) for answer in answers}
+        assert held == self.machine.giver.held, "a permit was not given back"
         for name, app in self.machine.node.apps.items():
             kept = self.machine.disk.get(name, Record(app=name, root=app.record.root))
             lost = app.record == Record(app=name, root="", applied=app.record.applied)

@@ -91,8 +91,9 @@ def test_a_lease_for_one_step_takes_a_run_to_no_other_that_needs_one() -> None:
     play.push("web", "r2")
     play.permit("web")
     assert play.rest() == []
-    assert play.app().attempt.asking is not None
-    assert play.app().attempt.asking[0] is Target.INSTALL  # type: ignore[index]
+    asking = play.app().attempt.asking
+    assert asking is not None
+    assert asking.step is Target.INSTALL
 
 
 # --- start and restart ---------------------------------------------------------------------------

@@ -1,13 +1,13 @@
-"""Who begins when: places, permits, crashes in between, and the order of what is told."""
+"""Who begins when: places, crashes in between, and the order of what is told."""
 
 from __future__ import annotations
 
 import pytest
 
 from appagent.core import reduce as core
-from appagent.model.events import Configured, Permitted, Stopping
+from appagent.model.events import Configured, Stopping
 from appagent.model.settings import Settings
-from appagent.model.words import Layout, Outcome, Target, Version
+from appagent.model.words import Layout, Outcome, Target
 from tests.unit.core_play import Play, deployed
 
 
@@ -121,69 +121,6 @@ def test_more_places_are_used_at_once() -> None:
         play.after(10.0)
         == ["install a r1", *steps("r1", "install", "start", "check", app="b")][-3:]
     )
-
-
-# --- permits -------------------------------------------------------------------------------------
-
-
-def test_a_start_of_what_is_down_needs_no_permit() -> None:
-    play = Play()
-    play.makefile("install", "start", "restart", "stop")
-    play.push("web", "r1")
-    play.rest()
-    play.permits = False
-    play.reboot()
-    assert play.rest() == steps("r1", "start")
-
-
-def test_a_restart_waits_for_its_permit_for_ever() -> None:
-    play = deployed()
-    play.permits = False
-    play.trigger("web", "restart")
-    assert play.rest() == []
-    assert play.word() == "pending"
-    play.feed(Permitted("web", Target.RESTART, play.view().want.version, "a lease"))
-    assert play.rest() == steps("r1", "restart")
-
-
-def test_a_permit_for_another_version_is_no_permit() -> None:
-    play = deployed()
-    play.makefile("install", "start", "restart")
-    play.permits = False
-    play.push("web", "r2")
-    old = play.view().want.version
-    play.push("web", "r3")
-    for target in Target:
-        play.feed(Permitted("web", target, old, "a lease"))
-        play.feed(Permitted("web", target, Version("nonsense", ""), "a lease"))
-        play.feed(Permitted("nobody", target, old, "a lease"))
-    assert play.rest() == []
-    play.permit("web")  # for a build, that its Makefile lacks
-    assert play.rest() == []
-    play.permit("web")
-    assert play.rest() == steps("r3", "install")
-
-
-def test_one_permit_is_for_one_run() -> None:
-    play = deployed(retry_first=2.0)
-    play.permits = False
-    play.will("web", "install", Outcome.FAILED, Outcome.FAILED)
-    play.push("web", "r2")
-    play.permit("web")  # for a build, that its Makefile lacks
-    for _ in range(2):
-        assert play.rest() == []
-        play.permit("web")
-        assert play.rest() == steps("r2", "install")
-
-
-def test_who_waits_for_a_permit_keeps_nobody_out() -> None:
-    play = Play(parallel_apps=1)
-    play.permits = False
-    play.push("a", "r1")
-    play.rest()
-    play.permits = True
-    play.push("b", "r1")
-    assert play.rest() == steps("r1", "install", "start", "check", app="b")
 
 
 # --- the end of the agent ------------------------------------------------------------------------
