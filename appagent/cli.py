@@ -95,7 +95,8 @@ def parser() -> Parser:
     wait.add_argument("--timeout", metavar="T", help="at most so long, e.g. 60s; then 75")
     wait.add_argument("-q", "--quiet", action="store_true", help="no words on the way")
     add("check-config", "is the configuration right?", json=True)
-    add("doctor", "what on this machine would get in the way", json=True)
+    doctor = add("doctor", "what on this machine would break a deploy", json=True)
+    doctor.add_argument("-v", "--verbose", action="store_true", help="list what is ok, too")
     return top
 
 

@@ -242,7 +242,7 @@ def doctor(args: Args) -> int:
     """`appagent doctor`."""
     from appagent.doctor import examine  # noqa: PLC0415 - only this command needs it
 
-    return examine(args.config, json_wanted=args.json)
+    return examine(args.config, json_wanted=args.json, verbose=args.verbose)
 
 
 def said(command: Callable[[Args], int]) -> Callable[[Args], int]:

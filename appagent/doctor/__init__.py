@@ -1,30 +1,32 @@
-"""`appagent doctor`: what on this machine would get in the way.
+"""`appagent doctor`: what on this machine would break a deploy.
 
-- finding.py: what is said, and how bad it is
-- apart.py: each check in a process of its own, with a deadline
-- exam.py: which checks there are, and what they need of one another
-- telling.py: text, JSON
-- the checks: software, host, directives (the unit), limits, accounts, keeping, running;
-  roots, apps, makefile, envs; shares, mounting, gluster
+- checks.py: which checks there are; runner.py: each in a process of its own, with a deadline
+- finding.py: what a check finds; output.py: text, JSON
+- the checks: software, machine, unit (the service), users, state_dirs, agent;
+  roots, apps, env_files; shares, mount_options, gluster
 """
 
 from __future__ import annotations
 
 import sys
 
-from appagent.doctor.checks import CONFIGURATION, exam
+from appagent.doctor.checks import CONFIGURATION, run_checks
 from appagent.doctor.finding import Level
-from appagent.doctor.output import as_json, as_text, sorted_out
+from appagent.doctor.output import as_json, as_text, in_order
+from appagent.report.terminal import screen_of
 
 __all__ = ["examine"]
 
 OK, TROUBLE, CONFIG = 0, 1, 78
 
 
-def examine(config: str | None, *, json_wanted: bool) -> int:
-    """Check everything and say it. 0; 1 if something stops a deploy; 78 for the configuration."""
-    findings = sorted_out(exam(config))
-    sys.stdout.write(as_json(findings) if json_wanted else as_text(findings))
+def examine(config: str | None, *, json_wanted: bool = False, verbose: bool = False) -> int:
+    """Check everything and print it. 1 for a problem, 78 for one of the configuration."""
+    findings = in_order(run_checks(config))
+    if json_wanted:
+        sys.stdout.write(as_json(findings))
+    else:
+        sys.stdout.write(as_text(findings, screen_of(sys.stdout), verbose=verbose))
     problems = [finding for finding in findings if finding.level is Level.PROBLEM]
     if any(finding.about == CONFIGURATION for finding in problems):
         return CONFIG

@@ -4,23 +4,49 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator
+import re
+import resource
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from appagent import config
 from appagent.daemon.client import ask
-from appagent.doctor.finding import Doing, Known, Said, note, ok, problem, warning
+from appagent.doctor.finding import Finding, Item, Step, note, ok, problem, warning
 from appagent.model.exit_codes import Refused
 
-AGENT = "agent"
-PID = "agent"  # what is Known of it
-_PATIENCE = 3.0
+AGENT, FILES = "agent", "open files"
+_DEADLINE = 3.0
+_ENOUGH_FILES = 512  # 64 clients, some watchers, a few for each run
+_NEARLY = 0.9
 
 
-def held(path: Path) -> int:
-    """The pid that holds a lock file, 0 if none does, -1 if that cannot be seen.
+def check(config_file: str | None, show: Mapping[str, str]) -> Iterator[Item]:
+    """Judge the agent of a configuration, valid or not. `show`: properties of the service."""
+    settings = config.locate(config_file)
+    yield Step(f"asking the agent at {settings.socket}")
+    why = _no_answer(settings.socket)
+    pid = holder(Path(settings.state_dir) / "lock")
+    service = int(show.get("MainPID") or 0)
+    if not why:
+        yield ok(AGENT, "the agent runs and answers")
+    elif pid is None:
+        yield note(AGENT, f"it is not visible whether an agent runs: {why}", "run doctor as root")
+    elif pid:
+        text = f"pid {pid} ({_command(pid)}) holds {settings.state_dir}, and no agent answers"
+        do = f"{why}; if that is an agent with another runtime_dir, stop it: kill {pid}"
+        yield problem(AGENT, text, do)
+    else:
+        yield note(AGENT, "no agent runs here", "systemctl start appagent, or: appagent run")
+    if service and pid and pid != service:
+        text = f"{settings.state_dir} is held by pid {pid}, the agent of the service is {service}"
+        yield warning(AGENT, text, f"stop the one that is not wanted: ps -fp {pid},{service}")
+    yield from open_files(pid or 0, show)
 
-    No lock is tried, not even for a moment: an agent that starts just then would give up.
+
+def holder(path: Path) -> int | None:
+    """The process that holds a lock file, 0 if none does, None if that is not visible.
+
+    The lock itself is not tried, not even for a moment: an agent that starts just then would fail.
     """
     try:
         status = path.stat()
@@ -28,83 +54,54 @@ def held(path: Path) -> int:
     except FileNotFoundError:
         return 0
     except OSError:
-        return -1
+        return None
     pid = int(written) if written.isascii() and written.isdigit() else 0
     with contextlib.suppress(OSError):
-        if pid and has_open(pid, status):
-            return pid
-    with contextlib.suppress(OSError):
-        return holder(Path("/proc/locks").read_text("ascii", "replace"), status)
+        for handle in Path(f"/proc/{pid}/fd").iterdir():
+            with contextlib.suppress(OSError):
+                if os.path.samestat(handle.stat(), status):
+                    return pid
     return 0
 
 
-def has_open(pid: int, status: os.stat_result) -> bool:
-    """Whether a process has a file open; the kernel's list of locks leaves out who is dead."""
-    for handle in Path(f"/proc/{pid}/fd").iterdir():
-        with contextlib.suppress(OSError):
-            if os.path.samestat(handle.stat(), status):
-                return True
-    return False
-
-
-def holder(locks: str, status: os.stat_result) -> int:
-    """The pid that holds a flock on a file, from /proc/locks; 0 if none does."""
-    device = f"{os.major(status.st_dev):02x}:{os.minor(status.st_dev):02x}:{status.st_ino}"
-    for line in locks.splitlines():
-        words = line.split()
-        if len(words) > 5 and words[1] == "FLOCK" and words[5] == device:  # noqa: PLR2004
-            return int(words[4])
-    return 0
-
-
-def look(config_file: str | None, service: int) -> Iterator[Said]:
-    """Judge the agent of a configuration, right or wrong. `service`: the unit's pid, or 0."""
-    settings = config.locate(config_file)
-    yield Doing(f"asking the agent at {settings.socket}")
-    answers, why = _asked(settings.socket)
-    lock = Path(settings.state_dir) / "lock"
-    pid = held(lock)
-    if pid > 0:
-        yield Known(PID, pid)
-    if answers:
-        yield ok(AGENT, "the agent runs and answers")
-    elif pid > 0:
-        text = f"pid {pid} ({_command(pid)}) holds {settings.state_dir}, and no agent answers"
-        do = f"{why}; see whether that is another agent, with another runtime_dir, and end it"
-        yield problem(AGENT, text, do)
-    elif pid == 0:
-        text = "no agent runs here"
-        yield note(AGENT, text, "systemctl start appagent, or: appagent run")
-    else:
-        yield note(AGENT, f"whether an agent runs cannot be seen: {why}", "run doctor as root")
-    if service and pid > 0 and pid != service:
-        text = f"{settings.state_dir} is held by pid {pid}, and the service's agent is {service}"
-        yield warning(AGENT, text, f"end the one that is too many: ps -fp {pid},{service}")
-    yield from _pidfile(Path(settings.runtime_dir) / "appagent.pid", service)
-
-
-def _asked(path: str) -> tuple[bool, str]:
+def _no_answer(socket: str) -> str:
+    """Why the agent does not answer; "" if it does."""
     try:
-        for _ in ask(path, {"do": "status", "app": ""}, _PATIENCE):
-            return True, ""
+        for _ in ask(socket, {"do": "status", "app": ""}, _DEADLINE):
+            return ""
     except Refused as refused:
-        return False, refused.text
-    return False, "it said nothing"
+        return refused.text
+    return "it closed the connection"
 
 
 def _command(pid: int) -> str:
     try:
         raw = Path(f"/proc/{pid}/cmdline").read_bytes()
     except OSError:
-        return "not to be seen"
+        return "?"
     return raw.replace(b"\0", b" ").decode("utf-8", "replace").strip() or "?"
 
 
-def _pidfile(path: Path, service: int) -> Iterator[Said]:
-    """An agent that was started with --daemonize, beside the service."""
-    pid = held(path)
-    if pid > 0 and service:
-        text = f"beside the service an agent runs that was started with --daemonize (pid {pid})"
-        yield warning(AGENT, text, f"kill {pid}: the service is to be the only one")
-    elif pid > 0:
-        yield ok(AGENT, f"it was started with --daemonize (pid {pid}, {path})")
+def open_files(agent: int, show: Mapping[str, str]) -> Iterator[Finding]:
+    """Whether the agent (a pid, 0 if none runs) may open as many files as it may need."""
+    soft, whose = _limit(agent, show)
+    text = f"{whose} may open {soft} files"
+    if soft < _ENOUGH_FILES:
+        yield warning(FILES, text, f"allow {_ENOUGH_FILES} or more: LimitNOFILE=, ulimit -n")
+    else:
+        yield ok(FILES, text)
+    used, _, most = Path("/proc/sys/fs/file-nr").read_text("ascii").split()
+    if int(used) > _NEARLY * int(most):
+        text = f"{used} of {most} files of the whole machine are open"
+        yield warning(FILES, text, "raise fs.file-max (sysctl), or find who holds them: lsof")
+
+
+def _limit(agent: int, show: Mapping[str, str]) -> tuple[int, str]:
+    with contextlib.suppress(OSError):
+        limits = Path(f"/proc/{agent}/limits").read_text("ascii")
+        if agent and (found := re.search(r"(?m)^Max open files\s+(\d+)", limits)):
+            return int(found[1]), "the agent"
+    soft = show.get("LimitNOFILESoft", "")
+    if show.get("LoadState") == "loaded" and soft.isdigit():
+        return int(soft), "the service"
+    return resource.getrlimit(resource.RLIMIT_NOFILE)[0], "an agent started here"

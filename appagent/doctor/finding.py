@@ -1,23 +1,29 @@
-"""What doctor says: findings, each with what to do; and words on the way to them."""
+"""What a check yields: findings, each with what to do about it, and steps on the way to them."""
 
 from __future__ import annotations
 
+import errno
+import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import partial
+
+_NOT_ALLOWED = os.strerror(errno.EACCES)
 
 
 class Level(StrEnum):
-    """How bad it is."""
+    """How bad it is, the worst first."""
 
-    PROBLEM = "problem"  # stops a deploy, or breaks an app
-    WARNING = "warning"  # will hurt one day
+    PROBLEM = "problem"  # breaks a deploy, or an app
+    WARNING = "warning"  # will break one some day
     NOTE = "note"  # good to know
     OK = "ok"
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that was found: how bad, about what, one line, and what to do about it."""
+    """How bad, about what, one line, and what to do about it."""
 
     level: Level
     about: str
@@ -26,46 +32,33 @@ class Finding:
 
 
 @dataclass(frozen=True, slots=True)
-class Doing:
-    """What a check is at, so that one that hangs can be told by where it hangs."""
+class Step:
+    """What a check does next: where it hangs, if it hangs."""
 
     text: str
 
 
-@dataclass(frozen=True, slots=True)
-class Known:
-    """Something that a check found out and that others need."""
-
-    key: str
-    value: object
+Item = Finding | Step
 
 
-Said = Finding | Doing | Known
+def _finding(level: Level, about: str, text: str, do: str = "") -> Finding:
+    """Make a finding whose text does not begin with what it is about: that is shown before it."""
+    for subject in (about, about.rpartition(" ")[2]):
+        if text.startswith((f"{subject} ", f"{subject}: ")):
+            text = text[len(subject) :].removeprefix(":").lstrip()
+            break
+    return Finding(level, about, text, do)
 
 
-def without(about: str, text: str) -> str:
-    """Take what the finding is about off the begin of its text: nothing is said twice in a line."""
-    for twice in (about, about.rpartition(" ")[2]):
-        if text.startswith((f"{twice} ", f"{twice}: ")):
-            return text[len(twice) :].removeprefix(":").lstrip()
-    return text
+ok: Callable[[str, str], Finding] = partial(_finding, Level.OK)
+note = partial(_finding, Level.NOTE)
+warning: Callable[[str, str, str], Finding] = partial(_finding, Level.WARNING)
+problem: Callable[[str, str, str], Finding] = partial(_finding, Level.PROBLEM)
 
 
-def ok(about: str, text: str) -> Finding:
-    """All is well here."""
-    return Finding(Level.OK, about, without(about, text))
-
-
-def note(about: str, text: str, do: str = "") -> Finding:
-    """Good to know."""
-    return Finding(Level.NOTE, about, without(about, text), do)
-
-
-def warning(about: str, text: str, do: str = "") -> Finding:
-    """Will hurt one day."""
-    return Finding(Level.WARNING, about, without(about, text), do)
-
-
-def problem(about: str, text: str, do: str) -> Finding:
-    """Stops a deploy, or breaks an app."""
-    return Finding(Level.PROBLEM, about, without(about, text), do)
+def unreadable(about: str, why: str, do: str) -> Finding:
+    """A problem, unless only the user who runs doctor may not read it."""
+    if os.geteuid() != 0 and _NOT_ALLOWED in why:
+        do = "run doctor as root, or as the user that the agent runs as"
+        return note(about, f"not readable by the user who runs doctor: {why}", do)
+    return problem(about, why, do)

@@ -1,9 +1,8 @@
-"""What GlusterFS's client itself says: its version, and the options of the volume.
+"""What GlusterFS's client reports: its version, and the options of the volume.
 
 The client shows them in a virtual directory, `.meta` at the mount point, without asking a server:
-`.meta/version`, and `.meta/graphs/active/volfile`, the graph that is in force with every option
-that is not at its default. Where that cannot be read, a file server can be asked (`gluster volume
-get`). Judging is pure; reading is done in a process of its own, as all that touches a share.
+`.meta/version`, and `.meta/graphs/active/volfile`, the graph in force with every option that is not
+at its default. Pure; shares.py reads them.
 """
 
 from __future__ import annotations
@@ -11,172 +10,121 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from appagent.doctor.finding import Finding, note, ok, warning
-from appagent.doctor.software import numbers
+from appagent.doctor.mount_options import seconds
+from appagent.doctor.software import version_of
 
 META_VERSION = ".meta/version"
 META_VOLFILE = ".meta/graphs/active/volfile"
-MEASURED = "10.3"
-_OLDEST = (7,)
+_MEASURED, _OLDEST = "10.3", (7,)
 _ON = ("on", "yes", "true", "enable", "1")
-_SECONDS_LONG = 60
+_PING_LONG, _PING_SHORT = 60, 10  # s; the second is GlusterFS's own advice
 
 
-@dataclass(frozen=True, slots=True)
-class Translator:
-    """One layer of the client: `type performance/md-cache` and its options."""
+class Translator(NamedTuple):
+    """One layer of the client: `type performance/md-cache`, its options, the layers below."""
 
     name: str
     type: str
-    options: Mapping[str, str] = field(default_factory=dict)
-    below: Sequence[str] = ()
-
-    def is_on(self, option: str) -> bool:
-        """Whether an option was switched on."""
-        return self.options.get(option, "").lower() in _ON
+    options: Mapping[str, str]
+    below: Sequence[str]
 
 
 def volfile(text: str) -> list[Translator]:
-    """Read a graph."""
+    """Parse a graph."""
     found: list[Translator] = []
     name = kind = ""
-    said: dict[str, str] = {}
+    options: dict[str, str] = {}
     below: list[str] = []
     for line in text.splitlines():
-        words = line.split()
-        match words:
+        match line.split():
             case ["volume", one]:
-                name, kind, said, below = one, "", {}, []
+                name, kind, options, below = one, "", {}, []
             case ["type", one]:
                 kind = one
             case ["option", key, *value]:
-                said[key] = " ".join(value)
+                options[key] = " ".join(value)
             case ["subvolumes", *ones]:
                 below = ones
             case ["end-volume"]:
-                found.append(Translator(name, kind, said, tuple(below)))
+                found.append(Translator(name, kind, options, below))
             case _:
                 pass
     return found
 
 
 def judge_version(about: str, text: str) -> Finding:
-    """Judge what `.meta/version` says."""
+    """Judge the content of `.meta/version`, or the output of `glusterfs --version`."""
     try:
         version = str(json.loads(text)["Package Version"])
     except (ValueError, KeyError, TypeError):
         found = re.search(r"glusterfs (\d[\w.]*)", text)
         version = found[1] if found else ""
     if not version:
-        return note(about, "the version of its client cannot be told", "glusterfs --version")
-    if numbers(version) < _OLDEST:
-        text = f"its client is GlusterFS {version}, which nobody looks after any more"
-        return warning(about, text, f"GlusterFS {MEASURED} or newer, and mount it again")
-    if numbers(version)[:1] != numbers(MEASURED)[:1]:
-        text = f"its client is GlusterFS {version}; appagent was measured with {MEASURED}"
-        return note(about, text)
+        return note(about, "the version of its client is not known", "glusterfs --version")
+    if version_of(version) < _OLDEST:
+        text = f"its client, GlusterFS {version}, is end-of-life"
+        return warning(about, text, f"install GlusterFS {_MEASURED} or newer and mount it again")
+    if version_of(version)[:1] != version_of(_MEASURED)[:1]:
+        return note(about, f"its client is GlusterFS {version}; tested is {_MEASURED}")
     return ok(about, f"its client is GlusterFS {version}")
 
 
 def judge_graph(about: str, graph: Sequence[Translator]) -> Iterator[Finding]:
     """Judge the options of a volume, as its client has them."""
-    wrong = [*_caches(about, graph), *_servers(about, graph)]
-    yield from wrong
-    if graph and not wrong:
-        yield ok(about, "no option of the volume gets in the way")
+    bad = [*_caches(about, graph), *_servers(about, graph)]
+    yield from bad
+    if not bad:
+        yield ok(about, "no option of the volume harms a deploy")
 
 
 def _caches(about: str, graph: Sequence[Translator]) -> Iterator[Finding]:
-    by_type: dict[str, Translator] = {one.type: one for one in graph}
-    metadata = by_type.get("performance/md-cache")
-    if metadata is not None and metadata.is_on("cache-invalidation"):
-        kept = metadata.options.get("md-cache-timeout", "1")
+    types = {one.type: one.options for one in graph}
+    metadata = types.get("performance/md-cache", {})
+    timeout = metadata.get("md-cache-timeout", "1")
+    if metadata.get("cache-invalidation", "").lower() in _ON:
         text = (
-            f"metadata is cached (group metadata-cache, md-cache-timeout {kept}): a file that "
-            "another node rewrote with the same size may be read as it was, without any bound"
+            f"metadata is cached (group metadata-cache, md-cache-timeout {timeout}): a file that "
+            "another node rewrote with the same size may be read with its old content, for ever"
         )
-        do = "apps: new files and rename, never a rewrite in place; or: gluster volume set VOLUME "
+        do = "write new files and rename them; or: gluster volume set VOLUME "
         yield warning(about, text, f"{do}performance.cache-invalidation off")
-    elif metadata is not None and _number(metadata.options.get("md-cache-timeout")) > 1:
-        text = (
-            f"md-cache-timeout is {metadata.options['md-cache-timeout']} without invalidation: "
-            "what others write is seen that many seconds later"
-        )
+    elif seconds(timeout) > 1:
+        text = f"md-cache-timeout is {timeout} without invalidation: changes are seen that late"
         yield warning(about, text, "gluster volume reset VOLUME performance.md-cache-timeout")
-    if "performance/nl-cache" in by_type:
-        text = (
-            "nl-cache is on: a file that was missing once may stay missing for more than a minute "
-            "(the agent lists instead; apps that test for a file are misled)"
-        )
+    if "performance/nl-cache" in types:
+        text = "nl-cache is on: a new file may be reported as missing for more than a minute"
         yield warning(about, text, "gluster volume set VOLUME performance.nl-cache off")
-    if graph and "features/utime" not in by_type:
+    if "features/utime" not in types:
         text = (
-            "features.ctime is off: times differ from server to server, and a tree may look "
-            "changed when it is not"
+            "features.ctime is off: times differ from server to server, so a tree may look changed "
+            "when it is not"
         )
         yield warning(about, text, "gluster volume set VOLUME features.ctime on")
-    if "features/read-only" in by_type or "features/worm" in by_type:
-        yield note(about, "the volume is read-only: nothing can be written there", "fleet: off")
+    if types.keys() & {"features/read-only", "features/worm"}:
+        text = "the volume is read-only: neither targets nor the fleet can write there"
+        yield note(about, text, "set fleet: off")
 
 
 def _servers(about: str, graph: Sequence[Translator]) -> Iterator[Finding]:
-    pings = {
-        _number(one.options.get("ping-timeout", "42"))
+    pings = [
+        seconds(one.options.get("ping-timeout", "42"))
         for one in graph
         if one.type == "protocol/client"
-    }
-    if pings and max(pings) >= _SECONDS_LONG:
-        text = (
-            f"network.ping-timeout is {max(pings):g} s: when a server goes without a word, "
-            f"everything hangs for up to {2 * max(pings):g} s"
-        )
+    ]
+    if pings and max(pings) >= _PING_LONG:
+        text = f"network.ping-timeout is {max(pings):g} s: everything hangs that long, or twice, "
+        text += "when a server is lost"
         yield warning(about, text, "gluster volume reset VOLUME network.ping-timeout")
-    elif pings and min(pings) < 10:  # noqa: PLR2004 - GlusterFS's own advice
-        text = f"network.ping-timeout is {min(pings):g} s: a busy server is dropped again and again"
-        yield note(about, text, "not below 10 s")
+    elif pings and min(pings) < _PING_SHORT:
+        text = f"network.ping-timeout is {min(pings):g} s: a busy server is dropped repeatedly"
+        yield note(about, text, f"set it to {_PING_SHORT} s or more")
     for one in graph:
-        pair = one.type == "cluster/replicate" and len(one.below) == 2  # noqa: PLR2004
-        if pair and one.options.get("quorum-type", "none") == "none":
-            text = (
-                f"{one.name} has two copies and no quorum: two servers that lose each other both "
-                "go on, and files split"
-            )
-            do = "a third copy or an arbiter: gluster volume add-brick VOLUME replica 3 arbiter 1 …"
+        two_copies = one.type == "cluster/replicate" and len(one.below) == 2  # noqa: PLR2004
+        if two_copies and one.options.get("quorum-type", "none") == "none":
+            text = f"{one.name} has two copies and no quorum: files can go split-brain"
+            do = "add a copy or an arbiter: gluster volume add-brick VOLUME replica 3 arbiter 1 …"
             yield note(about, text, do)
             return
-
-
-def from_volume_get(text: str) -> list[Translator]:
-    """Read `gluster volume get VOLUME all` as a graph, as far as it is judged."""
-    values = {words[0]: words[1] for words in map(str.split, text.splitlines()) if len(words) > 1}
-    if "performance.md-cache-timeout" not in values:
-        return []
-    get = values.get
-    graph = [
-        Translator(
-            "md-cache",
-            "performance/md-cache",
-            {
-                "cache-invalidation": get("performance.cache-invalidation", "off"),
-                "md-cache-timeout": get("performance.md-cache-timeout", "1"),
-            },
-        ),
-        Translator(
-            "client", "protocol/client", {"ping-timeout": get("network.ping-timeout", "42")}
-        ),
-    ]
-    for option, kind, default in (
-        ("performance.nl-cache", "performance/nl-cache", "off"),
-        ("features.ctime", "features/utime", "on"),
-        ("features.read-only", "features/read-only", "off"),
-    ):
-        if get(option, default).lower() in _ON:
-            graph.append(Translator(kind, kind))
-    return graph
-
-
-def _number(text: str | None) -> float:
-    found = re.match(r"\d+(\.\d+)?", text or "")
-    return float(found[0]) if found else 0.0

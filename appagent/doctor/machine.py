@@ -1,152 +1,135 @@
-"""The machine around the agent: who runs it (systemd, OpenRC), control groups, the journal."""
+"""The machine around the agent: clock, control groups, journal, OpenRC, systemd's version."""
 
 from __future__ import annotations
 
+import ctypes
 import re
 import socket
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
-from appagent.doctor import unit
-from appagent.doctor.finding import Doing, Finding, Said, note, ok, problem, warning
-from appagent.doctor.programs import ask, path_of
+from appagent.doctor.finding import Finding, Item, Step, note, ok, problem, warning
+from appagent.doctor.programs import path_of
 from appagent.host.mounts import Mounts
 
-MACHINE = "machine"
-MEASURED, POLICY, SCOPES = 252, 243, 236  # systemd: measured with; OOMPolicy; scopes that collect
-_STREAM = "/run/systemd/journal/stdout"
-_SOCKET = "/run/systemd/journal/socket"
+MACHINE, CLOCK, JOURNAL, SERVICE = "machine", "clock", "journal", "service"
+_TESTED, _OOM_POLICY, _COLLECT = 252, 243, 236  # systemd: oldest tested; the first that has it
+_STREAM, _SOCKET = "/run/systemd/journal/stdout", "/run/systemd/journal/socket"
+_TIMEX_STATUS, _UNSYNCHRONIZED = 40, 0x40
 
 
 def is_systemd() -> bool:
-    """Whether systemd runs this machine, as sd_booted(3) has it."""
+    """Whether systemd runs this machine, as sd_booted(3) defines it."""
     return Path("/run/systemd/system").is_dir()
 
 
-def service(roots: tuple[str, ...]) -> Iterator[Said]:
-    """The service manager, and the unit of the agent."""
-    yield Doing("asking systemctl for its version")
-    answer = ask("systemctl", "--version")
-    if not is_systemd():
-        yield from _without_systemd()
-        return
-    if answer is None:
-        text = "systemd runs this machine, and systemctl does not answer"
-        yield warning(unit.SERVICE, text, "systemctl is-system-running")
-        return
-    yield judge_version(answer.text)
-    if path_of("systemd-run") is None:
-        yield warning(
-            MACHINE, "there is no systemd-run: runs have no scope of their own", "install systemd"
-        )
-    yield Doing("asking systemctl about appagent.service")
-    show = ask("systemctl", "show", "appagent.service", f"--property={','.join(unit.SHOWN)}")
-    cat = ask("systemctl", "cat", "--no-pager", "appagent.service")
-    if show is None or cat is None:
-        text = "systemctl does not answer about appagent.service"
-        yield warning(unit.SERVICE, text, "systemctl status appagent")
-        return
-    if show.code:
-        text = f"systemctl says nothing about appagent.service: {show.words.strip()}"
-        yield warning(unit.SERVICE, text, "run doctor where systemd can be asked")
-        return
-    yield from unit.judge(cat.text, unit.properties(show.text), roots)
+def clock() -> Iterator[Item]:
+    """Whether the clock is synchronized, as the kernel knows it."""
+    timex = ctypes.create_string_buffer(512)  # struct timex is smaller everywhere
+    if ctypes.CDLL(None).adjtimex(timex) >= 0:
+        status = timex.raw[_TIMEX_STATUS : _TIMEX_STATUS + 4]
+        yield judge_clock(int.from_bytes(status, "little"))
 
 
-def judge_version(text: str) -> Finding:
-    """Judge the version of systemd."""
+def judge_clock(status: int) -> Finding:
+    """Judge the kernel's status bits."""
+    if status & _UNSYNCHRONIZED:
+        do = "run systemd-timesyncd, chrony or ntpd, so that times agree across nodes"
+        return warning(CLOCK, "the system clock is not synchronized (no NTP)", do)
+    return ok(CLOCK, "the system clock is synchronized")
+
+
+def judge_systemd(text: str) -> Iterator[Finding]:
+    """Judge the output of `systemctl --version`."""
     found = re.match(r"systemd (\d+)", text)
+    version = int(found[1]) if found else 0
+    newer = f"upgrade to systemd {_TESTED} or newer"
     if found is None:
-        return warning(MACHINE, "the version of systemd cannot be told", "systemctl --version")
-    version = int(found[1])
-    if version < SCOPES:
-        text = f"systemd {version} is too old for scopes that clean up after themselves"
-        return problem(MACHINE, text, f"systemd {MEASURED} or newer")
-    if version < POLICY:
-        text = f"systemd {version} does not know OOMPolicy= and others of the unit"
-        return warning(MACHINE, text, f"systemd {MEASURED} or newer")
-    if version < MEASURED:
-        text = f"systemd {version} is older than {MEASURED}, which appagent was measured with"
-        return note(MACHINE, text, f"systemd {MEASURED} or newer, if something is odd")
-    return ok(MACHINE, f"systemd {version}")
+        yield warning(MACHINE, "systemctl does not print its version", "systemctl --version")
+    elif version < _COLLECT:
+        yield problem(MACHINE, f"systemd {version} is too old: scopes of runs would pile up", newer)
+    elif version < _OOM_POLICY:
+        yield warning(MACHINE, f"systemd {version} does not know OOMPolicy= of the unit", newer)
+    elif version < _TESTED:
+        yield note(MACHINE, f"systemd {version} is older than {_TESTED}, the oldest tested", newer)
+    else:
+        yield ok(MACHINE, f"systemd {version}")
+    if path_of("systemd-run") is None:
+        text = "systemd-run is not installed: runs get no scope of their own"
+        yield warning(MACHINE, text, "install the whole package systemd")
 
 
-def _without_systemd() -> Iterator[Finding]:
+def without_systemd() -> Iterator[Finding]:
     """A machine that systemd does not run."""
-    text = "systemd does not run this machine: a run is a session of its own, told by its processes"
+    text = "systemd is not running: processes are tracked by session, not by cgroup"
     yield note(MACHINE, text)
-    if not Path("/sbin/openrc-run").exists():
+    if not Path("/run/openrc/softlevel").exists():
         return
-    runs = Path("/run/openrc/softlevel").exists()
-    yield ok(MACHINE, f"OpenRC is here{' and runs this machine' if runs else ''}")
-    if runs and not Path("/etc/init.d/appagent").exists():
-        text = "there is no /etc/init.d/appagent: nothing starts the agent with this machine"
-        yield note(unit.SERVICE, text, "install it (share/appagent/put-in-place)")
-    texts = {}
-    for path in ("/etc/rc.conf", "/etc/conf.d/appagent"):
-        if Path(path).is_file():
-            texts[path] = Path(path).read_text("utf-8", "replace")
+    yield ok(MACHINE, "OpenRC runs this machine")
+    if not Path("/etc/init.d/appagent").exists():
+        text = "/etc/init.d/appagent does not exist: the agent does not start at boot"
+        yield note(SERVICE, text, "install it: share/appagent/put-in-place")
+    files = [Path("/etc/rc.conf"), Path("/etc/conf.d/appagent")]
+    texts = {str(file): file.read_text("utf-8", "replace") for file in files if file.is_file()}
     yield from judge_openrc(texts)
 
 
 def judge_openrc(texts: Mapping[str, str]) -> Iterator[Finding]:
-    """Judge what OpenRC does at a stop; later files win."""
-    value = where = ""
+    """Judge what OpenRC does when the agent stops; later files win."""
+    value = file = ""
     for path, text in texts.items():
         for found in re.finditer(r"(?m)^\s*rc_cgroup_cleanup=[\"']?(\w+)", text):
-            value, where = found[1].lower(), path
+            value, file = found[1].lower(), path
     if value in ("yes", "true", "on", "1"):
-        text = f"rc_cgroup_cleanup={value} in {where}: a stop of the agent kills every app"
-        yield problem(unit.SERVICE, text, 'rc_cgroup_cleanup="no" in /etc/conf.d/appagent')
+        text = f"rc_cgroup_cleanup={value} in {file}: stopping the agent kills every app"
+        yield problem(SERVICE, text, 'set rc_cgroup_cleanup="no" in /etc/conf.d/appagent')
 
 
 def groups(mountinfo: str, *, systemd: bool) -> Iterator[Finding]:
     """The version of the control groups, from the mount table."""
     mount = Mounts(mountinfo).by_point.get("/sys/fs/cgroup")
-    if mount is not None and mount.fstype == "cgroup2":
+    if mount is None:
+        text = "no control groups are mounted: processes of apps are tracked by session"
+        yield note(MACHINE, text, "nothing in a container; else mount cgroup2 at /sys/fs/cgroup")
+    elif mount.fstype == "cgroup2":
         yield ok(MACHINE, "control groups are version 2")
-    elif mount is None:
-        text = "no control groups are mounted: what an app left is told by its processes"
-        yield note(MACHINE, text, "nothing, in a container; else mount cgroup2 at /sys/fs/cgroup")
+    elif systemd:
+        text = "control groups are version 1 or hybrid: a run cannot be killed as a whole"
+        yield warning(MACHINE, text, "boot with systemd.unified_cgroup_hierarchy=1")
     else:
-        text = (
-            "control groups are version 1 or mixed: a run cannot be ended as a whole by its group"
-        )
-        do = "boot with systemd.unified_cgroup_hierarchy=1"
-        yield warning(MACHINE, text, do) if systemd else note(MACHINE, text)
+        yield note(MACHINE, "control groups are version 1 or hybrid")
 
 
-def journal(log_format: str) -> Iterator[Said]:
-    """Whether journald takes what is sent to it."""
+def journal(log_format: str) -> Iterator[Item]:
+    """Whether journald answers."""
     if not Path(_SOCKET).exists():
-        text = "there is no journal here: what apps print goes to files in state_dir"
         if log_format == "journal":
-            text = "log.format is journal, and there is no journal here"
-            yield problem("journal", text, "log: {format: auto}")
+            text = "log.format is journal, and there is no journal on this machine"
+            yield problem(JOURNAL, text, "set log: {format: auto}")
         else:
-            yield note("journal", text)
+            yield note(JOURNAL, "no journal: the output of apps goes to files in state_dir")
         return
     for kind, path in ((socket.SOCK_STREAM, _STREAM), (socket.SOCK_DGRAM, _SOCKET)):
-        yield Doing(f"connecting to {path}")
+        yield Step(f"connecting to {path}")
         with socket.socket(socket.AF_UNIX, kind) as client:
             client.settimeout(3)
             try:
                 client.connect(path)
             except OSError as error:
-                text = f"journald does not answer at {path}: {error}"
-                yield warning("journal", text, "systemctl restart systemd-journald")
+                text = f"cannot reach journald at {path}: {error}"
+                yield warning(JOURNAL, text, "systemctl restart systemd-journald")
                 return
-    yield ok("journal", "journald answers")
+    yield ok(JOURNAL, "journald answers")
     if not Path("/var/log/journal").is_dir():
-        text = "the journal is kept in memory alone: after a reboot the logs of apps are gone"
-        yield note("journal", text, "mkdir -p /var/log/journal; journalctl --flush")
+        text = "the journal is kept in memory only: a reboot loses the logs of apps"
+        yield note(JOURNAL, text, "mkdir -p /var/log/journal; journalctl --flush")
 
 
-def interpreter(mountinfo: str, paths: Iterable[str]) -> Iterator[Finding]:
-    """Whether the agent itself would hang with a share."""
+def installation(mountinfo: str, paths: Iterable[str]) -> Iterator[Finding]:
+    """Whether appagent itself lies on a share."""
     mounts = Mounts(mountinfo)
     for path in paths:
         mount = mounts.holding(path)
         if mount.is_share:
-            text = f"appagent itself lies on a share ({path}, {mount.fstype}): it hangs with it"
+            text = f"appagent is installed on a share ({path}, {mount.fstype}) and hangs with it"
             yield warning(MACHINE, text, "install it on the local disk")

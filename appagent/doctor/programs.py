@@ -1,4 +1,4 @@
-"""Programs of the machine that are asked something, for a bounded time, in plain English."""
+"""Programs of the machine that are asked something, for a bounded time."""
 
 from __future__ import annotations
 
@@ -6,38 +6,34 @@ import contextlib
 import os
 import shutil
 import subprocess
-from typing import NamedTuple
 
+from appagent.host.isolate import Output
 from appagent.shim.environment import SEARCH
 
-
-class Answer(NamedTuple):
-    """What a program said."""
-
-    code: int
-    text: str  # stdout
-    words: str  # stderr
+# In English and without a pager, whatever the person who runs doctor has set.
+_PLAIN = {"LC_ALL": "C", "SYSTEMD_COLORS": "0", "SYSTEMD_PAGER": ""}
 
 
 def path_of(name: str) -> str | None:
-    """Where a program lies, also for a person whose PATH is short."""
+    """Find a program, also for a person whose PATH is short."""
     return shutil.which(name) or shutil.which(name, path=SEARCH)
 
 
-def ask(name: str, *words: str, patience: float = 4.0) -> Answer | None:
-    """Run a program; None if it is not here, or does not answer in time."""
+def ask(name: str, *arguments: str, deadline: float = 4.0) -> Output | None:
+    """Run a program; None if it does not exist here, or does not answer in time (seconds)."""
     path = path_of(name)
     if path is None:
         return None
     with contextlib.suppress(OSError, subprocess.TimeoutExpired):
         done = subprocess.run(
-            [path, *words],
+            [path, *arguments],
             stdin=subprocess.DEVNULL,
             capture_output=True,
             check=False,
-            timeout=patience,
-            env={**os.environ, "LC_ALL": "C", "SYSTEMD_COLORS": "0", "SYSTEMD_PAGER": ""},
+            timeout=deadline,
+            env={**os.environ, **_PLAIN},
+            encoding="utf-8",
+            errors="replace",
         )
-        text = (stream.decode("utf-8", "replace") for stream in (done.stdout, done.stderr))
-        return Answer(done.returncode, *text)
+        return Output(done.returncode, done.stdout, done.stderr)
     return None

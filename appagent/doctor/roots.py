@@ -1,15 +1,25 @@
-"""One root: whether it is what it should be, and each of its apps."""
+"""One root: whether it is mounted as it should be, and each of its apps."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from appagent.core.names import is_hidden, managed, why_no_app
 from appagent.doctor import apps
-from appagent.doctor.finding import Doing, Finding, Known, Level, Said, note, ok, problem, warning
-from appagent.doctor.mount_options import Line, not_mounted
+from appagent.doctor.finding import (
+    Finding,
+    Item,
+    Level,
+    Step,
+    note,
+    ok,
+    problem,
+    unreadable,
+    warning,
+)
+from appagent.doctor.mount_options import Entry, not_mounted
 from appagent.host.mounts import Mount
 from appagent.model.settings import RootSettings, Settings
 from appagent.report.text import count
@@ -18,107 +28,93 @@ from appagent.share.disk import DIR, LINK, Disk
 _SHOWN = 10
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
-    """A root, and what the mount table says of it; nothing of it was touched for that."""
+class Place(NamedTuple):
+    """A root and its mount, found without touching the root."""
 
     root: RootSettings
     real: str  # without the symlinks of its local part
     mount: Mount
-    seen_mounted: bool = False  # the node remembers it so
-    planned: Line | None = None  # how fstab has it
+    was_mounted: bool = False  # this node remembers it as mounted
+    planned: Entry | None = None  # its entry in fstab
 
     @property
     def about(self) -> str:
-        """How it is called in a finding."""
+        """Its name in findings."""
         return f"root {self.root.path}"
 
-    @property
-    def local(self) -> bool:
-        """Whether inotify watches it."""
-        watch = self.root.watch
-        return watch == "inotify" or (watch == "auto" and not self.mount.is_share)
 
-
-def mounted(place: Place) -> Iterator[Finding]:
-    """Judge what the mount table says."""
+def judge_mount(place: Place) -> Finding:
+    """Judge what the mount table has."""
     about, mount, root = place.about, place.mount, place.root
+    required = root.mount == "required" or (place.was_mounted and root.mount != "optional")
     if mount.fstype == "autofs":
-        text = "is mounted only when somebody looks (autofs): while it is not, it is unknown"
-        yield warning(about, text, "mount it for good")
-    elif mount.is_share:
-        yield ok(about, f"is on {mount.source or mount.fstype} ({mount.fstype}), at {mount.point}")
+        text = "is mounted on access only (autofs): while it is not mounted, its apps are unknown"
+        return warning(about, text, "mount it permanently")
+    if mount.is_share:
         if root.watch == "inotify":
-            text = f"watch is inotify, which on {mount.fstype} sees only what this node writes"
-            yield warning(about, text, "watch: auto, or poll")
-    elif place.planned is not None and place.planned.point != mount.point:
-        yield not_mounted(about, place.planned)
-    elif root.mount == "required" or (place.seen_mounted and root.mount != "optional"):
-        text = f"no share is mounted there; it is an ordinary directory on {mount.fstype}"
-        yield problem(about, text, "mount the share; or mount: optional, if a local disk is meant")
-    else:
-        yield ok(about, f"is on the local disk ({mount.fstype})")
+            text = f"watch is inotify, which on {mount.fstype} sees only the writes of this node"
+            return warning(about, text, "set watch to auto or poll")
+        return ok(about, f"is on {mount.source or mount.fstype} ({mount.fstype}), at {mount.point}")
+    if place.planned is not None and place.planned.point != mount.point:
+        return not_mounted(about, place.planned)
+    if required:
+        text = f"no share is mounted there; it is a plain directory on {mount.fstype}"
+        do = "mount the share; or set mount: optional if a local disk is meant"
+        return problem(about, text, do)
+    return ok(about, f"is on the local disk ({mount.fstype})")
 
 
-def look(settings: Settings, place: Place) -> Iterator[Said]:
-    """Look at a root and all of its apps; anything here can hang."""
+def check(settings: Settings, place: Place) -> Iterator[Item | apps.App]:
+    """Judge a root and all of its apps; every step can hang."""
     root, about = place.root, place.about
-    judged = list(mounted(place))
-    fine = [one for one in judged if one.level is Level.OK]  # if it can be listed
-    yield from (one for one in judged if one not in fine)
-    yield Doing(f"listing {root.path}")
+    mount = judge_mount(place)
+    if mount.level is not Level.OK:  # what is ok counts only if the root can be listed
+        yield mount
+    yield Step(f"listing {root.path}")
     disk = Disk()
     try:
         entries = disk.names(root.path)
     except OSError as error:
-        why = f"{root.path} cannot be listed: {error.strerror}"
-        yield from apps.not_seen(about, why, f"ls {root.path}; mount the share again if it is gone")
+        do = f"ls {root.path}; mount the share again if it is gone"
+        yield unreadable(about, f"cannot be listed: {error.strerror}", do)
         return
-    yield from fine
+    if mount.level is Level.OK:
+        yield mount
     if not entries:
-        text = "is empty: nothing is deployed, and nothing that runs is stopped for that"
-        yield warning(about, text, "is the share mounted, and is it the right one?")
+        text = "is empty: nothing is deployed, and nothing that runs is stopped"
+        yield warning(about, text, "check that the share is mounted and that it is the right one")
         return
-    yield from _release_dirs(place, disk)
-    names = sorted(name for name, kind in entries.items() if kind in (DIR, LINK))
-    names = [name for name in names if not is_hidden(name)]
-    names = [name for name in names if managed(name, root.include, root.exclude)]
-    found: list[str] = []
-    for name in names:
-        wrong = why_no_app(name)
-        if wrong:
-            yield note(about, f"{name} can be no app: {wrong}", "give it another name")
-            continue
-        for said in apps.look(apps.Judged(settings, root, name, place.local, disk)):
-            if isinstance(said, Known) and said.key == apps.APP:
-                found.append(name)
-            yield said
-    if place.local:
-        yield Known(apps.WATCHES, 1)
-    yield ok(about, _summary(found, names)) if found else _no_apps(about, root)
-
-
-def _release_dirs(place: Place, disk: Disk) -> Iterator[Said]:
-    for path in place.root.release_dirs:
-        yield Doing(f"listing {path}")
+    for path in root.release_dirs:
+        yield Step(f"listing {path}")
         try:
             disk.names(path)
         except OSError as error:
             text = f"release_dirs: {path}: {error.strerror}"
-            yield warning(place.about, text, "make it, or leave it out")
-
-
-def _summary(found: list[str], names: list[str]) -> str:
-    rest = [name for name in names if name not in found]
-    more = f"; not seen as apps (no Makefile?): {_some(rest)}" if rest else ""
-    who = "" if os.geteuid() == 0 else ", judged as an agent of this user would"
-    return f"{count(len(found), 'app')}: {_some(found)}{more}{who}"
+            yield warning(about, text, "create it, or remove it from release_dirs")
+    names = [
+        name
+        for name, kind in sorted(entries.items())
+        if kind in (DIR, LINK) and not is_hidden(name) and managed(name, root.include, root.exclude)
+    ]
+    found: list[str] = []
+    for name in names:
+        wrong = why_no_app(name)
+        if wrong:
+            yield note(about, f"{name} cannot be an app: {wrong}", "rename it")
+            continue
+        for item in apps.check(settings, root, name, disk):
+            if isinstance(item, apps.App):
+                found.append(name)
+            yield item
+    if found:
+        rest = [name for name in names if name not in found]
+        more = f"; not apps (no Makefile): {_some(rest)}" if rest else ""
+        who = "" if os.geteuid() == 0 else ", judged as for an agent of this user"
+        yield ok(about, f"{count(len(found), 'app')}: {_some(found)}{more}{who}")
+    else:
+        text = "has no app for this node: no directory with a Makefile matches include and exclude"
+        yield note(about, text, f"ls {root.path}; include: {list(root.include)}")
 
 
 def _some(names: list[str]) -> str:
     return ", ".join(names[:_SHOWN]) + (", …" if len(names) > _SHOWN else "")
-
-
-def _no_apps(about: str, root: RootSettings) -> Said:
-    text = "no app of this node is in it: no directory with a Makefile that include and exclude fit"
-    return note(about, text, f"ls {root.path}; include: {list(root.include)}")

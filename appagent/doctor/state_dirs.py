@@ -1,4 +1,4 @@
-"""Where the agent keeps what it remembers: state_dir and runtime_dir, on the local disk."""
+"""state_dir and runtime_dir: on the local disk, writable by the agent alone, with room."""
 
 from __future__ import annotations
 
@@ -7,64 +7,55 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
-from appagent.doctor.finding import Doing, Finding, Said, note, ok, problem, warning
-from appagent.host.mounts import Mount, Mounts
+from appagent.doctor.finding import Finding, Item, Step, note, ok, problem, warning
+from appagent.host.mounts import Mounts
 
 _MIB = 1 << 20
 _FULL, _LOW = 8 * _MIB, 64 * _MIB
 _NO_INODES, _FEW_INODES = 64, 2000
-_PASSING = frozenset(("tmpfs", "ramfs", "overlay"))
+_VOLATILE = frozenset(("tmpfs", "ramfs", "overlay"))
 
 
-def look(key: str, path: str, mountinfo: str, state_dir: str) -> Iterator[Said]:
+def check(key: str, path: str, mountinfo: str, state_dir: str) -> Iterator[Item]:
     """Judge one of the two directories."""
-    mount = Mounts(mountinfo).holding(path)
+    mounts = Mounts(mountinfo)
+    mount = mounts.holding(path)
     if mount.is_share:
-        text = f"{path} is on a share ({mount.fstype})"
-        yield problem(key, text, f"{key}: a directory on the local disk")
+        do = f"set {key} to a directory on the local disk"
+        yield problem(key, f"{path} is on a share ({mount.fstype})", do)
         return
-    yield Doing(f"looking at {path}")
-    directory = Path(path)
+    yield Step(f"reading {path}")
     try:
-        status = directory.stat()
+        status = Path(path).stat()
     except FileNotFoundError:
-        yield _missing(key, directory, others=is_others(state_dir, mountinfo))
+        yield _missing(key, Path(path), state_dir, mounts)
         return
     except OSError as error:
-        yield _not_seen(key, f"{path}: {error.strerror}")
+        text = f"not readable by the user who runs doctor: {path}: {error.strerror}"
+        yield note(key, text, "run doctor as root")
         return
-    wrong = list(judge_status(key, path, status, (os.geteuid(), os.getegid())))
-    yield from wrong
-    yield from judge_space(key, path, os.statvfs(path), root=os.geteuid() == 0)
-    yield from judge_place(key, path, mount)
-    if not wrong:
-        yield ok(key, f"{path} is there, and its owner's alone to write")
+    bad = list(judge_status(key, path, status, (os.geteuid(), os.getegid())))
+    bad += judge_space(key, path, os.statvfs(path), root=os.geteuid() == 0)
+    bad += judge_filesystem(key, path, mount.fstype)
+    yield from bad
+    if not bad:
+        yield ok(key, f"{path} exists, writable by its owner only")
 
 
-def is_others(path: str, mountinfo: str) -> bool:
-    """Whether the state directory is there and another user's, and so the agent is."""
-    if Mounts(mountinfo).holding(path).is_share:
-        return False
-    try:
-        return Path(path).stat().st_uid != os.geteuid()
-    except OSError:
-        return False
-
-
-def _missing(key: str, path: Path, *, others: bool) -> Finding:
-    """Judge whether the agent can make it."""
+def _missing(key: str, path: Path, state_dir: str, mounts: Mounts) -> Finding:
+    """Judge whether the agent can create it; it may run as another user than doctor."""
     above = next((parent for parent in path.parents if parent.exists()), Path("/"))
     if os.access(above, os.W_OK | os.X_OK):
-        return note(key, f"{path} is not there yet; the agent makes it")
-    text = f"{path} is not there, and who runs doctor cannot make it in {above}"
-    if others:
-        return note(key, text, "the agent makes it, if it may: run doctor as its user")
+        return note(key, f"{path} does not exist yet; the agent creates it")
+    text = f"{path} does not exist, and the user who runs doctor cannot create it in {above}"
+    try:
+        on_share = mounts.holding(state_dir).is_share
+        if not on_share and Path(state_dir).stat().st_uid != os.geteuid():
+            return note(key, text, "run doctor as the user of the agent, who may be allowed to")
+    except OSError:
+        pass
     do = f"run doctor as the agent's user, or: install -d -m 0700 -o THE-AGENT'S-USER {path}"
     return problem(key, text, do)
-
-
-def _not_seen(key: str, text: str) -> Finding:
-    return note(key, f"cannot be seen by who runs doctor: {text}", "run doctor as root")
 
 
 def judge_status(
@@ -72,42 +63,36 @@ def judge_status(
 ) -> Iterator[Finding]:
     """Judge who owns it and who may write it, as the store does."""
     uid, gid = me
-    if not stat.S_ISDIR(status.st_mode):
-        yield problem(key, f"{path} is not a directory", f"move it away, or another {key}")
-        return
     mode = stat.S_IMODE(status.st_mode)
-    foreign = mode & 0o002 or (mode & 0o020 and status.st_gid not in (gid, 0))
-    if foreign:
-        text = f"{path} can be written by others (mode {mode:04o})"
+    owned = f"{path} belongs to uid {status.st_uid}"
+    if not stat.S_ISDIR(status.st_mode):
+        yield problem(key, f"{path} is not a directory", f"move it away, or set another {key}")
+    elif mode & 0o002 or (mode & 0o020 and status.st_gid not in (gid, 0)):
+        text = f"{path} is writable by others (mode {mode:04o})"
         yield problem(key, text, f"chmod go-w {path}")
-    elif status.st_uid != uid and uid == 0:
-        text = f"{path} belongs to uid {status.st_uid}: an agent that is root does not take it"
+    elif status.st_uid != uid == 0:
+        text = f"{owned}: an agent that runs as root refuses it"
         yield problem(key, text, f"chown root {path}, or run the agent as its owner")
     elif status.st_uid != uid:
-        text = f"{path} belongs to uid {status.st_uid}: the agent is another user's"
-        yield note(key, text, "run doctor as that user, or as root, to see more")
+        text = f"{owned}: the agent runs as another user"
+        yield note(key, text, "run doctor as that user or as root to see more")
 
 
 def judge_space(key: str, path: str, disk: os.statvfs_result, *, root: bool) -> Iterator[Finding]:
     """Judge the free space and inodes."""
     free = (disk.f_bfree if root else disk.f_bavail) * disk.f_frsize
     inodes = disk.f_ffree if root else disk.f_favail
-    do = f"make room on the filesystem of {path}: df {path}; df -i {path}"
-    if free < _FULL:
-        text = f"the disk of {path} is full ({free // _MIB} MiB left)"
-        yield problem(key, text, do)
-    elif free < _LOW:
-        yield warning(key, f"the disk of {path} has {free // _MIB} MiB left", do)
-    if not disk.f_files:
-        return  # this kind of filesystem has no bound
-    if inodes < _NO_INODES:
-        yield problem(key, f"the disk of {path} has {inodes} inodes left", do)
-    elif inodes < _FEW_INODES:
-        yield warning(key, f"the disk of {path} has {inodes} inodes left", do)
+    do = f"free space on the filesystem of {path}: df {path}; df -i {path}"
+    if free < _LOW:
+        judge = problem if free < _FULL else warning
+        yield judge(key, f"the disk of {path} has {free // _MIB} MiB left", do)
+    if disk.f_files and inodes < _FEW_INODES:  # some filesystems have no limit
+        judge = problem if inodes < _NO_INODES else warning
+        yield judge(key, f"the disk of {path} has {inodes} inodes left", do)
 
 
-def judge_place(key: str, path: str, mount: Mount) -> Iterator[Finding]:
-    """Judge the filesystem that it is on."""
-    if key == "state_dir" and mount.fstype in _PASSING:
-        text = f"{path} is on {mount.fstype}: what is lost with it is installed once more"
-        yield warning(key, text, "state_dir: a directory that outlives a reboot")
+def judge_filesystem(key: str, path: str, fstype: str) -> Iterator[Finding]:
+    """Judge whether it outlives a reboot."""
+    if key == "state_dir" and fstype in _VOLATILE:
+        text = f"{path} is on {fstype}: once it is lost, every app is installed again"
+        yield warning(key, text, "set state_dir to a directory that outlives a reboot")

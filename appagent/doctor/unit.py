@@ -1,149 +1,73 @@
-"""What a unit's directives mean for the apps: pure, over what systemctl says.
+"""What the service's unit means for the apps: pure, over the output of systemctl.
 
 An app that a target starts inherits nearly everything from the service: its mount namespace, its
-limits, its weights, what it may not do. A scope of its own gives it another control group, and
-nothing else. So what makes another service safer breaks the apps of this one, mostly much later.
-`systemctl cat` tells which file says what, drop-ins included; `systemctl show` what it comes to.
+limits, what it may not do. A scope of its own gives it another control group, and nothing else. So
+what hardens another service breaks the apps of this one, mostly much later.
+
+`systemctl show` has the values in force, but not the file that a value comes from, nor whether the
+unit sets a limit or systemd's default stands, nor a watchdog before the first start; `cat` has.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from typing import NamedTuple
 
 from appagent.doctor.finding import Finding, Level, note, ok, problem, warning
+from appagent.doctor.machine import SERVICE
 
-SERVICE = "service"
-SHOWN = (
-    "LoadState",
-    "ActiveState",
-    "SubState",
-    "Result",
-    "MainPID",
-    "NeedDaemonReload",
-    "UnitFileState",
-    "Type",
-    "NotifyAccess",
-    "KillMode",
-    "Restart",
-    "RestartPreventExitStatus",
-    "OOMPolicy",
-    "WorkingDirectory",
-    "RuntimeDirectoryPreserve",
-    "LimitNOFILE",
-    "LimitNOFILESoft",
-)
-
-# Each of these gives the service a mount namespace; the value is what does not.
-_NAMESPACE: Mapping[str, tuple[str, ...]] = {
-    **dict.fromkeys(
-        (
-            "PrivateTmp",
-            "PrivateDevices",
-            "PrivateMounts",
-            "PrivateIPC",
-            "ProtectSystem",
-            "ProtectHome",
-            "ProtectKernelTunables",
-            "ProtectKernelModules",
-            "ProtectKernelLogs",
-            "ProtectControlGroups",
-            "MountAPIVFS",
-            "DynamicUser",
-        ),
-        ("no", "false", "off", "0", "n", "f"),
-    ),
-    **dict.fromkeys(
-        (
-            "ReadOnlyPaths",
-            "ReadWritePaths",
-            "InaccessiblePaths",
-            "ReadOnlyDirectories",
-            "ReadWriteDirectories",
-            "InaccessibleDirectories",
-            "ExecPaths",
-            "NoExecPaths",
-            "BindPaths",
-            "BindReadOnlyPaths",
-            "TemporaryFileSystem",
-            "RootImage",
-            "MountImages",
-            "ExtensionImages",
-            "ExtensionDirectories",
-            "LogNamespace",
-        ),
-        (),
-    ),
-    "RootDirectory": ("/",),
-    "ProtectProc": ("default",),
-    "ProcSubset": ("all",),
-    "MountFlags": ("shared",),
-}
+# Each of these gives the service a mount namespace; those of the first line one to read only.
 _READ_ONLY = frozenset(
-    (
-        "ProtectSystem",
-        "ProtectHome",
-        "ReadOnlyPaths",
-        "ReadOnlyDirectories",
-        "InaccessiblePaths",
-        "InaccessibleDirectories",
-        "BindReadOnlyPaths",
-        "TemporaryFileSystem",
-        "DynamicUser",
-    )
+    """ProtectSystem ProtectHome ReadOnlyPaths ReadOnlyDirectories InaccessiblePaths DynamicUser
+    InaccessibleDirectories BindReadOnlyPaths TemporaryFileSystem""".split()
 )
-
+_NAMESPACE = _READ_ONLY | set(
+    """PrivateTmp PrivateDevices PrivateMounts PrivateIPC ProtectKernelTunables ProtectKernelModules
+    ProtectKernelLogs ProtectControlGroups MountAPIVFS ReadWritePaths ReadWriteDirectories ExecPaths
+    NoExecPaths BindPaths RootImage RootDirectory MountImages ExtensionImages ExtensionDirectories
+    LogNamespace ProtectProc ProcSubset MountFlags""".split()
+)
 # Each of these takes something away from every app, for as long as it lives.
-_NARROW: Mapping[str, tuple[str, ...]] = {
-    **dict.fromkeys(
-        (
-            "NoNewPrivileges",
-            "MemoryDenyWriteExecute",
-            "RestrictSUIDSGID",
-            "RestrictRealtime",
-            "RestrictNamespaces",
-            "LockPersonality",
-            "PrivateUsers",
-            "PrivateNetwork",
-            "ProtectClock",
-            "ProtectHostname",
-        ),
-        ("no", "false", "off", "0", "n", "f"),
-    ),
-    **dict.fromkeys(
-        (
-            "CapabilityBoundingSet",
-            "SystemCallFilter",
-            "SystemCallArchitectures",
-            "RestrictAddressFamilies",
-            "RestrictFileSystems",
-            "RestrictNetworkInterfaces",
-            "NetworkNamespacePath",
-            "IPAddressDeny",
-            "SocketBindDeny",
-            "DeviceAllow",
-            "SecureBits",
-            "AppArmorProfile",
-            "SELinuxContext",
-            "SmackProcessLabel",
-        ),
-        (),
-    ),
-    "DevicePolicy": ("auto",),
-}
-_WEIGHTS = re.compile(
+_RESTRICTION = frozenset(
+    """NoNewPrivileges MemoryDenyWriteExecute RestrictSUIDSGID RestrictRealtime RestrictNamespaces
+    LockPersonality PrivateUsers PrivateNetwork ProtectClock ProtectHostname CapabilityBoundingSet
+    SystemCallFilter SystemCallArchitectures RestrictAddressFamilies RestrictFileSystems
+    RestrictNetworkInterfaces NetworkNamespacePath IPAddressDeny SocketBindDeny DeviceAllow
+    DevicePolicy SecureBits AppArmorProfile SELinuxContext SmackProcessLabel""".split()
+)
+_LIMIT = re.compile(
     r"Limit[A-Z]+|Nice|OOMScoreAdjust|IOScheduling\w+|CPUScheduling\w+|CPUAffinity|NUMA\w+"
     r"|TimerSlackNSec|Personality|CoredumpFilter|UMask"
 )
-_GROUP = re.compile(r"Memory(Max|High|SwapMax)|CPUQuota|TasksMax|AllowedCPUs|IO\w*Max")
+_GROUP_LIMIT = re.compile(r"Memory(Max|High|SwapMax)|CPUQuota|TasksMax|AllowedCPUs|IO\w*Max")
+_OFF = frozenset("no false off 0 n f default all shared auto infinity".split())
 _BINDING = ("RequiresMountsFor", "BindsTo", "Requires", "PartOf", "Requisite")
-_GOOD_STATES = ("active", "activating", "reloading")
+
+# property of `systemctl show`: the values that are right, and what any other one means
+_EXPECTED: Mapping[str, tuple[str, Level, str]] = {
+    "Type": (
+        "notify notify-reload",
+        Level.WARNING,
+        "systemd is not notified when the agent is ready, stops or reloads",
+    ),
+    "Restart": ("always", Level.WARNING, "an agent that died may not be restarted"),
+    "OOMPolicy": ("continue", Level.WARNING, "one process killed for its memory ends the agent"),
+    "RuntimeDirectoryPreserve": (
+        "yes restart",
+        Level.WARNING,
+        "the runtime directory is removed with the agent, while runs and apps outlive it",
+    ),
+}
+SHOWN = (
+    *("LoadState", "ActiveState", "Result", "MainPID", "NeedDaemonReload", "UnitFileState"),
+    *("NotifyAccess", "RestartPreventExitStatus", "WorkingDirectory", "LimitNOFILESoft"),
+    *("KillMode", *_EXPECTED),
+)
 
 
-@dataclass(frozen=True, slots=True)
-class Directive:
-    """One line of a unit that is in force."""
+class Directive(NamedTuple):
+    """One line of a unit that is in force, and its file."""
 
     section: str
     key: str
@@ -152,7 +76,7 @@ class Directive:
 
 
 def directives(cat: str) -> list[Directive]:
-    """Read `systemctl cat`: what is in force after all drop-ins; an empty value takes back."""
+    """Parse `systemctl cat`: what is in force after all drop-ins; an empty value resets a key."""
     found: list[Directive] = []
     file = section = ""
     for line in cat.replace("\\\n", " ").splitlines():
@@ -162,8 +86,7 @@ def directives(cat: str) -> list[Directive]:
         elif text.startswith("[") and text.endswith("]"):
             section = text[1:-1]
         elif text and text[0] not in "#;" and "=" in text:
-            key, _, value = text.partition("=")
-            key, value = key.strip(), value.strip()
+            key, value = (part.strip() for part in text.split("=", 1))
             if value:
                 found.append(Directive(section, key, value, file))
             else:
@@ -171,152 +94,123 @@ def directives(cat: str) -> list[Directive]:
     return found
 
 
-def last(found: Iterable[Directive], section: str, key: str) -> Directive | None:
-    """The line that wins where only one can."""
-    ones = [one for one in found if (one.section, one.key) == (section, key)]
-    return ones[-1] if ones else None
+def section(found: Sequence[Directive], name: str) -> dict[str, Directive]:
+    """The last directive of each key of a section: the one that counts."""
+    return {one.key: one for one in found if one.section == name}
 
 
 def properties(show: str) -> dict[str, str]:
-    """Read `systemctl show`."""
+    """Parse `systemctl show`."""
     pairs = (line.partition("=") for line in show.splitlines() if "=" in line)
     return {key: value for key, _, value in pairs}
 
 
 def judge(cat: str, show: Mapping[str, str], roots: Sequence[str] = ()) -> list[Finding]:
-    """Everything that there is to say of the service's unit."""
+    """Judge the unit. `roots`: the resolved paths of the roots."""
     state = show.get("LoadState", "")
     if state in ("not-found", ""):
-        text = "there is no appagent.service: nothing starts the agent with this machine"
-        return [note(SERVICE, text, "install it (share/appagent/put-in-place), or start it else")]
+        text = "there is no appagent.service: the agent does not start at boot"
+        return [note(SERVICE, text, "install it: share/appagent/put-in-place")]
     if state != "loaded":
         text = f"appagent.service cannot be loaded ({state})"
         return [problem(SERVICE, text, "systemctl status appagent; systemctl unmask appagent")]
     found = directives(cat)
-    wrong = [
-        *_inherited(found),
+    service = section(found, "Service")
+    bad = [
+        *(finding for one in service.values() for finding in _inherited(one)),
         *_bound(found),
-        *_effective(show, roots),
-        *_watched(found),
+        *_in_force(show, roots),
         *_running(show),
     ]
-    if not any(one.level in (Level.PROBLEM, Level.WARNING) for one in wrong):
-        wrong.append(ok(SERVICE, "no directive of appagent.service gets in the way of an app"))
-    return wrong
+    watchdog = service.get("WatchdogSec")
+    if watchdog is None or watchdog.value in _OFF:
+        text = "no WatchdogSec: an agent that hangs is not restarted"
+        bad.append(note(SERVICE, text, "set WatchdogSec=30"))
+    if not any(one.level in (Level.PROBLEM, Level.WARNING) for one in bad):
+        bad.append(ok(SERVICE, "no directive of appagent.service harms an app"))
+    return bad
 
 
-def _inherited(found: list[Directive]) -> Iterator[Finding]:
-    """What every app would live with."""
-    seen = {one.key: one for one in found if one.section == "Service"}  # the last of each
-    for key, one in seen.items():
-        said = f"{key}={one.value}"
-        out = f"take {key} out of {one.file or 'the unit'}, systemctl daemon-reload, restart"
-        if key in _NAMESPACE:
-            if one.value.lower() in _NAMESPACE[key]:
-                continue
-            why = (
-                "targets and apps cannot write there"
-                if key in _READ_ONLY
-                else "an app loses its /tmp when the agent stops"
-                if key == "PrivateTmp"
-                else "what is mounted later may not be seen"
-            )
-            text = f"{said} gives the agent, and every app, a mount namespace: {why}"
-            yield problem(SERVICE, text, out)
-        elif key in _NARROW and one.value.lower() not in _NARROW[key]:
-            text = f"{said} is inherited by every app, for as long as it lives"
-            yield warning(SERVICE, text, out)
-        elif _WEIGHTS.fullmatch(key):
-            text = f"{said} is inherited by every app; an app's own stand under `limits`"
-            yield warning(SERVICE, text, out)
-        elif _GROUP.fullmatch(key) and one.value != "infinity":
-            text = f"{said} bounds the agent together with what has no scope of its own"
-            do = f"{out}; bound apps by `limits`, or all of them: systemctl set-property "
-            yield warning(SERVICE, text, f"{do}appagent.slice {said}")
-        elif key == "User" and one.value not in ("root", "0"):
-            text = f"User={one.value}: the agent is not root, and runs every app as {one.value}"
-            yield note(SERVICE, text, "fine if meant; run_as then has no effect")
+def _inherited(one: Directive) -> Iterator[Finding]:
+    """What every app inherits."""
+    key, line = one.key, f"{one.key}={one.value}"
+    remove = f"remove {key} from {one.file or 'the unit'}; systemctl daemon-reload; restart it"
+    if key == "User" and one.value not in ("root", "0"):
+        text = f"{line}: the agent is not root and runs every app as {one.value}"
+        yield note(SERVICE, text, "nothing if that is meant; run_as has no effect then")
+    elif one.value.lower() in _OFF and not _LIMIT.fullmatch(key):
+        return
+    elif key in _NAMESPACE and line != "RootDirectory=/":
+        why = "what is mounted later may be missing there"
+        if key in _READ_ONLY:
+            why = "targets and apps cannot write there"
+        elif key == "PrivateTmp":
+            why = "an app loses its /tmp when the agent stops"
+        text = f"{line} gives the agent, and every app, a mount namespace: {why}"
+        yield problem(SERVICE, text, remove)
+    elif key in _RESTRICTION:
+        yield warning(SERVICE, f"{line} is inherited by every app", remove)
+    elif _LIMIT.fullmatch(key):
+        do = f"{remove}; set limits of an app under `limits`"
+        yield warning(SERVICE, f"{line} is inherited by every app", do)
+    elif _GROUP_LIMIT.fullmatch(key):
+        text = f"{line} limits the agent together with every process that has no scope of its own"
+        do = f"{remove}; for all apps together: systemctl set-property appagent.slice {line}"
+        yield warning(SERVICE, text, do)
 
 
-def _bound(found: list[Directive]) -> Iterator[Finding]:
-    """What ends the agent together with something else."""
+def _bound(found: Sequence[Directive]) -> Iterator[Finding]:
+    """What stops the agent together with something else."""
     for one in found:
         if one.section != "Unit" or one.key not in _BINDING:
             continue
-        mounts = [
-            word
-            for word in one.value.split()
-            if one.key == "RequiresMountsFor" or word.endswith((".mount", ".automount"))
-        ]
+        mounts = re.search(r"\.(auto)?mount(\s|$)", one.value) or one.key == "RequiresMountsFor"
         if mounts or one.key == "BindsTo":
-            text = f"{one.key}={one.value} ends the agent with the mount, and keeps it from a start"
-            do = f"take it out of {one.file or 'the unit'}; After=remote-fs.target is enough"
+            text = f"{one.key}={one.value} stops the agent with the mount and prevents its start"
+            do = f"remove it from {one.file or 'the unit'}; After=remote-fs.target is enough"
             yield warning(SERVICE, text, do)
 
 
-_MODES = ("control-group", "mixed")
-
-
-def _effective(show: Mapping[str, str], roots: Sequence[str]) -> Iterator[Finding]:
-    """What the service manager itself will do."""
-    yield from _heard(show.get("Type", ""), show.get("NotifyAccess", ""))
+def _in_force(show: Mapping[str, str], roots: Sequence[str]) -> Iterator[Finding]:
+    """What systemd will do with the service."""
+    for key, (right, level, why) in _EXPECTED.items():
+        value = show.get(key, "")
+        if value and value not in right.split():
+            yield Finding(level, SERVICE, f"{key}={value}: {why}", f"set {key}={right.split()[0]}")
     mode = show.get("KillMode", "")
-    if mode in _MODES:
-        text = f"KillMode={mode}: a stop of the agent kills the runs and apps in its control group"
-        yield problem(SERVICE, text, "KillMode=process")
+    if mode in ("control-group", "mixed"):
+        text = f"KillMode={mode}: stopping the agent kills runs and apps in its control group"
+        yield problem(SERVICE, text, "set KillMode=process")
     elif mode not in ("process", ""):
-        text = f"KillMode={mode}: a stop of the service does not end the agent"
-        yield warning(SERVICE, text, "KillMode=process")
-    if show.get("Restart", "always") != "always":
-        text = f"Restart={show['Restart']}: an agent that died may not come back"
-        yield warning(SERVICE, text, "Restart=always")
-    if "78" not in show.get("RestartPreventExitStatus", "78").split():
-        text = "a configuration that is wrong makes the agent start again and again"
-        yield note(SERVICE, text, "RestartPreventExitStatus=78")
-    if show.get("OOMPolicy", "continue") != "continue":
-        text = f"OOMPolicy={show['OOMPolicy']}: one process killed for its memory ends the agent"
-        yield warning(SERVICE, text, "OOMPolicy=continue")
-    if show.get("RuntimeDirectoryPreserve", "yes") == "no":
-        text = "the runtime directory goes with the agent, while runs and apps outlive it"
-        yield warning(SERVICE, text, "RuntimeDirectoryPreserve=yes")
-    where = show.get("WorkingDirectory", "").lstrip("!-")
-    if any(where == root or where.startswith(root.rstrip("/") + "/") for root in roots):
-        text = f"WorkingDirectory={where} is on a root: the agent hangs with it"
-        yield problem(SERVICE, text, "WorkingDirectory=/")
-
-
-def _watched(found: list[Directive]) -> Iterator[Finding]:
-    """Whether an agent that hangs is noticed. Until its first start, `show` has no WatchdogUSec."""
-    one = last(found, "Service", "WatchdogSec")
-    if one is None or one.value in ("0", "infinity"):
-        text = "no WatchdogSec: an agent that hangs is not started again"
-        yield note(SERVICE, text, "WatchdogSec=30")
-
-
-def _heard(kind: str, access: str) -> Iterator[Finding]:
-    """Whether the service manager hears of the agent."""
-    if kind not in ("notify", "notify-reload", ""):
-        text = f"Type={kind}: systemd does not hear when the agent is ready, stops or reloads"
-        yield warning(SERVICE, text, "Type=notify")
-    elif access == "none":
-        text = "NotifyAccess=none: systemd does not hear that the agent is ready, and ends it"
-        yield problem(SERVICE, text, "NotifyAccess=main")
+        text = f"KillMode={mode}: stopping the service does not stop the agent"
+        yield warning(SERVICE, text, "set KillMode=process")
+    access = show.get("NotifyAccess", "")
+    if access == "none" and show.get("Type", "").startswith("notify"):
+        text = "NotifyAccess=none: systemd never learns that the agent is ready, and kills it"
+        yield problem(SERVICE, text, "set NotifyAccess=main")
     elif access in ("all", "exec"):
-        text = f"NotifyAccess={access}: others than the agent may speak for it"
-        yield warning(SERVICE, text, "NotifyAccess=main")
+        text = f"NotifyAccess={access}: other processes may send notifications for the agent"
+        yield warning(SERVICE, text, "set NotifyAccess=main")
+    if "78" not in show.get("RestartPreventExitStatus", "78").split():
+        text = "an invalid configuration makes systemd restart the agent again and again"
+        yield note(SERVICE, text, "set RestartPreventExitStatus=78")
+    cwd = show.get("WorkingDirectory", "").lstrip("!-")
+    if any(cwd == root or cwd.startswith(root.rstrip("/") + "/") for root in roots):
+        text = f"WorkingDirectory={cwd} is in a root: the agent hangs with its share"
+        yield problem(SERVICE, text, "set WorkingDirectory=/")
 
 
 def _running(show: Mapping[str, str]) -> Iterator[Finding]:
-    """How the service is."""
+    """The state of the service."""
     state = show.get("ActiveState", "")
     if state == "failed":
         text = f"the service has failed ({show.get('Result', '?')})"
         yield problem(SERVICE, text, "journalctl -u appagent -n 50; systemctl restart appagent")
-    elif state and state not in _GOOD_STATES:
+    elif state not in ("active", "activating", "reloading", ""):
         yield warning(SERVICE, f"the service is {state}", "systemctl start appagent")
     if show.get("NeedDaemonReload") == "yes":
-        text = "the unit's files were changed, and systemd has not read them yet"
-        yield warning(SERVICE, text, "systemctl daemon-reload, then restart appagent")
+        text = "the unit's files have changed since systemd loaded them"
+        yield warning(SERVICE, text, "systemctl daemon-reload; systemctl restart appagent")
     if show.get("UnitFileState") == "disabled":
-        text = "the service is not started with the machine"
+        text = "the service is disabled: the agent does not start at boot"
         yield warning(SERVICE, text, "systemctl enable appagent")

@@ -1,4 +1,4 @@
-"""A root with apps for doctor to look at, and what it said."""
+"""A root with apps for doctor to check, and its report."""
 
 import contextlib
 import io
@@ -19,8 +19,8 @@ ANSWERS_WITHIN = 120.0  # s; it promises 20, and this machine may be very busy
 
 
 @dataclass(frozen=True)
-class Said:
-    """What doctor said, and how it ended."""
+class Report:
+    """What doctor printed, and its exit code."""
 
     code: int
     text: str
@@ -70,8 +70,8 @@ class Home:
         }
         self.config.write_text(json.dumps(whole, indent=1))
 
-    def run(self, *words: str, before: Callable[[], None] | None = None) -> Said:
-        """Run doctor as people do. It never says anything on stderr, and always comes to an end."""
+    def run(self, *words: str, before: Callable[[], None] | None = None) -> Report:
+        """Run doctor as people do. It prints nothing on stderr, and always ends."""
         self.write_once()
         done = subprocess.run(
             [sys.executable, "-m", "appagent", "doctor", "--config", str(self.config), *words],
@@ -83,14 +83,14 @@ class Home:
             preexec_fn=before,
         )
         assert done.stderr == ""
-        return Said(done.returncode, done.stdout)
+        return Report(done.returncode, done.stdout)
 
-    def found(self, *, json_wanted: bool = True) -> Said:
-        """Call doctor."""
+    def report(self, *, json_wanted: bool = True) -> Report:
+        """Call doctor in this process."""
         self.write_once()
-        with contextlib.redirect_stdout(io.StringIO()) as said:
+        with contextlib.redirect_stdout(io.StringIO()) as output:
             code = examine(str(self.config), json_wanted=json_wanted)
-        return Said(code, said.getvalue())
+        return Report(code, output.getvalue())
 
     def write_once(self) -> None:
         """Write the configuration, where the test has not."""
@@ -98,11 +98,11 @@ class Home:
             self.write()
 
     def refuses(self, about: str, *words: str) -> None:
-        """Show that doctor finds one problem with this, in these words, with what to do."""
-        said = self.found()
-        assert said.code == 1
-        found = said.of(about, "problem")
-        assert len(found) == 1, said.text
+        """Assert that doctor finds one problem with this, in these words, with what to do."""
+        report = self.report()
+        assert report.code == 1
+        found = report.of(about, "problem")
+        assert len(found) == 1, report.text
         for word in words:
             assert word in found[0]["text"] + found[0]["do"]
         assert found[0]["do"]

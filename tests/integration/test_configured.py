@@ -120,7 +120,7 @@ def test_a_bad_configuration_is_refused_and_the_old_one_goes_on(shown: Shown) ->
     node.config.write_text(good.replace('"roots"', '"roots": [ # no YAML at all'))
     assert node.command("hold", "steady", "--why", "it is mended").returncode == 0
     assert node.command("resume", "steady").returncode == 0
-    assert "ok       agent: the agent runs and answers" in node.command("doctor").stdout
+    assert "ok       agent: the agent runs and answers" in node.command("doctor", "-v").stdout
 
     app.deploy("2")
     shown.ran("steady", "install restart check")

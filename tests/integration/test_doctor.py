@@ -26,7 +26,7 @@ def tree(base: Path) -> Mapping[str, tuple[int, int]]:
     return {str(path): (path.lstat().st_mtime_ns, path.lstat().st_mode) for path in base.rglob("*")}
 
 
-# --- what is fine --------------------------------------------------------------------------------
+# --- what is right -------------------------------------------------------------------------------
 
 
 def test_a_sound_node_has_no_problem_and_nothing_is_touched(home: Home) -> None:
@@ -39,28 +39,29 @@ def test_a_sound_node_has_no_problem_and_nothing_is_touched(home: Home) -> None:
     (home.root / "docs").mkdir()
     home.write()
     before = tree(home.base)
-    said = home.found()
-    assert said.code == 0, said.text
-    assert not [one for one in said.findings if one["level"] == "problem"]
-    texts = [one["text"] for one in said.of(f"root {home.root}", "ok")]
+    report = home.report()
+    assert report.code == 0, report.text
+    assert not [one for one in report.findings if one["level"] == "problem"]
+    texts = [one["text"] for one in report.of(f"root {home.root}", "ok")]
     assert any(text.startswith("2 apps: api, web") and "docs" in text for text in texts)
     assert tree(home.base) == before
 
 
-def test_a_person_gets_lines_and_a_sum(home: Home) -> None:
+def test_a_person_gets_what_is_not_ok_and_a_summary(home: Home) -> None:
     home.app()
-    said = home.run()
-    assert said.code == 0
-    *lines, last = said.text.splitlines()
-    assert all(line[:9].strip() in ("warning", "note", "ok", "") for line in lines)
-    assert last.endswith(" fine")
+    report = home.run()
+    assert report.code == 0
+    *lines, last = report.text.splitlines()
+    assert all(line[:9].strip() in ("warning", "note", "") for line in lines)
+    assert last.endswith(" ok (doctor -v lists them)")
+    assert "ok       configuration: " in home.run("-v").text
 
 
 def test_every_problem_and_warning_says_what_to_do(home: Home) -> None:
     web = home.app()
     (web / "Makefile").chmod(0o666)
     (web / "start").mkdir()
-    for one in home.found().findings:
+    for one in home.report().findings:
         assert one["text"]
         assert one["do"] or one["level"] in ("note", "ok")
 
@@ -70,20 +71,20 @@ def test_every_problem_and_warning_says_what_to_do(home: Home) -> None:
 
 def test_a_wrong_configuration_is_78_with_every_line(home: Home) -> None:
     home.config.write_text("roots:\n  - path: relative\n    watsh: auto\nnode: a b\n")
-    said = home.found()
-    assert said.code == 78
-    lines = {one["text"].split(": ")[0] for one in said.of("configuration", "problem")}
+    report = home.report()
+    assert report.code == 78
+    lines = {one["text"].split(": ")[0] for one in report.of("configuration", "problem")}
     assert {f"{home.config}:{line}" for line in (2, 3, 4)} <= lines
-    assert said.of("software", "ok")  # what needs no configuration is checked all the same
-    text = home.found(json_wanted=False)
+    assert report.of("software", "ok")  # what needs no configuration is checked all the same
+    text = home.report(json_wanted=False)
     assert text.code == 78
     assert f"{home.config}:3:" in text.text
 
 
 def test_no_configuration_is_78(home: Home) -> None:
-    with contextlib.redirect_stdout(io.StringIO()) as said:
+    with contextlib.redirect_stdout(io.StringIO()) as report:
         assert examine(str(home.base / "none.yaml"), json_wanted=False) == 78
-    assert "there is no such file" in said.getvalue()
+    assert "there is no such file" in report.getvalue()
 
 
 # --- apps ----------------------------------------------------------------------------------------
@@ -105,7 +106,7 @@ def test_a_foreign_owner_is_refused_until_he_is_trusted(home: Home) -> None:
     home.refuses("app web", "Makefile", "nobody", "trusted_owners")
     home.settings["trusted_owners"] = ["nobody"]
     home.write()
-    assert home.found().code == 0
+    assert home.report().code == 0
 
 
 @pytest.mark.skipif(not AS_ROOT, reason="only root can give a file away")
@@ -115,7 +116,7 @@ def test_run_as_owner_is_judged_by_the_owner(home: Home) -> None:
     home.refuses("app web", "belongs to root")
     for path in (home.root / "web", home.root / "web/Makefile"):
         os.chown(path, NOBODY, -1)
-    assert home.found().code == 0
+    assert home.report().code == 0
 
 
 def test_a_release_outside_is_refused(home: Home) -> None:
@@ -127,7 +128,7 @@ def test_a_release_outside_is_refused(home: Home) -> None:
     home.refuses("app web", str(outside), "release_dirs")
     home.settings["release_dirs"] = [str(outside)]
     home.write()
-    assert home.found().code == 0
+    assert home.report().code == 0
 
 
 def test_the_app_s_own_settings_are_checked(home: Home) -> None:
@@ -135,13 +136,10 @@ def test_the_app_s_own_settings_are_checked(home: Home) -> None:
     home.refuses("app web", "web/appagent.yaml:2:", "run_as")
 
 
-def test_the_phony_trap_is_found_without_running_make(home: Home) -> None:
+def test_nothing_of_an_app_is_run(home: Home) -> None:
     ran = home.base / "ran"
-    web = home.app(makefile=f"X := $(shell touch {ran})\ninstall:\n\t@touch {ran}\n")
-    (web / "install").mkdir()
-    said = home.found()
-    assert len(said.of("app web", "problem", "warning")) == 1
-    assert ".PHONY: install" in said.of("app web")[0]["do"]
+    home.app(makefile=f"X := $(shell touch {ran})\ninstall:\n\t@touch {ran}\n")
+    assert home.report().code == 0
     assert not ran.exists()
 
 
@@ -156,7 +154,7 @@ def test_the_phony_trap_is_found_without_running_make(home: Home) -> None:
         (lambda web: os.truncate(web / "appagent.yaml", 1 << 30), "larger"),
     ],
 )
-def test_odd_things_in_an_app_are_told_and_nothing_hangs(
+def test_strange_files_in_an_app_are_reported_and_nothing_hangs(
     home: Home, make: Callable[[Path], object], word: str
 ) -> None:
     web = home.app()
@@ -168,15 +166,15 @@ def test_odd_things_in_an_app_are_told_and_nothing_hangs(
     home.refuses("app web", word)
 
 
-def test_names_that_are_no_text_and_no_apps_are_told(home: Home) -> None:
+def test_names_that_cannot_be_an_app_are_reported(home: Home) -> None:
     home.app()
     (home.root / "a b").mkdir()
     os.mkdir(os.fsencode(home.root) + b"/bad\xff\x1b[2J")  # noqa: PTH102 - pathlib takes no bytes
-    said = home.found()
-    assert said.code == 0
-    texts = [one["text"] for one in said.of(f"root {home.root}", "note")]
-    assert len([text for text in texts if "can be no app" in text]) == 2
-    assert home.found(json_wanted=False).code == 0
+    report = home.report()
+    assert report.code == 0
+    texts = [one["text"] for one in report.of(f"root {home.root}", "note")]
+    assert len([text for text in texts if "cannot be an app" in text]) == 2
+    assert home.report(json_wanted=False).code == 0
 
 
 def test_one_name_in_two_roots_is_a_problem(home: Home) -> None:
@@ -195,9 +193,9 @@ def test_a_root_that_is_not_there_is_a_problem(home: Home) -> None:
     home.root.rmdir()
     about = f"root {home.root}"
     home.refuses(about, "No such file")
-    said = home.found()
-    assert said.of(about, "ok") == []
-    assert str(home.root) not in said.of(about, "problem")[0]["text"]
+    report = home.report()
+    assert report.of(about, "ok") == []
+    assert str(home.root) not in report.of(about, "problem")[0]["text"]
 
 
 def test_a_root_that_must_be_mounted_and_is_not_is_a_problem(home: Home) -> None:
@@ -207,9 +205,9 @@ def test_a_root_that_must_be_mounted_and_is_not_is_a_problem(home: Home) -> None
 
 
 def test_an_empty_root_is_a_warning(home: Home) -> None:
-    said = home.found()
-    assert said.code == 0
-    assert "is empty" in said.of(f"root {home.root}", "warning")[0]["text"]
+    report = home.report()
+    assert report.code == 0
+    assert "is empty" in report.of(f"root {home.root}", "warning")[0]["text"]
 
 
 @pytest.mark.parametrize(
@@ -230,7 +228,7 @@ def test_env_files_are_judged_and_their_values_never_shown(
         file.write_text(text)
         file.chmod(mode)
     home.refuses(f"env file {file}", *words)
-    assert "hush" not in home.found(json_wanted=False).text
+    assert "hush" not in home.report(json_wanted=False).text
 
 
 def test_an_env_file_that_sets_what_is_the_agent_s_is_a_warning(home: Home) -> None:
@@ -238,7 +236,7 @@ def test_an_env_file_that_sets_what_is_the_agent_s_is_a_warning(home: Home) -> N
     file = home.base / "common.env"
     file.write_text("APP_NAME=x\nA=hush\n")
     home.settings["env_files"] = [str(file)]
-    said = home.found()
-    assert said.code == 0
-    assert "APP_NAME" in said.of(f"env file {file}", "warning")[0]["text"]
-    assert "hush" not in said.text
+    report = home.report()
+    assert report.code == 0
+    assert "APP_NAME" in report.of(f"env file {file}", "warning")[0]["text"]
+    assert "hush" not in report.text

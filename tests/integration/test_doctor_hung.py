@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from appagent.doctor import examine
-from tests.integration.examined import AS_ROOT, NOBODY, Home, Said
+from tests.integration.examined import AS_ROOT, NOBODY, Home, Report
 from tests.integration.node import node
 from tests.waiting import until
 
@@ -40,9 +40,9 @@ def test_a_program_that_never_answers_hangs_nothing(
         (programs / name).write_text("#!/bin/sh\nexec sleep 1234\n")
         (programs / name).chmod(0o755)
     monkeypatch.setenv("PATH", f"{programs}:{os.environ['PATH']}")
-    said = home.found()
-    assert said.code == 1
-    assert said.of("software", "problem")
+    report = home.report()
+    assert report.code == 1
+    assert report.of("software", "problem")
 
 
 def hung_share(point: Path, held: int | None) -> Callable[[], None]:
@@ -86,19 +86,19 @@ def test_a_share_that_does_not_answer_is_told_and_the_rest_is_checked(
     home.write()
 
     try:
-        said = home.run("--json", before=hung_share(share, None if gone else handle))
+        report = home.run("--json", before=hung_share(share, None if gone else handle))
     finally:
         os.close(handle)
-    if said.code == 99:
+    if report.code == 99:
         pytest.skip("mounting is not allowed here")
-    assert said.code == 1
+    assert report.code == 1
     word = "Transport endpoint" if gone else "does not answer"
-    assert any(word in one["text"] for one in said.of(f"root {hung}", "problem")), said.text
-    assert said.of(f"share {share}", "problem")
-    texts = [one["text"] for one in said.of(f"root {home.root}", "ok")]
+    assert any(word in one["text"] for one in report.of(f"root {hung}", "problem")), report.text
+    assert report.of(f"share {share}", "problem")
+    texts = [one["text"] for one in report.of(f"root {home.root}", "ok")]
     assert any(text.startswith("1 app: web") for text in texts)
     about = f"env file {share}/common.env" if gone else f"env files of {home.root}"
-    assert said.of(about, "problem")
+    assert report.of(about, "problem")
 
 
 # --- the agent that runs -------------------------------------------------------------------------
@@ -108,8 +108,8 @@ def test_an_agent_that_runs_is_seen_and_not_disturbed(tmp_path: Path) -> None:
     with node(tmp_path) as made:
         made.start()
         with contextlib.redirect_stdout(io.StringIO()) as text:
-            said = Said(examine(str(made.config), json_wanted=True), text.getvalue())
-        assert [one["text"] for one in said.of("agent")] == ["the agent runs and answers"]
+            report = Report(examine(str(made.config), json_wanted=True), text.getvalue())
+        assert [one["text"] for one in report.of("agent")] == ["the agent runs and answers"]
         assert made.answers()
 
 
@@ -131,9 +131,9 @@ def test_an_agent_that_listens_and_never_answers_hangs_nothing(home: Home) -> No
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as server:
         server.bind(str(home.base / "run" / "control.sock"))
         server.listen()
-        said = home.found()
-    assert said.code == 0
-    assert [one["level"] for one in said.of("agent")] == ["note"]
+        report = home.report()
+    assert report.code == 0
+    assert [one["level"] for one in report.of("agent")] == ["note"]
 
 
 # --- who asks ------------------------------------------------------------------------------------
@@ -150,15 +150,15 @@ def test_another_user_is_told_what_he_could_not_see(home: Home) -> None:
     for path in (home.base, *list(home.base.parents)[:-2]):
         path.chmod(path.stat().st_mode | 0o011)
     home.write()
-    said = _as_nobody(home)
-    assert said.code == 0, said.text
-    assert said.of(f"env file {secret}", "note")[0]["do"].startswith("run doctor as root")
-    assert said.of("state_dir", "note")
-    assert said.of("runtime_dir", "note")
-    assert "hush" not in said.text
+    report = _as_nobody(home)
+    assert report.code == 0, report.text
+    assert report.of(f"env file {secret}", "note")[0]["do"].startswith("run doctor as root")
+    assert report.of("state_dir", "note")
+    assert report.of("runtime_dir", "note")
+    assert "hush" not in report.text
 
 
-def _as_nobody(home: Home) -> Said:
+def _as_nobody(home: Home) -> Report:
     """Run doctor in a fork, as nobody; this Python itself may lie where nobody can run it."""
     output = home.base / "output"
     pid = os.fork()
@@ -174,7 +174,7 @@ def _as_nobody(home: Home) -> Said:
         finally:
             os._exit(code)
     _, status = os.waitpid(pid, 0)
-    return Said(os.waitstatus_to_exitcode(status), output.read_text())
+    return Report(os.waitstatus_to_exitcode(status), output.read_text())
 
 
 def test_who_has_enough_can_end_it_and_nothing_stays(home: Home) -> None:

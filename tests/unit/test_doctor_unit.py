@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from appagent.doctor.finding import Finding, Level
-from appagent.doctor.unit import directives, judge, last, properties
+from appagent.doctor.unit import directives, judge, properties, section
 
 SHIPPED = Path(__file__).parents[2] / "systemd" / "appagent.service"
 FILE = "/usr/local/lib/systemd/system/appagent.service"
@@ -50,7 +50,7 @@ def test_the_unit_that_is_shipped_is_fine() -> None:
 
 
 def test_a_watchdog_counts_before_the_first_start_too() -> None:
-    """Until then systemd itself says that there is none."""
+    """Until then systemd itself reports none."""
     shown = properties(SHOWN) | {"WatchdogUSec": "0", "ActiveState": "activating"}
     assert [one.level for one in judge(cat(), shown)] == [Level.OK]
 
@@ -58,7 +58,7 @@ def test_a_watchdog_counts_before_the_first_start_too() -> None:
 @pytest.mark.parametrize("line", ["WatchdogSec=0", "WatchdogSec=infinity", "WatchdogSec="])
 def test_a_unit_without_a_watchdog_is_a_note(line: str) -> None:
     notes = [one for one in judged(f"[Service]\n{line}") if one.level is Level.NOTE]
-    assert [one.do for one in notes] == ["WatchdogSec=30"]
+    assert [one.do for one in notes] == ["set WatchdogSec=30"]
 
 
 def test_a_unit_that_is_not_there_is_a_note() -> None:
@@ -90,11 +90,12 @@ def test_a_unit_that_cannot_be_loaded_is_a_problem(state: str) -> None:
         "BindPaths=/a:/b",
         "TemporaryFileSystem=/var:ro",
         "RootDirectory=/srv/root",
+        "ReadOnlyPaths=/",
         "MountFlags=private",
         "DynamicUser=yes",
     ],
 )
-def test_a_mount_namespace_is_a_problem_told_with_the_file_it_comes_from(line: str) -> None:
+def test_a_mount_namespace_is_a_problem_with_the_file_that_sets_it(line: str) -> None:
     found = bad(judged(f"[Service]\n{line}"))
     assert [one.level for one in found] == [Level.PROBLEM]
     assert line in found[0].text
@@ -139,6 +140,7 @@ def test_what_every_app_inherits_is_a_warning(line: str) -> None:
         "[Service]\nTasksMax=infinity",
         "[Service]\nMemoryMax=infinity",
         "[Service]\nUser=root",
+        "[Service]\nRootDirectory=/",
     ],
 )
 def test_what_is_taken_back_or_means_nothing_is_fine(text: str) -> None:
@@ -205,12 +207,10 @@ def test_directives_know_their_file_and_join_lines() -> None:
         ("B", "one    two", FILE),
         ("A", "2", DROP_IN),
     ]
-    one = last(found, "Service", "A")
-    assert one is not None
-    assert one.value == "2"
-    assert last(found, "Unit", "A") is None
+    assert section(found, "Service")["A"].value == "2"
+    assert section(found, "Unit") == {}
 
 
-def test_anything_at_all_is_judged_without_a_fault() -> None:
+def test_any_text_at_all_is_judged() -> None:
     for text in ("", "\0", "=\n==\n[", "# /x.conf\n=b", "[Service]\nPrivateTmp", "]["):
         judge(text, properties(text) | {"LoadState": "loaded"})
