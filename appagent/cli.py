@@ -1,7 +1,7 @@
-"""The command `appagent`: arguments and exit codes. What the commands do is in commands.py.
+"""The command `appagent`: arguments and exit codes. What the commands do is in commands/.
 
-Exit codes: 0; 1 a deploy or check failed; 64 usage; 69 cannot reach the agent;
-70 internal error; 75 try again; 77 not allowed; 78 configuration.
+Exit codes: 0; 1 a deploy or check failed; 64 usage; 69 cannot reach the agent; 70 internal error;
+75 temporary failure; 77 permission denied; 78 configuration.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class Parser(argparse.ArgumentParser):
     """An argument parser that ends with 64, in one line, with the nearest known word."""
 
     def error(self, message: str) -> NoReturn:
-        """Say what is wrong and where to read on."""
+        """Print what is wrong, and end with 64."""
         if "invalid choice: " in message:
             wrong = message.split("invalid choice: ", 1)[1].split(" ", 1)[0].strip("'\"")
             known = [str(c) for a in self._actions for c in (a.choices or ())]
@@ -42,68 +42,87 @@ class Parser(argparse.ArgumentParser):
 
 
 def parser() -> Parser:
-    """All commands and their arguments."""
+    """All commands with their arguments, and where each is carried out: the one table of them."""
     top = Parser(
         prog="appagent",
         description="Brings the apps on a shared filesystem to the release that is there.",
-        epilog="Every command takes --config F; else $APPAGENT_CONFIG, else "
-        "/etc/appagent/appagent.yaml. Exit codes: 0; 1 a deploy or check failed; 64 usage; "
-        "69 cannot reach the agent; 70 internal error; 75 try again; 77 not allowed; "
-        "78 configuration.",
+        epilog="Every command takes --config F; without it $APPAGENT_CONFIG, then "
+        "/etc/appagent/appagent.yaml is read. Exit codes: 0 success; 1 a deploy or check failed; "
+        "64 usage error; 69 cannot reach the agent; 70 internal error; 75 temporary failure, try "
+        "again; 77 permission denied; 78 configuration error.",
         allow_abbrev=False,
     )
-    top.add_argument("--config", metavar="F", help="the configuration file")
+    top.add_argument("--config", metavar="F", help="configuration file")
     top.add_argument("--version", action="version", version=f"appagent {__version__}")
     table = top.add_subparsers(dest="command", metavar="COMMAND", parser_class=Parser)
 
-    def add(name: str, text: str, *, app: str = "", json: bool = False) -> Parser:
-        sub: Parser = table.add_parser(name, help=text, description=text, allow_abbrev=False)
+    def add(name: str, where: str, text: str, *, app: str = "", json: bool = False) -> Parser:
+        description = f"{text[0].upper()}{text[1:]}."
+        sub: Parser = table.add_parser(name, help=text, description=description, allow_abbrev=False)
+        sub.set_defaults(where=where)
         # Without a default of its own, which would undo what stood before the command.
         sub.add_argument(
-            "--config", metavar="F", help="the configuration file", default=argparse.SUPPRESS
+            "--config", metavar="F", help="configuration file", default=argparse.SUPPRESS
         )
         if app:
             count = {"one": None, "maybe": "?", "any": "*"}[app]
-            sub.add_argument("app", metavar="APP", nargs=count)
+            sub.add_argument("app", metavar="APP", nargs=count, help="name of an app")
         if json:
-            sub.add_argument("--json", action="store_true", help="for programs")
+            sub.add_argument("--json", action="store_true", help="print JSON")
         return sub
 
-    run = add("run", "the daemon")
-    run.add_argument("--daemonize", action="store_true", help="go to the background")
-    run.add_argument("--pidfile", metavar="F", help="with --daemonize: the locked pidfile")
-    status = add("status", "what this node sees, wants, has applied, is doing", app="maybe")
-    status.add_argument("--json", action="store_true", help="for programs")
-    status.add_argument("--check", action="store_true", help="1 unless all is where it should be")
-    add("explain", "the plan now, and why; for a tree, what changed", app="one", json=True)
-    history = add("history", "deploys and runs, newest first", app="maybe", json=True)
-    history.add_argument("-n", "--limit", metavar="N", default="20", help="so many (20)")
-    logs = add("logs", "the journal of one app", app="one")
-    logs.add_argument("-f", "--follow", action="store_true", help="go on as it grows")
-    logs.add_argument("-n", "--lines", metavar="N", default="200", help="the last N lines (200)")
-    trigger = add("trigger", "do it now (no TARGET: look and deploy; clears a backoff)", app="one")
-    trigger.add_argument("target", metavar="TARGET", nargs="?", choices=TARGETS)
-    trigger.add_argument("--wait", action="store_true", help="until the app is there")
-    trigger.add_argument("--timeout", metavar="T", help="with --wait: at most so long, e.g. 60s")
-    add("cancel", "end a running build or install, or a backoff", app="one")
-    hold = add("hold", "deploy nothing new (no APP: on the whole node)", app="maybe")
-    hold.add_argument("--why", metavar="W", required=True, help="for whoever reads status")
-    hold.add_argument("--for", metavar="T", dest="span", help="ends by itself after, e.g. 1h")
-    add("resume", "end a hold or a stop (no APP: all of this node)", app="maybe")
-    add("forget", "an app that is gone from the share is really gone", app="one")
-    wait = add("wait", "0 once every app runs what is wanted, 1 if one cannot", app="any")
-    wait.add_argument("--timeout", metavar="T", help="at most so long, e.g. 60s; then 75")
-    wait.add_argument("-q", "--quiet", action="store_true", help="no words on the way")
-    add("check-config", "is the configuration right?", json=True)
-    doctor = add("doctor", "what on this machine would break a deploy", json=True)
+    run = add("run", "run:run", "run the agent in the foreground")
+    run.add_argument("--daemonize", action="store_true", help="run in the background")
+    run.add_argument("--pidfile", metavar="F", help="with --daemonize: pidfile to lock")
+    status = add(
+        "status", "status:status", "show the state of all apps, or of one", app="maybe", json=True
+    )
+    status.add_argument("--check", action="store_true", help="exit 1 unless all apps are ok")
+    status.add_argument("-w", "--watch", action="store_true", help="redraw every second")
+    add("explain", "status:explain", "show the plan for an app, and why", app="one", json=True)
+    history = add(
+        "history", "history:history", "show deploys, newest first", app="maybe", json=True
+    )
+    history.add_argument("-n", "--limit", metavar="N", default="20", help="show N deploys (20)")
+    history.add_argument(
+        "-v", "--verbose", action="store_true", help="show their runs too, as with an APP"
+    )
+    logs = add("logs", "logs:logs", "show the output of an app", app="one")
+    logs.add_argument("-f", "--follow", action="store_true", help="wait for more output")
+    logs.add_argument("-n", "--lines", metavar="N", default="200", help="show N lines (200)")
+    trigger = add(
+        "trigger", "wait:trigger", "deploy an app now, or run one of its targets", app="one"
+    )
+    trigger.add_argument(
+        "target", metavar="TARGET", nargs="?", choices=TARGETS, help=f"one of {', '.join(TARGETS)}"
+    )
+    trigger.add_argument(
+        "--wait", action="store_true", help="show the output, wait until the app is up to date"
+    )
+    trigger.add_argument("--timeout", metavar="T", help="with --wait: exit 75 after, e.g., 60s")
+    add("cancel", "change:cancel", "end a running build or install, or a backoff", app="one")
+    hold = add("hold", "change:hold", "pause deploys of an app, or of all apps", app="maybe")
+    hold.add_argument("--why", metavar="W", required=True, help="reason, shown in status")
+    hold.add_argument("--for", metavar="T", dest="span", help="end the hold after, e.g., 1h")
+    add("resume", "change:resume", "end a hold or a stop, of an app or of all apps", app="maybe")
+    add("forget", "change:forget", "confirm that an app was removed on purpose", app="one")
+    wait = add(
+        "wait", "wait:wait", "wait until all apps, or those named, are up to date", app="any"
+    )
+    wait.add_argument("--timeout", metavar="T", help="exit 75 after, e.g., 60s")
+    wait.add_argument("-q", "--quiet", action="store_true", help="print no progress and no result")
+    add("check-config", "check:check_config", "check the configuration", json=True)
+    doctor = add(
+        "doctor", "check:doctor", "show what on this machine would break a deploy", json=True
+    )
     doctor.add_argument("-v", "--verbose", action="store_true", help="list what is ok, too")
     return top
 
 
 def open_streams() -> None:
-    """See to it that there are three streams, and that each takes any text.
+    """Make sure that there are three streams, and that each takes any text.
 
-    Who closes one (`>&-`) would have the first file that is opened in its place.
+    In place of one that was closed (`>&-`) would be the first file that is opened.
     """
     for number in (0, 1, 2):
         try:
@@ -118,7 +137,7 @@ def open_streams() -> None:
 
 
 def drop_stdout() -> None:
-    """Write no more. Python would complain once more when it flushes at its end."""
+    """Write no more. Python would report the error again when it flushes at its end."""
     with contextlib.suppress(OSError, ValueError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
@@ -136,19 +155,19 @@ def main(argv: Sequence[str] | None = None) -> int:
             return USAGE
         if args.command == "run":
             hangup.keep()
-        from appagent.commands import table  # noqa: PLC0415 - `--help` should not wait for the rest
+        from appagent.commands.dispatch import carry_out  # noqa: PLC0415 - not for `--help`
 
-        code = table.COMMANDS[args.command](args)
+        code = carry_out(args.where, args)
         try:
             sys.stdout.flush()
         except BrokenPipeError:
             raise
-        except OSError:  # it was said already
+        except OSError:  # it was reported already
             drop_stdout()
     except KeyboardInterrupt:
         return ENDED_BY_INT
     except BrokenPipeError:
-        drop_stdout()  # whoever read us has enough
+        drop_stdout()  # the reader has ended
         return ENDED_BY_PIPE
     except Exception as error:  # a person gets one line; the traceback on request
         if os.environ.get("APPAGENT_TRACEBACK"):

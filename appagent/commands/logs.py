@@ -1,14 +1,62 @@
-"""What an app has printed, from the file that holds it where there is no journal."""
+"""`appagent logs`: what an app has printed, from the journal or, where there is none, from a file.
+
+Which of the two it is the agent knows; without an agent, it is what is there.
+"""
 
 from __future__ import annotations
 
 import os
+import shutil
+import subprocess
 import time
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
+from appagent.commands.agent import Agent, Args, agent_of
+from appagent.commands.options import count
 from appagent.commands.printing import data, flush, words
-from appagent.model.exit_codes import LATER, NOT_ALLOWED, OK, Refused
+from appagent.core.names import why_no_app
+from appagent.model.exit_codes import LATER, NO_AGENT, NOT_ALLOWED, OK, Refused
+from appagent.run.launch import Places
+from appagent.shim import output
+
+
+def logs(args: Args) -> int:
+    """Show the output of an app, and what comes with --follow."""
+    lines = count(args.lines, "--lines")
+    agent = agent_of(args)
+    try:
+        where = agent.answer({"do": "where", "app": args.app})
+    except Refused as refused:
+        if refused.code != NO_AGENT:
+            raise
+        where = without_agent(agent, args.app, refused)
+    if where["file"]:
+        return show_file(Path(where["file"]), lines, follow_it=args.follow)
+    if shutil.which("journalctl") is None:
+        raise Refused(LATER, "the output is in the journal, and there is no journalctl here")
+    command = ["journalctl", "--no-pager", "-n", str(lines)]
+    command += ["-f"] if args.follow else []
+    flush()
+    return subprocess.run([*command, *where["matches"]], check=False).returncode
+
+
+def without_agent(agent: Agent, app: str, refused: Refused) -> dict[str, Any]:
+    """Find the output of an app though no agent answers; Refused as before where there is none."""
+    places = Places(agent.located.state_dir, agent.located.runtime_dir)
+    try:
+        if why_no_app(app) or not Path(places.kept(app)).exists():
+            raise refused
+        owner = Path(places.state_dir).stat().st_uid
+        file = places.log(app)
+        in_file = Path(file).exists()
+    except OSError as error:
+        code = NOT_ALLOWED if isinstance(error, PermissionError) else LATER
+        raise Refused(code, f"{error.filename}: {error.strerror}") from None
+    where = file if in_file else "the journal"
+    words(f"the agent does not answer; this is what {where} holds")
+    return {"file": file if in_file else "", "matches": output.log_matches(app, owner)}
 
 
 def show_file(path: Path, lines: int, *, follow_it: bool) -> int:
@@ -18,7 +66,7 @@ def show_file(path: Path, lines: int, *, follow_it: bool) -> int:
         before, _ = content(path.with_name(f"{path.name}.1"), 0)
         text, place = content(path, 0)
         if not before and not text:
-            words("nothing was printed yet")
+            words("no output yet")
         show_lines((before + text).splitlines()[-lines:])
         rest = b""
         while follow_it:
@@ -36,7 +84,7 @@ def show_file(path: Path, lines: int, *, follow_it: bool) -> int:
 
 
 def show_lines(lines: Iterable[bytes]) -> None:
-    """What an app has printed, made safe to be shown."""
+    """Show what an app has printed, made safe."""
     for line in lines:
         data(line.decode("utf-8", "replace"))
 

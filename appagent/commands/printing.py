@@ -10,14 +10,16 @@ from collections.abc import Iterator
 
 from appagent.model.exit_codes import LATER, Refused
 from appagent.report.terminal import Screen, screen_of
-from appagent.report.text import plain
+from appagent.report.text import plain, wrap
 
 _OUR_COLOUR = re.compile("(\x1b\\[(?:0|1|2|1;31|3[236])m)")  # report.terminal's, and no other
 
 
 def words(text: str) -> None:
-    """Write a message for a person."""
-    sys.stderr.write(f"appagent: {plain(text)}\n")
+    """Write a message for a person; on a terminal, broken between words."""
+    columns = screen_of(sys.stderr).columns
+    for line in f"appagent: {plain(text)}".split("\n"):
+        sys.stderr.write("\n".join(wrap(line, columns, "  ", "")) + "\n")
 
 
 @contextlib.contextmanager

@@ -111,8 +111,10 @@ class Verbs:
             found["apps"] = [app for app in found["apps"] if app["app"] == name]
         names = [app["app"] for app in found["apps"]]
         usage = await asyncio.to_thread(self.agent.running.usage, names)
+        ended = await asyncio.to_thread(self.agent.history.last_ends)
         for app in found["apps"]:
             app["usage"] = usage[app["app"]]
+            app["since"] = app["since"] or ended.get(app["app"])
         yield {"data": found}
 
     def known(self, name: str) -> None:
@@ -131,9 +133,9 @@ class Verbs:
         self.known(name)
         app = self.agent.node.apps[name]
         changes = await asyncio.to_thread(self.agent.watchers.changes, app)
-        told = show.explain_text(self.agent.node, app, self.agent.now(), changes)
-        data = show.app_data(self.agent.node, app, self.agent.now())
-        yield {"data": {**data, "changes": list(changes), "text": told}}
+        now = self.agent.now()
+        data = show.app_data(self.agent.node, app, now)
+        yield {"data": {**data, "changes": list(changes), "now": now.wall}}
 
     async def history(self, request: Request, _: Peer) -> Lines:
         """Deploys and runs, newest first: a deploy a line, and one at a time in memory."""
@@ -153,12 +155,18 @@ class Verbs:
             deploy = await asyncio.to_thread(next, past, None)
 
     async def where(self, request: Request, _: Peer) -> Lines:
-        """Where an app's output goes: the journal, or a file."""
+        """Where an app's output goes: a file, or the journal, found by these matches of journalctl.
+
+        `matches` also finds what the agent logs of the app, `output` only what the app prints.
+        """
         name = text_of(request, "app")
         self.known(name)
         log = self.agent.log_file(name)
-        matches = [] if log else output.log_matches(name, os.geteuid())
-        yield {"data": {"file": log, "matches": matches}}
+        found: dict[str, object] = {"file": log, "matches": [], "output": []}
+        if not log:
+            found["matches"] = output.log_matches(name, os.geteuid())
+            found["output"] = output.output_matches(name, os.geteuid())
+        yield {"data": found}
 
     # --- waiting ---------------------------------------------------------------------------------
 

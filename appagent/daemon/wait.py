@@ -16,6 +16,7 @@ from math import inf
 from typing import TYPE_CHECKING
 
 from appagent.core.freshness import Place, unlisted, unseen
+from appagent.core.release import short
 from appagent.core.summary import View, view
 from appagent.core.want import Kind
 from appagent.daemon.recheck import Rechecks
@@ -69,6 +70,7 @@ class Waiting:
                 lines = [f"{each.app}: {each.word}: {each.why}" for each in hopeless[:SHOWN]]
                 raise Refused(FAILED, "; ".join(lines) + more(hopeless))
             if not open_ones:
+                yield {"done": wait.done(time.monotonic() - start)}
                 return
             words = [f"{name} ({word})" for name, word in open_ones]
             news = ", ".join(words[:SHOWN]) + more(words)
@@ -76,7 +78,8 @@ class Waiting:
                 began > start + QUIET or any(word != LOOKING for _, word in open_ones)
             ):
                 told = news
-                yield {"line": f"waiting for {news}"}
+                progress = {"text": news, "apps": wait.count(), "waiting": len(open_ones)}
+                yield {"line": f"waiting for {news}", "progress": progress}
             left = until - time.monotonic()
             if left <= 0:
                 raise Refused(LATER, f"after {duration(most or 0)} still waiting for {news}")
@@ -103,21 +106,46 @@ class Wait:
                 if self.ask(unlisted(node, root.path, self.since)) and not self.names:
                     state = node.roots.get(root.path)
                     known = state is not None and state.known and not state.stuck
-                    open_ones.append((root.path, LOOKING if known else "unknown"))
+                    why = "" if state is None else state.stuck or state.why
+                    open_ones.append((root.path, LOOKING if known else because("unknown", why)))
         for name in self.names or sorted(node.apps):
             if name not in node.apps:
-                open_ones.append((one_line(name, 80), "not seen yet"))
+                open_ones.append((one_line(name, 80), self.not_an_app(name)))
                 continue
             seen = self.waiting.view(name)
             if seen.want.word == "unmanaged":
                 continue
             if seen.want.kind is not Kind.STOPPED and not self.looked_at(name):
-                open_ones.append((name, LOOKING if seen.reached is not None else seen.word))
+                word = because(seen.word, seen.why)
+                open_ones.append((name, LOOKING if seen.reached is not None else word))
             elif seen.reached is False:
                 hopeless.append(seen)
             elif seen.reached is None or seen.want.kind is Kind.GONE:
-                open_ones.append((name, seen.word))
+                open_ones.append((name, because(seen.word, seen.why)))
         return open_ones, hopeless
+
+    def not_an_app(self, name: str) -> str:
+        """Say why there is no app of this name yet."""
+        for path, why in self.waiting.agent.node.refused.items():
+            if path.rpartition("/")[2] == name:
+                return f"refused: {one_line(why)}"
+        return "not seen yet"
+
+    def count(self) -> int:
+        """Count the apps that are waited for."""
+        return len(self.names) or len(self.waiting.agent.node.apps)
+
+    def done(self, seconds: float) -> Mapping[str, object]:
+        """Tell what was reached: a single app, or the apps that are not `ok` but as wanted."""
+        node = self.waiting.agent.node
+        names = [name for name in self.names or sorted(node.apps) if name in node.apps]
+        views = [self.waiting.view(name) for name in names]
+        apps = [
+            {"app": each.app, "state": each.word, "release": short(each.want.version.release)}
+            for each in views
+            if len(views) == 1 or each.word != "ok"
+        ]
+        return {"count": len(views), "apps": apps[:SHOWN], "seconds": round(seconds, 3)}
 
     def looked_at(self, name: str) -> bool:
         """Whether an app was looked at since it was asked for; else have that done."""
@@ -135,6 +163,11 @@ class Wait:
             if since <= now:
                 self.waiting.rechecks.ask(place, since)
         return bool(places)
+
+
+def because(word: str, why: str) -> str:
+    """Give a word with its reason, where that is what a person needs and no count of seconds."""
+    return f"{word}: {one_line(why)}" if word == "unknown" and why else word
 
 
 def more(these: Sequence[object]) -> str:

@@ -31,6 +31,7 @@ FILE = "history.sqlite"
 
 _BACKLOG = 5_000  # facts that wait for a disk
 _BATCH = 500
+_BRIEFLY = 0.2  # seconds
 _AGAIN = 5.0  # seconds between two tries
 _PRUNE_EVERY = 1_000  # facts
 _MOST_AGE = 90 * 86_400.0
@@ -102,6 +103,18 @@ class History:
             yield from deploys(self.path, app, limit, alive)
         except (sqlite3.Error, OSError) as error:
             self._fact("history.unreadable", f"cannot read {self.path}: {error}", Level.WARNING)
+
+    def last_ends(self) -> dict[str, float]:
+        """Read when each app's last run ended (wall); empty where that cannot be read.
+
+        For another thread than the loop. It waits only briefly for what is not written yet.
+        """
+        self.flush(_BRIEFLY)
+        try:
+            with reading(self.path) as db:
+                return history_db.last_ends(db) if db is not None else {}
+        except (sqlite3.Error, OSError):
+            return {}
 
     def close(self, timeout: float = 2.0) -> bool:
         """Write what is left and end; whether all of it was written in time."""
@@ -260,10 +273,19 @@ def deploys(
     path: Path, app: str | None, limit: int, alive: AbstractSet[str] = frozenset()
 ) -> Iterator[PastDeploy]:
     """Read the newest deploys from a file, for when no agent answers. Raises what SQLite does."""
+    with reading(path) as db:
+        if db is not None:
+            yield from history_db.read(db, app, limit, alive)
+
+
+@contextlib.contextmanager
+def reading(path: Path) -> Iterator[sqlite3.Connection | None]:
+    """Open a file read-only; None where there is none. Raises what SQLite does."""
     if not path.exists():
+        yield None
         return
     uri = f"{path.absolute().as_uri()}?mode=ro"
     with contextlib.closing(
         sqlite3.connect(uri, uri=True, timeout=2.0, check_same_thread=False)
     ) as db:
-        yield from history_db.read(db, app, limit, alive)
+        yield db

@@ -134,6 +134,12 @@ def newest(db: sqlite3.Connection) -> int:
     return int(db.execute(sql).fetchone()[0] or 0)
 
 
+def last_ends(db: sqlite3.Connection) -> dict[str, float]:
+    """Return when the last run of each app ended (wall)."""
+    sql = "SELECT app, max(ended) FROM runs WHERE ended IS NOT NULL GROUP BY app"
+    return dict(db.execute(sql).fetchall())
+
+
 def record(db: sqlite3.Connection, notice: Notice, seq: int) -> None:
     """Fill in what a fact knows; `seq` is the number of a row that has to be made."""
     table = "deploys" if notice.kind.startswith("deploy.") else "runs"

@@ -1,4 +1,4 @@
-"""`appagent history` as text: each deploy a line, its runs below it."""
+"""`appagent history` as text: a table with a line for each deploy, or each in detail."""
 
 from __future__ import annotations
 
@@ -7,48 +7,125 @@ from typing import Any
 
 from appagent.core.release import short
 from appagent.report import text
+from appagent.report.table import table
+from appagent.report.terminal import BOLD, DIM, PLAIN, Screen
+
+Deploy = Mapping[str, Any]
+HEADER = ("APP", "WHEN", "RESULT", "RELEASE", "TOOK", "WHY")
+RESULT, TOOK = 2, 4
+RELEASE_MOST = 20  # columns, on a terminal
+WIDE = 100  # columns from which the release before is shown too
+TAIL_SHOWN = 5  # lines of the output of a run that failed
+PARTS = (("settle", "settled_ms"), ("queue", "begun_ms"), ("run", "good_ms"))
 
 
-def history_text(deploys: Sequence[Mapping[str, Any]]) -> str:
-    """Deploys, newest first."""
-    return "\n".join(line for deploy in deploys for line in deploy_lines(deploy))
+def history_table(deploys: Sequence[Deploy], now: float, screen: Screen = PLAIN) -> str:
+    """Show deploys, a line for each."""
+    rows = [row(deploy, now, screen) for deploy in deploys]
+
+    def paint(number: int, column: int, cell: str) -> str:
+        if number == 0:
+            return screen.paint(cell, DIM)
+        return screen.word(cell) if column == RESULT else cell
+
+    laid = table([HEADER, *rows], screen.columns, right=(TOOK,), paint=paint)
+    return "\n".join(line for lines in laid for line in lines)
 
 
-def deploy_lines(deploy: Mapping[str, Any]) -> list[str]:
-    """One deploy with its runs."""
-    when = deploy["begun"] or deploy["seen"] or (deploy["runs"] and deploy["runs"][0]["began"])
-    lines = []
+def row(deploy: Deploy, now: float, screen: Screen) -> list[str]:
+    """Show one deploy: of one that failed, why it failed."""
+    release = short(deploy["release"] or "")
+    if screen.columns:
+        release = text.cut(release, RELEASE_MOST)
+    if not screen.columns or screen.columns >= WIDE:
+        release = f"{short(deploy['previous'] or '')} -> {release}"
+    took = text.duration(deploy["duration_ms"] / 1000) if deploy["duration_ms"] is not None else "-"
+    return [
+        deploy["app"],
+        when_text(deploy, now),
+        deploy["outcome"],
+        release,
+        took,
+        why(deploy),
+    ]
+
+
+def why(deploy: Deploy) -> str:
+    """Say why a deploy was made, or why it failed."""
+    if deploy["outcome"] in ("done", "ok", "running"):
+        return str(deploy["reason"] or deploy["how"] or "-")
+    failed = [run for run in deploy["runs"] if run["outcome"] not in ("ok", "missing", "running")]
+    for run in reversed(failed):
+        printed = [line for line in run["tail"].splitlines() if not line.startswith("make")]
+        if printed:
+            return f"{run['target']} {run['outcome']}: {printed[-1]}"
+    line = deploy["line"] or (failed[-1]["line"] if failed else "") or deploy["reason"] or "-"
+    return str(line).removeprefix(f"{deploy['app']}: ")
+
+
+def history_details(deploys: Sequence[Deploy], now: float, screen: Screen = PLAIN) -> str:
+    """Show deploys, each with its times and its runs."""
+    return "\n".join(line for deploy in deploys for line in deploy_lines(deploy, now, screen))
+
+
+def deploy_lines(deploy: Deploy, now: float, screen: Screen) -> list[str]:
+    """Show one deploy with its runs."""
+    began = started(deploy)
+    name = screen.paint(text.one_line(deploy["app"]), BOLD)
+    what = f"{short(deploy['previous'] or '')} -> {short(deploy['release'] or '')}"
+    outcome = screen.word(deploy["outcome"]) if deploy["id"] else "run outside of a deploy"
+    lines = [f"{name}: {outcome}, {text.one_line(what)}, {ago(deploy, now)}"]
     if deploy["id"]:
         parts = [
-            f"{name} {text.duration(deploy[key] / 1000)}"
-            for name, key in (
-                ("complete after", "settled_ms"),
-                ("begun after", "begun_ms"),
-                ("done in", "good_ms"),
-            )
-            if deploy[key] is not None
+            f"{label} {deploy[key] / 1000:.1f}" for label, key in PARTS if deploy[key] is not None
         ]
-        line = (
-            f"{text.moment(when) if when else '-'}  {deploy['app']}  {deploy['outcome'].upper()}  "
-            f"{short(deploy['previous'] or '')} -> {short(deploy['release'] or '')}  "
-            f"({deploy['reason'] or deploy['how'] or 'no reason'}"
-        )
-        lines.append(line + (f"; {', '.join(parts)})" if parts else ")"))
-        if deploy["line"]:
-            lines.append(f"    {deploy['line']}")
-    else:
-        lines.append(f"{text.moment(when) if when else '-'}  {deploy['app']}")
+        if deploy["duration_ms"] is not None:
+            took = text.duration(deploy["duration_ms"] / 1000)
+            parts = [f"took {took}" + (f" ({', '.join(parts)})" if parts else "")]
+        notes = [text.moment(began) if began else "-", *parts]
+        notes.append(deploy["reason"] or "no reason given")
+        notes += [f"noticed by {deploy['how']}"] if deploy["how"] else []
+        lines += wrapped("; ".join(notes), screen, "  ")
+        if deploy["line"] and deploy["outcome"] != "done":
+            lines += wrapped(deploy["line"], screen, "  ")
     for run in deploy["runs"]:
-        lines += run_lines(run)
+        if run["outcome"] != "missing":  # the Makefile has no such target: nothing ran
+            lines += run_lines(run, screen)
     return lines
 
 
-def run_lines(run: Mapping[str, Any]) -> list[str]:
-    """One run, and the last output of one that failed."""
+def run_lines(run: Deploy, screen: Screen) -> list[str]:
+    """Show one run, and the last output of one that failed."""
     took = text.duration(run["duration_ms"] / 1000) if run["duration_ms"] is not None else "-"
-    code = f" (exit {run['exit_code']})" if run["exit_code"] else ""
-    adopted = ", adopted" if run["adopted"] else ""
-    lines = [f"    {run['target']:<8} {run['outcome']}{code} in {took}{adopted}  [{run['id']}]"]
-    if run["outcome"] not in ("ok", "missing", "running"):
-        lines += [f"      | {line}" for line in run["tail"].splitlines()[-5:]]
+    code = f"  exit {run['exit_code']}" if run["exit_code"] else ""
+    adopted = "  continued by another agent" if run["adopted"] else ""
+    outcome = screen.word(run["outcome"], f"{run['outcome']:<9}")
+    lines = [f"  {run['target']:<8} {outcome} {took:>7}{code}{adopted}"]
+    if run["outcome"] not in ("ok", "running"):
+        for line in run["tail"].splitlines()[-TAIL_SHOWN:]:
+            lines += wrapped(line, screen, "    | ")
     return lines
+
+
+def wrapped(line: str, screen: Screen, indent: str) -> list[str]:
+    """Break one line of text from outside, safely."""
+    return text.wrap(text.unbroken(line), screen.columns, indent)
+
+
+def started(deploy: Deploy) -> float | None:
+    """When a deploy began (wall), as far as that is known."""
+    runs = deploy["runs"]
+    found: float | None = deploy["begun"] or deploy["seen"] or (runs[0]["began"] if runs else None)
+    return found
+
+
+def when_text(deploy: Deploy, now: float) -> str:
+    """How long ago a deploy began, for a column."""
+    began = started(deploy)
+    return text.age(now - began) if began else "-"
+
+
+def ago(deploy: Deploy, now: float) -> str:
+    """How long ago a deploy began, in a sentence."""
+    began = started(deploy)
+    return f"{text.duration(max(0, round(now - began)))} ago" if began else "at an unknown time"

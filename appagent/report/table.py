@@ -8,6 +8,7 @@ from appagent.report.text import cut, one_line, wrap
 from appagent.report.text import width as width_of
 
 GAP = "  "
+NAME_LEAST, LAST_LEAST = 8, 20  # columns
 
 Painter = Callable[[int, int, str], str]  # row (0: the header), column, text → the text in colour
 
@@ -27,7 +28,8 @@ def table(
     cells = [[one_line(cell) for cell in row] for row in rows]
     wide = [max(map(width_of, column)) for column in zip(*cells, strict=True)]
     if columns:
-        wide[0] = min(wide[0], max(8, columns - sum(wide[1:]) - len(GAP) * (len(wide) - 1)))
+        others = sum(wide[1:-1]) + min(wide[-1], LAST_LEAST) + len(GAP) * (len(wide) - 1)
+        wide[0] = min(wide[0], max(NAME_LEAST, columns - others))
     colour = paint or _as_it_is
     return [_lines(row, number, wide, columns, right, colour) for number, row in enumerate(cells)]
 

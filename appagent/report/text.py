@@ -101,6 +101,22 @@ def moment(wall: float) -> str:
         return "?"
 
 
+def clock(wall: float, now: float) -> str:
+    """Say when something will be: the time of day, with the date where that is another one."""
+    day, _, time_of_day = moment(wall).partition(" ")
+    return time_of_day[:5] if day == moment(now)[:10] else f"{day} {time_of_day[:5]}".strip()
+
+
+def size(count_of_bytes: float) -> str:
+    """Say how much memory something takes, for a column of a table: `512K`, `20M`, `1.2G`."""
+    number = count_of_bytes / 1024
+    for unit in "KM":
+        if number < 999.5:  # noqa: PLR2004 - three digits are shown
+            return f"{number:.0f}{unit}"
+        number /= 1024
+    return f"{number:.1f}G"
+
+
 def count(number: int, word: str, words: str = "") -> str:
     """Say how many: `1 app`, `2 apps`."""
     return f"{number} {word if number == 1 else words or word + 's'}"

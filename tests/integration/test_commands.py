@@ -10,6 +10,7 @@ import json
 import os
 import pty
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -120,7 +121,10 @@ def test_a_wait_that_is_over_is_75(made: Node, capsys: pytest.CaptureFixture[str
 
 
 def test_a_wait_for_what_is_there_is_0(made: Node, capsys: pytest.CaptureFixture[str]) -> None:
-    assert said(made, capsys, "wait", GOOD_APP) == (0, "", "")
+    code, out, err = said(made, capsys, "wait", GOOD_APP)
+    assert (code, out) == (0, "")
+    assert re.fullmatch(rf"appagent: {GOOD_APP} is up to date: release 1 \([\d.]+ s\)\n", err)
+    assert said(made, capsys, "wait", GOOD_APP, "-q") == (0, "", "")
 
 
 @pytest.mark.parametrize(
@@ -171,7 +175,7 @@ def test_what_an_app_printed_is_shown_to_its_last_lines(
     code, out, err = said(made, capsys, "logs", GOOD_APP, "-n", "2")
     assert (code, out, err) == (0, "hello of start\nhello of check\n", "")
     code, out, err = said(made, capsys, "logs", OPEN)
-    assert (code, out, err) == (0, "", "appagent: nothing was printed yet\n")
+    assert (code, out, err) == (0, "", "appagent: no output yet\n")
 
 
 def test_a_log_is_followed_until_the_reader_has_enough(made: Node) -> None:

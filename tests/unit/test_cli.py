@@ -55,19 +55,22 @@ USAGE = [
     ("status a b", "unrecognized arguments: b"),
     ("status --jso", "unrecognized arguments: --jso"),
     ("status --config", "expected one argument"),
+    ("status --watch", "--watch needs a terminal"),
+    ("status --watch --json", "--watch cannot be combined with --json"),
+    ("status -w --check", "--watch cannot be combined with --check"),
     ("status \x1b]0;owned\x07\ntwo \x1b[31mred\x9b", "unrecognized arguments"),
     ("explain", "required: APP"),
     ("history web --limit", "expected one argument"),
-    ("history web -n 0", "--limit 0: a number"),
-    ("history web -n -1", "--limit -1: a number"),
-    ("history web --limit many", "many: a number"),
-    ("history web --limit 1.5", "1.5: a number"),
-    ("history web --limit ²", "²: a number"),
-    ("history web --limit 1001", "a number from 1 to 1000 is wanted"),
-    (f"history web --limit {BIG}", "a number from 1 to 1000 is wanted"),
+    ("history web -n 0", "--limit 0: expected a number"),
+    ("history web -n -1", "--limit -1: expected a number"),
+    ("history web --limit many", "many: expected a number"),
+    ("history web --limit 1.5", "1.5: expected a number"),
+    ("history web --limit ²", "²: expected a number"),
+    ("history web --limit 1001", "expected a number from 1 to 1000"),
+    (f"history web --limit {BIG}", "expected a number from 1 to 1000"),
     ("logs", "required: APP"),
-    ("logs web -n x", "x: a number"),
-    (f"logs web -n {BIG}", "a number from 1 to 1000000"),
+    ("logs web -n x", "x: expected a number"),
+    (f"logs web -n {BIG}", "expected a number from 1 to 1000000"),
     ("trigger", "required: APP"),
     ("trigger web dance", "unknown target dance; known are: build, install"),
     ("trigger web instal", "did you mean install?"),
@@ -117,7 +120,7 @@ def test_the_configuration_is_named_before_the_command_or_after_it(
 ) -> None:
     argv = line.replace("C", str(config)).split()
     code, out, err = said(capsys, *argv)
-    assert (code, out, err) == (0, f"fine: {config}\n", "")
+    assert (code, out, err) == (0, f"{config}: OK\n", "")
 
 
 def test_no_command_at_all_shows_the_help(capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,23 +2,39 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
 
-from appagent.model.events import RootObserved
+from appagent.model.applied import Hold
+from appagent.model.events import HoldAsked, RootObserved
 from appagent.model.seen import RootSeen
 from appagent.model.words import Layout, Outcome
 from appagent.report import status
+from appagent.report.status_text import status_text
+from appagent.report.terminal import Screen
+from appagent.report.text import width
 from tests.unit.core_play import HOUR, ROOT, Play, deployed
 
 
 def shown(play: Play) -> dict[str, list[str]]:
-    """The rows of the table by app: state, what it runs, what is on the share, and the rest."""
+    """The rows of the table by app: state, what it runs, since when …, and the lines below it."""
+    found: dict[str, list[str]] = {}
+    name = ""
+    for line in screen(play).splitlines():
+        if line.startswith("  "):
+            found.setdefault(name, []).append(line.strip())
+        else:
+            name, *row = [cell.strip() for cell in line.split("  ") if cell.strip()]
+            found[name] = row
+    return found
+
+
+def screen(play: Play, columns: int = 0) -> str:
+    """What `status` shows."""
     data: dict[str, Any] = status.node_data(play.node, play.now(), {})
-    lines = status.status_text(data, 400).splitlines()
-    rows = [[cell.strip() for cell in line.split("  ") if cell.strip()] for line in lines]
-    return {row[0]: row[1:] for row in rows}
+    return status_text(data, Screen(columns, 24))
 
 
 # --- what it runs --------------------------------------------------------------------------------
@@ -31,7 +47,12 @@ def test_a_release_that_failed_to_restart_is_not_shown_as_what_runs(layout: Layo
     play.will("web", "restart", Outcome.FAILED)
     play.push("web", "r2")
     play.rest()
-    assert shown(play)["web"][:3] == ["failed", "? (was r1)", "r2"]
+    row = shown(play)["web"]
+    assert row[:2] == ["failed", "? (was r1)"]
+    assert row[-2:] == [
+        "on the share: r2",
+        "details: appagent history web; retry: appagent trigger web",
+    ]
 
 
 def test_what_is_only_installed_does_not_run() -> None:
@@ -91,7 +112,7 @@ def test_directories_without_a_makefile_are_one_line() -> None:
         ROOT, known=True, names=("web",), plain=("docs", "lib"), plain_count=9, looked=play.mono + 1
     )
     play.feed(RootObserved(look))
-    lines = status.status_text(status.node_data(play.node, play.now(), {})).splitlines()
+    lines = screen(play).splitlines()
     assert f"{ROOT}: not an app (no Makefile): docs, lib and 7 more" in lines
 
 
@@ -112,3 +133,66 @@ def test_apps_that_are_back_bring_no_advice_to_forget_them() -> None:
     assert play.text("app.known") in {
         f"{app}: no longer unknown" for app in ("one", "two", "three")
     }
+
+
+# --- how it is shown -----------------------------------------------------------------------------
+
+
+def test_a_reason_is_whole_and_wrapped_below_the_row_of_its_app() -> None:
+    play = deployed()
+    reason = " ".join(f"word{number}" for number in range(60))
+    play.app_trouble("web", reason)
+    play.rest()
+    for columns in (60, 80, 120):
+        lines = screen(play, columns).splitlines()
+        assert all(width(line) <= columns for line in lines)
+        row = next(n for n, line in enumerate(lines) if line.startswith("web "))
+        below = [line for line in lines[row + 1 :] if line.startswith("  ")]
+        assert " ".join(line.strip() for line in below).startswith(reason)
+        assert below[0].startswith("  word0 word1")
+        assert all(line.startswith("    ") for line in below[1:-1])
+
+
+def test_since_is_the_age_of_the_state() -> None:
+    play = deployed()
+    play.app_trouble("web", "no answer")
+    play.rest()
+    play.after(2 * HOUR + 60.0)
+    assert shown(play)["web"][:3] == ["unknown", "r1", "2h"]
+
+
+def test_a_hold_is_shown_with_who_why_and_until_when() -> None:
+    play = deployed()
+    play.feed(HoldAsked("web", Hold("a demo", None, "root")))
+    play.rest()
+    assert shown(play)["web"][-1] == "held by root until `appagent resume`: a demo"
+    play.feed(HoldAsked("web", Hold("a demo", play.now().wall + 1800.0, "root")))
+    play.feed(HoldAsked(None, Hold("all of it", None, "uid 7")))
+    assert re.fullmatch(
+        r"held by root until [\d: -]+ \((29|30)m left\): a demo", shown(play)["web"][-1]
+    )
+    assert "all apps are held by uid 7 until `appagent resume`: all of it" in screen(play)
+
+
+def test_the_head_counts_the_apps_that_are_ok() -> None:
+    play = deployed()
+    play.push("other", "r1")
+    play.rest()
+    assert screen(play).splitlines()[0].endswith("2 of 2 apps ok")
+    play.app_trouble("web", "no answer")
+    play.rest()
+    assert screen(play).splitlines()[0].endswith("1 of 2 apps ok")
+
+
+def test_processes_and_memory_are_columns_and_unknown_where_they_were_not_counted() -> None:
+    play = deployed()
+    play.push("other", "r1")
+    play.rest()
+    data: dict[str, Any] = status.node_data(play.node, play.now(), {})
+    usage = {"other": {"processes": 12, "memory": 1.5 * 1024**3, "cpu_s": 0.0}, "web": None}
+    for app in data["apps"]:
+        app["usage"] = usage[app["app"]]
+    rows = {line.split()[0]: line.split()[-2:] for line in status_text(data).splitlines()}
+    assert rows["APP"] == ["PROC", "MEMORY"]
+    assert rows["other"] == ["12", "1.5G"]
+    assert rows["web"] == ["-", "-"]

@@ -1,0 +1,37 @@
+"""`appagent check-config` and `appagent doctor`: neither needs an agent."""
+
+from __future__ import annotations
+
+from appagent.commands.agent import Args, loaded
+from appagent.commands.printing import as_json, data, words
+from appagent.config.users import lookup_warnings
+from appagent.model.exit_codes import CONFIG, OK, Refused
+
+
+def check_config(args: Args) -> int:
+    """Check the configuration."""
+    try:
+        found = loaded(args)
+    except Refused as wrong:
+        if args.json:
+            as_json({"ok": False, "errors": wrong.text.splitlines(), "warnings": []})
+            return CONFIG
+        raise
+    warnings = [
+        *found.warnings,
+        *lookup_warnings(found.settings, 5.0, found.places),
+    ]
+    if args.json:
+        as_json({"ok": True, "errors": [], "warnings": warnings, "files": list(found.files)})
+        return OK
+    for line in warnings:
+        words(f"warning: {line}")
+    data(f"{', '.join(found.files)}: OK")
+    return OK
+
+
+def doctor(args: Args) -> int:
+    """Show what on this machine would break a deploy."""
+    from appagent.doctor import examine  # noqa: PLC0415 - check-config does without it
+
+    return examine(args.config, json_wanted=args.json, verbose=args.verbose)
