@@ -25,7 +25,7 @@ AHEAD = 10.0  # s of time that are asked for, each second anew
 async def stop_apps(agent: Agent) -> None:
     """Stop what is to be stopped, if the machine goes down; return when nothing is left to do."""
     concerned = [app for app in agent.node.apps.values() if wants_stop(agent, app)]
-    if not concerned or not await boot.goes_down():
+    if not concerned or not await boot.is_shutting_down():
         return
     agent.running.without_scopes()
     agent.feed(ShuttingDown())

@@ -8,25 +8,24 @@ from pathlib import Path
 from appagent.host import proc
 from appagent.host.isolate import program
 
+SYSTEMD = "/run/systemd/system"
+SOFTLEVEL = "/run/openrc/softlevel"
+
 
 def boot() -> str:
-    """Name this boot: the kernel's id of it and the start of PID 1.
+    """The id of this boot: the kernel's boot id and the start time of PID 1.
 
-    A container shares the kernel's id with its host and has a PID 1 of its own, so the second
-    part tells its restarts apart.
+    A container shares the kernel's id with its host and has a PID 1 of its own, so the second part
+    changes with each restart of the container.
     """
     ident = Path("/proc/sys/kernel/random/boot_id").read_text("ascii").strip()
     return f"{ident}.{proc.started(1)}"
 
 
-SYSTEMD = "/run/systemd/system"
-SOFTLEVEL = "/run/openrc/softlevel"
+async def is_shutting_down(systemd: str = SYSTEMD, softlevel: str = SOFTLEVEL) -> bool:
+    """Whether the machine is shutting down, and not the agent alone.
 
-
-async def goes_down(systemd: str = SYSTEMD, softlevel: str = SOFTLEVEL) -> bool:
-    """Whether the whole machine is being stopped, and not the agent alone.
-
-    Where no service manager can say it, it is the agent alone: nothing is stopped by mistake.
+    False where no service manager knows: nothing is stopped by mistake.
     """
     if has_directory(systemd):
         with contextlib.suppress(OSError, TimeoutError):
@@ -37,12 +36,12 @@ async def goes_down(systemd: str = SYSTEMD, softlevel: str = SOFTLEVEL) -> bool:
 
 
 def has_directory(path: str) -> bool:
-    """Whether a directory is there, on the local disk."""
+    """Whether a local directory exists."""
     return Path(path).is_dir()
 
 
 def content(path: str) -> str:
-    """What a small local file says; "" if there is none."""
+    """The text of a small local file; "" if it cannot be read."""
     try:
         return Path(path).read_text("utf-8", "replace").strip()
     except OSError:

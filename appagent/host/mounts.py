@@ -1,7 +1,7 @@
 """Which filesystem a path lies on, from the text of /proc/self/mountinfo. Nothing is touched here.
 
 inotify on a network filesystem accepts a watch and then reports only what this very node writes,
-so the kind of filesystem decides how a path is watched, and which process looks at it.
+so the kind of filesystem decides how a path is watched, and by which process.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _REMEMBERED = 4096  # paths
 
 @dataclass(frozen=True, slots=True)
 class Mount:
-    """One line of mountinfo. `id` tells a mount from the same one mounted again."""
+    """One mount. Mounted again, the same filesystem has another `id`."""
 
     id: int
     point: str
@@ -65,7 +65,7 @@ class Mounts:
             line.point: Mount(line.id, line.point, line.fstype, line.source)
             for line in proc.mount_lines(text)
         }
-        # The same few paths are asked for at every look.
+        # The same few paths are asked for at every poll.
         self._found: dict[str, Mount] = {}
         self._below: dict[str, frozenset[str]] = {}
 

@@ -1,7 +1,6 @@
 """prctl(2), for the processes that must not outlive the one that started them.
 
-It imports nothing that would make the start of a run slower: `ctypes` would take 6 ms, so its C
-half is used where that is there.
+Light: importing `ctypes` would cost each run 6 ms, so its C half is used where it exists.
 """
 
 from __future__ import annotations
@@ -13,7 +12,7 @@ _PR_SET_CHILD_SUBREAPER = 36
 
 
 def prctl(option: int, value: int) -> bool:
-    """Set one thing with prctl; False if that is impossible here."""
+    """Set one thing with prctl; False if that is not possible here."""
     return libc("prctl", option, value, 0, 0, 0) == 0
 
 
@@ -27,7 +26,7 @@ def libc(name: str, *arguments: int) -> int:
         answer = _ctypes.call_cdeclfunction(call, arguments)
     except (ImportError, AttributeError, OSError, TypeError):
         try:
-            import ctypes  # noqa: PLC0415 - the slow way, where the quick one is missing
+            import ctypes  # noqa: PLC0415 - slow; where the C half is missing
 
             answer = ctypes.CDLL(None)[name](*arguments)
         except (ImportError, AttributeError, OSError):
@@ -41,9 +40,9 @@ def adopt_orphans() -> bool:
 
 
 def die_with_parent(number: int) -> bool:
-    """Get this signal when the thread that has forked this process ends, as it does with its own.
+    """Get this signal when the thread that forked this process ends, or its whole process.
 
-    A parent that has ended before is not noticed: compare os.getppid() after this. It is lost by
-    a change of user, so it comes after that.
+    A parent that ended before is not noticed: compare os.getppid() after this. A change of user
+    resets it, so call it after that.
     """
     return prctl(_PR_SET_PDEATHSIG, number)

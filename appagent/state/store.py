@@ -4,19 +4,19 @@
     <state_dir>/secret                    32 bytes; the key of the digests of env values
     <state_dir>/node.json                 roots ever seen mounted, the hold on the node
     <state_dir>/apps/<app>/record.json    Record
-    <state_dir>/apps/<app>/Makefile.kept  copy of the last Makefile: run/kept.py
-    <state_dir>/apps/.gone-<app>          what is being removed of an app that was dropped
+    <state_dir>/apps/<app>/Makefile.kept  copy of the last Makefile: shim/kept.py
+    <state_dir>/apps/.gone-<app>          an app that was dropped, while it is being removed
 
-A file is replaced as a whole: temporary file, fsync, rename, fsync of the directory. So after a
-crash there is the old content or the new one. What cannot be read is moved aside (`.damaged`,
-or `.newer` when a newer agent wrote it) and said; the app then counts as `lost`.
+A file is replaced as a whole, so after a crash it has the old content or the new one. A file that
+cannot be read is moved aside (`.damaged`, or `.newer` if a newer agent wrote it) and reported; its
+app then counts as `lost`.
 
 A disk that cannot be written (full, read-only, broken) stops nothing: what could not be written is
-kept in memory, said once, and tried again at every save and at `flush`; when all of it is on the
-disk again, that is said once too. Until then a crash forgets it, which costs a run at most.
+kept in memory, reported once, and tried again at every save and at `flush`. That all of it is on
+the disk again is reported once too. A crash before that loses it, which costs a run at most.
 
-Nothing here raises for what a disk can do, but for `StateError` in the constructor. All methods
-belong to one thread.
+No method raises an error of the disk, but the constructor raises `StateError`. All methods belong
+to one thread.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ from appagent.model.words import Now
 from appagent.state.directory import make_directory, take_lock
 
 SECRET_BYTES = 32
-GONE = ".gone-"  # what an app's directory begins with while it is being removed
+GONE = ".gone-"  # the prefix of an app's directory while it is being removed
 
 T = TypeVar("T")
 
@@ -49,7 +49,7 @@ Write = Callable[[Path, bytes], None]
 
 @dataclass(frozen=True, slots=True)
 class NodeState:
-    """What is kept about the node, beside its apps."""
+    """The state of the node, beside its apps."""
 
     mounted: frozenset[str] = frozenset()
     hold: Hold | None = None
@@ -57,10 +57,10 @@ class NodeState:
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """All that was found, and what is to be told about it."""
+    """All that was stored, and what is to be reported about it."""
 
     records: dict[str, Record] = field(default_factory=dict)
-    lost: frozenset[str] = frozenset()  # something is kept about them, but no record to be read
+    lost: frozenset[str] = frozenset()  # apps with a directory and without a readable record
     mounted: frozenset[str] = frozenset()
     hold: Hold | None = None
     secret: bytes = b""
@@ -75,7 +75,7 @@ def replace_file(path: Path, content: bytes) -> None:
 class Store:
     """The state directory of one agent, locked while this object is open.
 
-    Make it after daemonizing: that closes every descriptor, the lock's too.
+    Make it after daemonizing, which closes every descriptor, the lock's too.
     """
 
     def __init__(
@@ -89,34 +89,29 @@ class Store:
         self.path = Path(state_dir)
         self._write = write
         self._clock = clock
-        self._unwritten: dict[Path, bytes | None] = {}  # None: the directory it lies in is to go
-        self._said: set[int | None] = set()
+        self._unwritten: dict[Path, bytes | None] = {}  # None: remove its directory
+        self._reported: set[int | None] = set()  # errno
         self._node = NodeState()
         make_directory(self.path)
         self._lock = take_lock(self.path)
 
     def close(self) -> None:
-        """Try once more to write what could not be written, and let go of the lock."""
+        """Try once more to write what could not be written, and release the lock."""
         if self._lock >= 0:
             self.flush()
             os.close(self._lock)
             self._lock = -1
 
     def app_dir(self, app: str) -> Path:
-        """Where all that is kept about an app lies."""
+        """The directory of an app; ValueError if its name could lead elsewhere."""
         if not app or "/" in app or "\0" in app or app.startswith("."):
-            msg = f"{app!r} is no name of an app"
-            raise ValueError(msg)
+            raise ValueError(f"{app!r} is not a valid app name")
         return self.path / "apps" / app
-
-    def makefile(self, app: str) -> Path:
-        """Where the copy of the app's Makefile lies."""
-        return self.app_dir(app) / "Makefile"
 
     # --- reading ---------------------------------------------------------------------------------
 
     def load(self) -> Loaded:
-        """Read all that is kept. What is damaged or newer is moved aside and told."""
+        """Read everything. A file that is damaged or newer is moved aside and reported."""
         notices: list[Notice] = []
         records: dict[str, Record] = {}
         lost: set[str] = set()
@@ -140,20 +135,20 @@ class Store:
     # --- writing ---------------------------------------------------------------------------------
 
     def save(self, record: Record) -> list[Notice]:
-        """Put a record on the disk before this returns. Tells what a person should know."""
+        """Put a record on the disk before this returns; notices about the disk."""
         return self._put(self.app_dir(record.app) / "record.json", dump("record", record))
 
     def drop(self, app: str) -> list[Notice]:
-        """Remove all that is kept about an app."""
+        """Remove the directory of an app."""
         return self._put(self.app_dir(app) / "record.json", None)
 
     def save_roots(self, mounted: frozenset[str]) -> list[Notice]:
-        """Remember which roots were ever seen mounted."""
+        """Store which roots were ever seen mounted."""
         self._node = NodeState(mounted, self._node.hold)
         return self._put(self._node_file, dump("node", self._node))
 
     def save_node_hold(self, hold: Hold | None) -> list[Notice]:
-        """Remember the hold on the whole node."""
+        """Store the hold on the whole node."""
         self._node = NodeState(self._node.mounted, hold)
         return self._put(self._node_file, dump("node", self._node))
 
@@ -168,24 +163,24 @@ class Store:
             else:
                 del self._unwritten[path]
         notices = [
-            self._fact(
+            self._notice(
                 "store.failed",
-                f"cannot write {path}: {error.strerror or error}; going on from memory",
+                f"cannot write {path}: {error.strerror or error}; keeping it in memory",
                 Level.ERROR,
                 path,
             )
             for number, (path, error) in failed.items()
-            if number not in self._said
+            if number not in self._reported
         ]
-        self._said.update(failed)
-        if self._said and not self._unwritten:
-            self._said.clear()
-            notices.append(self._fact("store.works", f"{self.path} can be written again"))
+        self._reported.update(failed)
+        if self._reported and not self._unwritten:
+            self._reported.clear()
+            notices.append(self._notice("store.works", f"{self.path} can be written again"))
         return notices
 
     @property
     def unwritten(self) -> tuple[str, ...]:
-        """What is in memory alone: paths below the state directory."""
+        """What is only in memory: paths below the state directory."""
         return tuple(sorted(str(path.relative_to(self.path)) for path in self._unwritten))
 
     # --- inside ----------------------------------------------------------------------------------
@@ -195,7 +190,7 @@ class Store:
         return self.path / "node.json"
 
     def _put(self, path: Path, content: bytes | None) -> list[Notice]:
-        # What is newest goes first: on a disk with little room it matters most.
+        # The newest goes first: on a disk with little room it matters most.
         self._unwritten.pop(path, None)
         self._unwritten = {path: content, **self._unwritten}
         return self.flush()
@@ -205,7 +200,7 @@ class Store:
             self._remove_app(path.parent)
             return
         if len(content) > MAX_BYTES:
-            raise OSError(errno.EFBIG, f"{len(content)} bytes are too many")
+            raise OSError(errno.EFBIG, f"{len(content)} bytes; the limit is {MAX_BYTES}")
         for directory in (self.path / "apps", path.parent):
             if path.is_relative_to(directory) and not directory.is_dir():
                 directory.mkdir(mode=0o700)
@@ -213,9 +208,9 @@ class Store:
         self._write(path, content)
 
     def _remove_app(self, directory: Path) -> None:
-        """Take the directory of an app away at once, and then remove what was in it."""
+        """Rename the directory of an app, which is atomic, and then remove it."""
         gone = directory.with_name(GONE + directory.name)
-        if gone.exists():  # an earlier try failed
+        if gone.exists():  # an earlier attempt failed
             shutil.rmtree(gone)
         if directory.exists():
             directory.rename(gone)
@@ -223,7 +218,7 @@ class Store:
             shutil.rmtree(gone)
 
     def _app_dirs(self, notices: list[Notice]) -> list[Path]:
-        """Where apps are kept, after what a crash left half-written is removed."""
+        """The directories of the apps; removes what a crash left half-written."""
         apps = self.path / "apps"
         try:
             found = sorted(path for path in apps.iterdir() if path.is_dir())
@@ -269,8 +264,8 @@ class Store:
             notices.append(self._set_aside(path, error))
         secret = secrets.token_bytes(SECRET_BYTES)
         if known:
-            text = f"a new {path} was made: the conf ids change, so every running app is restarted"
-            notices.append(self._fact("store.secret", text, Level.WARNING, path))
+            text = f"created a new {path}: the conf ids change, so every running app is restarted"
+            notices.append(self._notice("store.secret", text, Level.WARNING, path))
         notices.extend(self._put(path, secret))
         return secret
 
@@ -279,17 +274,17 @@ class Store:
         aside = path.with_name(f"{path.name}.{word}")
         try:
             path.replace(aside)
-            then = f"it is kept as {aside}"
+            then = f"moved to {aside}"
         except OSError as error:
-            then = f"it cannot be moved aside: {error.strerror}"
+            then = f"cannot move it aside: {error.strerror}"
         text = f"{path} is {word} ({why}); {then}"
-        return self._fact(f"store.{word}", text, Level.WARNING, path, app)
+        return self._notice(f"store.{word}", text, Level.WARNING, path, app)
 
     def _unreadable(self, path: Path, error: OSError, app: str = "") -> Notice:
         text = f"cannot read {path}: {error.strerror}"
-        return self._fact("store.damaged", text, Level.ERROR, path, app)
+        return self._notice("store.damaged", text, Level.ERROR, path, app)
 
-    def _fact(
+    def _notice(
         self,
         kind: str,
         text: str,
@@ -308,9 +303,8 @@ def _has_entries(directory: Path) -> bool:
 
 
 def _content(path: Path) -> bytes:
-    """Read a small file. Never waits, whatever lies there under its name."""
+    """Read a small file. Never blocks, whatever has its name."""
     if not stat.S_ISREG(path.lstat().st_mode):
-        msg = "not a file"
-        raise Damaged(msg)
+        raise Damaged("not a file")
     with path.open("rb") as file:
         return file.read(MAX_BYTES + 1)

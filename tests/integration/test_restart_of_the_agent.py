@@ -259,7 +259,7 @@ def test_a_full_disk_is_said_once_and_deploys_go_on_from_memory(tmp_path: Path) 
         shown.ran("other", "install restart check")
         shown.nothing("web", "other")
         assert [notice["level"] for notice in made.notices("store.failed")] == ["error"]
-        assert "going on from memory" in made.notices("store.failed")[0]["text"]
+        assert "keeping it in memory" in made.notices("store.failed")[0]["text"]
         assert "apps/web/record.json" in made.status()["unwritten"]
         assert made.notices("store.works") == []
 

@@ -150,7 +150,7 @@ def test_an_app_without_a_stop_is_ended_all_the_same(scoped: World) -> None:
 
 
 @needs_cgroups
-def test_a_stop_while_the_machine_goes_down_has_no_scope_and_ends_all_of_the_app(
+def test_a_stop_while_the_machine_is_shutting_down_has_no_scope_and_ends_all_of_the_app(
     scoped: World,
 ) -> None:
     """Systemd starts none then: it refuses what is against the shutdown."""

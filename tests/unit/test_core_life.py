@@ -178,7 +178,7 @@ def test_a_configuration_does_not_shorten_the_wait_of_what_exits_again_and_again
 
 
 @pytest.mark.parametrize("target", ["", "install", "restart", "start"])
-def test_a_trigger_while_the_machine_goes_down_is_refused(target: str) -> None:
+def test_a_trigger_while_the_machine_is_shutting_down_is_refused(target: str) -> None:
     play = deployed()
     play.feed(ShuttingDown())
     answer = play.ask(Trigger("web", Target(target) if target else None, "ann"))
@@ -188,7 +188,7 @@ def test_a_trigger_while_the_machine_goes_down_is_refused(target: str) -> None:
     assert play.rest() == ["start web r1", "check web r1"]
 
 
-def test_a_stop_while_the_machine_goes_down_is_done_and_lasts() -> None:
+def test_a_stop_while_the_machine_is_shutting_down_is_done_and_lasts() -> None:
     play = deployed()
     play.feed(ShuttingDown())
     assert play.trigger("web", "stop") == 0

@@ -114,7 +114,7 @@ def test_a_dropped_app_is_gone_with_all_that_was_kept(state: Path) -> None:
     fill(state)
     with opened(state) as store:
         store.load()
-        store.makefile("web").write_text("install:\n")
+        (store.app_dir("web") / "Makefile.kept").write_text("install:\n")
         assert store.drop("web") == []
         assert store.drop("never-heard-of") == []
         assert not store.app_dir("web").exists()
@@ -159,7 +159,7 @@ def test_an_app_whose_removal_is_cut_short_is_gone_or_there_and_never_lost(
         fill(state)
         with opened(state) as store:
             store.load()
-            store.makefile("web").write_text("stop:\n")
+            (store.app_dir("web") / "Makefile.kept").write_text("stop:\n")
         argv = [sys.executable, "-c", DROPS, str(state), str(steps), how]
         code = subprocess.run(argv, check=False).returncode
         with opened(state) as store:

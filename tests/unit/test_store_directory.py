@@ -127,5 +127,5 @@ def test_a_directory_of_somebody_else_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["", ".", "..", "a/b", ".hidden", "a\0b"])
 def test_a_name_that_leads_elsewhere_is_refused(state: Path, name: str) -> None:
-    with opened(state) as store, pytest.raises(ValueError, match="no name of an app"):
+    with opened(state) as store, pytest.raises(ValueError, match="not a valid app name"):
         store.app_dir(name)

@@ -100,7 +100,7 @@ def test_the_agent_is_not_in_the_slice_of_the_apps() -> None:
     assert "Slice" not in {key for _, key, _ in SERVICE}, "their limits would slow it down"
 
 
-def test_the_apps_end_before_the_share_and_the_network_when_the_machine_goes_down() -> None:
+def test_the_apps_end_before_the_share_and_the_network_when_the_machine_is_shutting_down() -> None:
     (after,) = [value.split() for _, key, value in SLICE if key == "After"]
     assert {"remote-fs.target", "network.target"} <= set(after)
     wants = [value for _, key, value in SERVICE if key == "Wants"]
