@@ -1,4 +1,4 @@
-"""How long to wait before a step is tried again, and how a tree that never rests is slowed."""
+"""How long to wait before a step is retried, and how a tree that keeps changing is slowed."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from appagent.core.want import Kind, Want
 from appagent.model.words import Layout
 
 CHURN_WINDOW = 600.0  # s in which deploys of a tree are counted
-CHURN_FREE = 6  # so many are free
+CHURN_FREE = 6  # deploys in that window without a wait
 CHURN_FIRST = 10.0  # s of the first wait; each further one is twice as long
 CHURN_MAX = 3600.0
 
@@ -27,8 +27,8 @@ def churn_delay(level: int) -> float:
 def slowed(churn: Churn, now: float) -> bool:
     """Whether the next deploy of a tree has to wait.
 
-    It begins with more than CHURN_FREE deploys within CHURN_WINDOW. It ends when the tree rested
-    for that window beyond the wait that was due: a wait of an hour itself is no rest.
+    Slowing starts with more than CHURN_FREE deploys within CHURN_WINDOW. It ends when the tree did
+    not change for that window after the wait that was due: the wait itself does not count.
     """
     if churn.level:
         return now < churn.times[-1] + churn_delay(churn.level + 1) + CHURN_WINDOW
@@ -43,7 +43,7 @@ def churn_until(churn: Churn, now: float) -> float:
 
 
 def churned(churn: Churn, now: float, *, new: bool) -> Churn:
-    """The same after one more deploy has begun; the first one of a new app does not count."""
+    """Count one more deploy that begins; the first one of a new app does not count."""
     if new and not churn.first:
         return replace(churn, first=True)
     if not slowed(churn, now):
@@ -54,7 +54,7 @@ def churned(churn: Churn, now: float, *, new: bool) -> Churn:
 
 
 def throttled(app: App, wanted: Want, now: float) -> float | None:
-    """Until when (mono) a tree that deploys again and again has to wait; None: not at all."""
+    """Until when (mono) a tree that deploys too often has to wait; None: not at all."""
     deploy = app.attempt.deploy
     fresh = app.record.applied.installed != wanted.version.release
     if wanted.kind is not Kind.RUN or wanted.layout is not Layout.TREE or not fresh:

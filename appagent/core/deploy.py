@@ -1,7 +1,7 @@
-"""A deploy from its first difference to its end: named, told about, and remembered when it is good.
+"""A deploy from its first difference to its end: it gets an id, is reported, and is remembered.
 
-Nothing here decides what is run. A deploy is a name for the way from what is applied to what is
-wanted, so that its facts (seen, settled, began, done) can be read as one story.
+Nothing here decides what is run. A deploy is a name for the steps from what is applied to what is
+wanted, so that its notices (seen, settled, began, done) belong together.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def reason_for(turn: Turn, app: App, wanted: Want) -> str:
 
 
 def note_deploy(turn: Turn, app: App, wanted: Want) -> App:
-    """Name the way to what is wanted as one deploy, and tell what it leads from and to."""
+    """Give the steps to what is wanted the id of one deploy, and report from where to where."""
     if wanted.kind not in (Kind.RUN, Kind.KEEP):
         return app
     deploy, version = app.attempt.deploy, wanted.version
@@ -95,9 +95,9 @@ def note_deploy(turn: Turn, app: App, wanted: Want) -> App:
 
 
 def conclude(turn: Turn, app: App) -> App:
-    """The version that this deploy brings is good: tell it, and remember where it lies.
+    """The version of this deploy is healthy: report it, and remember where it lies.
 
-    That something newer is wanted by now takes nothing away from it.
+    Also when a newer version is already wanted.
     """
     deploy = app.attempt.deploy
     if deploy is not None and deploy.begun is not None and deploy.settled is not None:
@@ -122,7 +122,7 @@ def conclude(turn: Turn, app: App) -> App:
 
 
 def remember(turn: Turn, app: App, at: Location | None) -> App:
-    """What is good now, and where it lies, for the way back and for its stop."""
+    """Record the last good version and where it lies, for a rollback and for its stop."""
     good = app.record.applied.healthy
     if good is None:
         return turn.save(app, app.record)
@@ -132,9 +132,9 @@ def remember(turn: Turn, app: App, at: Location | None) -> App:
 
 
 def finish(turn: Turn, app: App, wanted: Want) -> None:
-    """Nothing is left to do: the deploy is over, or the app is gone for good."""
+    """Nothing is left to do: the deploy is over, or the app is removed."""
     if wanted.kind is Kind.WAIT:
-        # What changes meanwhile does not belong to the deploy that was under way.
+        # What changes while it waits is not part of the deploy that was under way.
         turn.put(replace(app, attempt=replace(app.attempt, in_progress=False)))
         return
     if wanted.kind is Kind.GONE:
@@ -150,7 +150,7 @@ def finish(turn: Turn, app: App, wanted: Want) -> None:
         else:
             app = leave(turn, app, deploy, wanted)
     elif deploy is not None and (deploy.settled is not None or at_rest(app)):
-        # It went back to what is applied before anything began: nothing to tell but that.
+        # The change was reverted before anything began.
         turn.tell("deploy.void", f"{app.name}: as it was before; nothing to do", app, Level.DEBUG)
         app = replace(app, attempt=replace(app.attempt, deploy=None))
     attempt = Attempt(deploy=app.attempt.deploy)  # one that waits until its files are complete
@@ -165,12 +165,12 @@ def finish(turn: Turn, app: App, wanted: Want) -> None:
 
 
 def at_rest(app: App) -> bool:
-    """Whether what is seen is what was last seen complete."""
+    """Whether the newest release that was seen is the newest complete one."""
     return app.seen.latest is not None and app.seen.latest.release == app.seen.settled
 
 
 def leave(turn: Turn, app: App, deploy: Deploy, wanted: Want) -> App:
-    """A deploy that had begun is not wanted any more, and nothing newer is."""
+    """End a deploy that began and is not wanted any more, while nothing newer is wanted."""
     turn.tell(
         "deploy.superseded",
         f"{app.name}: {short(deploy.version.release)} is left as it is: {wanted.why}",

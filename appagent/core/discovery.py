@@ -1,12 +1,13 @@
-"""What the listings of the roots say of which apps there are: new, here, absent, or moved.
+"""Which apps there are, by the listings of their roots: new, present, absent, or moved.
 
 Theory of operation. A good listing names the apps of a root. One that it does not name is absent,
-and absence has to last: `absent_since` is kept only over an unbroken row of good listings. An
-empty directory is none (nothing is mounted there), and what vanished together with more than half
-of the root's apps is doubted, each app until it is back or a person says that it is gone.
+and absence has to last: `absent_since` is kept only over an unbroken series of good listings. An
+empty directory does not count (nothing is mounted there), and neither does a mass removal: more
+than half of a root's apps at once. Each of those is unknown until it is back or is forgotten by a
+person.
 
 An app belongs to the root that its record names. Another root that lists the same name gets it
-when the first has lost it for good, or does not run it here any more; until then it is refused.
+once it is removed from the first, or is not managed there any more; until then it is refused.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ def place(root: str, name: str) -> str:
 
 
 def note_refused(turn: Turn, look: RootSeen) -> None:
-    """Say once of each entry that cannot be an app why it cannot."""
+    """Report once for each entry that cannot be an app why it cannot."""
     mine = {place(look.root, name): why for name, why in look.refused.items()}
     for path, why in mine.items():
         if turn.node.refused.get(path) != why:
@@ -54,7 +55,7 @@ def note_names(turn: Turn, look: RootSeen) -> None:
         app = turn.node.apps[name]
         seen = app.seen
         if seen.listed is False and name in names:
-            # What was seen of it before it was away may not be there any more.
+            # What was seen before it was absent may not be there any more.
             late = app.seen.latest is not None and app.seen.latest.looked < look.looked
             seen = replace(seen, latest=None) if late else seen
             turn.do(PollNow(look.root, name))
@@ -65,14 +66,14 @@ def note_names(turn: Turn, look: RootSeen) -> None:
 
 
 def note_absence(turn: Turn, root: str) -> None:
-    """Since when each app of a root is absent without a doubt, and which absence is doubted."""
+    """Note since when each app of a root is absent, and which absence is a mass removal."""
     state = turn.node.roots.get(root, Root())
     good = state.known and not state.stuck and state.seen is not None and not state.seen.empty
     apps = [turn.node.apps[name] for name in apps_of(turn, root)]
     many = vanished(turn, apps) if good else False
     for app in apps:
         if app.seen.listed is not False:
-            # Where nothing can be seen, nothing is back either.
+            # While the root is unknown, nothing is back either.
             back = app.seen.listed is True and good
             believed = replace(app.record, mass_removal=False, forgotten=False)
             kept = turn.save(app, believed) if back else app
@@ -82,26 +83,26 @@ def note_absence(turn: Turn, root: str) -> None:
         mass_removal = app.record.mass_removal or (many and fresh and not app.record.forgotten)
         since = app.seen.absent_since if app.seen.absent_since is not None else turn.now.mono
         counted = since if good and not mass_removal else None
-        # The next agent could not tell what went together.
+        # After a restart nobody would know which apps were removed together.
         kept = turn.save(app, replace(app.record, mass_removal=mass_removal))
         turn.put(replace(kept, seen=replace(kept.seen, absent_since=counted)))
 
 
 def absent_for_long(turn: Turn, app: App) -> bool:
-    """Whether it counts as gone already: whatever else goes now did not go with it."""
+    """Whether it already counts as removed: then it is not part of a newer mass removal."""
     after = turn.node.settings_of(app).gone_after
     return app.seen.absent_since is not None and app.seen.absent_since + after <= turn.now.mono
 
 
 def vanished(turn: Turn, apps: list[App]) -> bool:
-    """More than half of a root's apps, and at least two, are gone at once: not to be believed."""
+    """Whether more than half of a root's apps, and at least two, are absent at once."""
     known = [app for app in apps if not app.record.forgotten and not absent_for_long(turn, app)]
     absent = [app for app in known if app.seen.listed is False]
     return len(absent) >= 2 and 2 * len(absent) > len(known)  # noqa: PLR2004 - the design's rule
 
 
 def take_in(turn: Turn) -> None:
-    """Take in every name that a root lists and nobody has; say which names are taken."""
+    """Add an app for each new name that a root lists; report the names that are taken."""
     for root in turn.node.settings.roots:
         state = turn.node.roots.get(root.path)
         if state is None or not state.known or state.stuck or state.seen is None:
@@ -125,9 +126,9 @@ def take_in(turn: Turn) -> None:
 
 
 def take_in_again(turn: Turn, left_out: list[str]) -> None:
-    """Believe nothing of what was seen of an app while the configuration left it out.
+    """Forget what was seen of apps that the configuration left out until now.
 
-    Nobody looked at it then, and an absence counts only while it is this node's to run.
+    Nothing was scanned meanwhile, and absence counts only while an app is managed here.
     """
     for name in left_out:
         app = turn.node.apps[name]
@@ -146,7 +147,7 @@ def unmanaged(turn: Turn, app: App) -> bool:
 
 
 def refuse(turn: Turn, app: App, root: str) -> None:
-    """Say once that a name is taken."""
+    """Report once that a name is taken."""
     path = place(root, app.name)
     why = f"an app of this name is in {app.record.root} already; names are unique on a node"
     if turn.node.refused.get(path) != why:
@@ -155,7 +156,7 @@ def refuse(turn: Turn, app: App, root: str) -> None:
 
 
 def moved_to(turn: Turn, app: App) -> str:
-    """Another root that lists an app which is gone from its own, or ""."""
+    """Another root that lists an app which is removed from its own, or ""."""
     for root in turn.node.settings.roots:
         state = turn.node.roots.get(root.path)
         if root.path == app.record.root or state is None or not state.known or state.stuck:
@@ -167,8 +168,8 @@ def moved_to(turn: Turn, app: App) -> str:
 
 
 def move(turn: Turn, app: App, root: str) -> None:
-    """The app is in another root from now on; what is applied here stays its own."""
-    if app.record.root:  # a record that was lost does not know where its app was
+    """Assign the app to another root; what is applied of it here stays as it is."""
+    if app.record.root:  # "": the record was lost
         turn.tell("app.moved", f"{app.name} is now in {root}, not in {app.record.root}", app)
     app = turn.save(app, replace(app.record, root=root, mass_removal=False, forgotten=False))
     attempt = Attempt(permit=app.attempt.permit)

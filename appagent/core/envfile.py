@@ -58,7 +58,7 @@ def parse(text: str, path: str) -> list[tuple[str, str]]:
 
 
 def digest(secret: bytes, items: Iterable[tuple[str, str]]) -> str:
-    """Give an id for what the assignments mean, keyed so that it tells nothing about them."""
+    """Give an id for what the assignments mean, keyed so that it reveals nothing about them."""
     state = blake2b(key=secret[:64], digest_size=16, person=b"appagent.env")
     for pair in sorted(dict(items).items()):
         for part in pair:
@@ -122,7 +122,7 @@ class _Reader:
         name = (first + self.text[self.at : equals]).rstrip(_SPACE)
         self.at = equals + 1
         if name.split(None, 1)[0] == "export" and name != "export":
-            raise self._error(line, "write NAME=value without export: this is no shell script")
+            raise self._error(line, "write NAME=value without export: this is not a shell script")
         if name[0] not in _FIRST or not _OTHER.issuperset(name):
             # What stands there may be a secret that lost its quotes: it is not repeated.
             raise self._error(line, "the name before = may only have letters, digits and _")

@@ -1,9 +1,9 @@
-"""What has to be looked at anew before anything may be said of an app as of a moment.
+"""What has to be rechecked before the state of an app as of a given time is known.
 
-What the node knows of an app comes from looks at three places: the listing of its root, its files,
-its env files. Each look carries the time at which it began, so whether it may have missed a change
-that was made before a moment is a comparison. On a share there is one thing more: what another
-node wrote *into* a file (and did not put in its place) shows only after a while.
+What the node knows of an app comes from three places: the listing of its root, its files, its env
+files. Each of them was read at a known time, so whether that read may have missed a change is a
+comparison of times. On a share, what another node wrote *into* a file (instead of replacing it) is
+visible only after some time.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from appagent.core.state import App, Node
 from appagent.core.want import env_paths
 from appagent.model.words import Layout
 
-STALE = 1.5  # s for which a share may show an older content or status of a file
+STALE = 1.5  # s for which a share may show the old content or status of a file
 
 
 class Place(NamedTuple):
-    """What a look looks at: a root's listing, or (with `app`) an app, or (root "") an env file."""
+    """A place that is read: a root's listing, or (with `app`) an app, or (root "") an env file."""
 
     root: str
     app: str = ""
@@ -26,7 +26,7 @@ class Place(NamedTuple):
 
 
 def unseen(node: Node, app: App, since: float) -> dict[Place, float]:
-    """The places that were not looked at from `since` (mono) on: from when a look answers."""
+    """The places that were not read since `since` (mono), and since when each has to be."""
     root = node.root_settings(app.record.root)
     if root is None:
         return {}
@@ -40,7 +40,7 @@ def unseen(node: Node, app: App, since: float) -> dict[Place, float]:
         found[Place(root.path, app.name)] = need
     for path, _ in env_paths(root, app.name):
         env = node.envs.get(path)
-        # That it is missing is what a listing says, and a listing is never old.
+        # A missing file is seen in a listing, and a listing is never stale.
         old = env is not None and env.mounted and env.state != "missing"
         need = since + STALE if old else since
         if env is None or env.looked < need:

@@ -23,7 +23,7 @@ def conf_id(user: str, digests: Sequence[str]) -> str:
 
 
 def user_text(run_as: str, owner: int) -> str:
-    """Say who targets run as, for `conf_id`: with run_as `owner` the owner is part of the id."""
+    """The user that targets run as, for `conf_id`: with run_as `owner` it names the owner's uid."""
     return f"owner:{owner}" if run_as == "owner" else run_as
 
 

@@ -2,7 +2,7 @@
 
 As in gitignore: `#` begins a comment, `!` takes a path back in, a `/` at the beginning or in the
 middle ties a pattern to the app's directory, one at the end means directories only, `**` crosses
-directories, the last line that fits wins. What lies in an ignored directory is never looked at, so
+directories, the last line that fits wins. What lies in an ignored directory is never read, so
 it cannot be taken back in.
 
 The built-in lines come first, so `!node_modules/` takes that one back in. They are part of the
@@ -121,14 +121,14 @@ def ignore_id(lines: Iterable[str]) -> str:
 def made_under(release: str, lines: Iterable[str]) -> bool:
     """Whether the id of a release was made with these lines; most kinds of ids know of none."""
     scheme, _, rest = release.partition(":")
-    said, found, _ = rest.partition(":")
-    return not scheme.startswith("tree.") or not found or said == ignore_id(lines)
+    lines_id, found, _ = rest.partition(":")
+    return not scheme.startswith("tree.") or not found or lines_id == ignore_id(lines)
 
 
 def matcher(
     lines: Iterable[str], built_in: Iterable[str] = BUILT_IN
 ) -> Callable[[str, bool], bool]:
-    """Make the function that says whether (path within the app, is a directory) is ignored."""
+    """Make the function that decides whether (path within the app, is a directory) is ignored."""
     return _Matcher([_Rule(line) for line in effective([*built_in, *lines])]).ignored
 
 
@@ -146,7 +146,7 @@ class _Matcher:
         self._top = self._directory([rule.begin for rule in self._tied])
         self._directories = {"": self._top}
 
-    def ignored(self, path: str, is_dir: bool) -> bool:  # noqa: FBT001 - one of two facts about a path
+    def ignored(self, path: str, is_dir: bool) -> bool:  # noqa: FBT001 - one of two properties of a path
         """Whether a path within the app is ignored."""
         above, _, name = path.rpartition("/")
         fitting = self._names.get(name)
@@ -193,7 +193,7 @@ class _Matcher:
 
 
 def _segments(glob: str) -> list[str]:
-    """Take a pattern apart; one without a slash fits in every directory."""
+    """Parse a pattern; one without a slash matches in every directory."""
     parts: list[str] = []
     for part in glob.removeprefix("/").split("/") if "/" in glob else ("**", glob):
         if part != "**" or parts[-1:] != ["**"]:

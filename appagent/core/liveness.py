@@ -1,13 +1,13 @@
 """The life of an app between deploys: its processes end by themselves, the machine goes down.
 
-Theory of operation. The agent says now and then how many processes an app has of its own. An app
-that had some after its start and has none now has *exited*. One that never had any (it reloads
-nginx, say) is not judged. With `on_exit: start` it counts as down, and the plan says the rest;
-one that exits again and again is started later each time.
+Theory of operation. The agent counts the processes of each app from time to time. An app that had
+some after its start and has none now has *exited*. One that never had any (for example, it only
+reloads nginx) is not judged. With `on_exit: start` it counts as down, and is started by the plan;
+one that exits repeatedly is started later each time.
 
-What is there for a moment after a run is not the app: the last of the run itself, or what a recipe
-left in the background. So an app has processes of its own when two counts in a row find some, with
-no run in between; or when its start left some, however soon they end.
+Processes that are there shortly after a run may be the end of the run itself, or what a recipe left
+in the background. So an app has processes of its own when two counts in a row find some, with no
+run in between; or when its start left some, however soon they end.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from appagent.model.events import Alive
 from appagent.model.notices import Level
 from appagent.model.words import Target
 
-STEADY = 300.0  # s of life after which an exit counts as the first one again
+STEADY = 300.0  # s without an exit after which the next one counts as the first
 
 
 def alive(turn: Turn, event: Alive) -> None:
-    """An app has so many processes of its own."""
+    """Note how many processes an app has of its own."""
     app = turn.app(event.app)
     if app is None:
         return
@@ -34,7 +34,7 @@ def alive(turn: Turn, event: Alive) -> None:
     processes = replace(app.processes, count=event.processes)
     app = turn.put(replace(app, processes=processes))
     if app.run is not None or app.record.applied.up != turn.node.boot:
-        return  # what a run does with its app is not judged while it does it
+        return  # not judged while a run changes them
     if event.processes > 0:
         back = app.processes.exited
         app = turn.put(replace(app, processes=replace(processes, exited=False)))
@@ -47,11 +47,11 @@ def alive(turn: Turn, event: Alive) -> None:
 
 
 def exited(turn: Turn, app: App) -> None:
-    """All processes of an app have ended, and nobody here has stopped it."""
+    """All processes of an app have ended, and it was not stopped by the agent."""
     settings = turn.node.settings_of(app)
     again = settings.on_exit == "start" and turn.node.shutdown is False
-    quick = app.processes.exits > 0 and turn.now.mono - app.processes.exited_at < STEADY
-    exits = app.processes.exits + 1 if quick else 1
+    unsteady = app.processes.exits > 0 and turn.now.mono - app.processes.exited_at < STEADY
+    exits = app.processes.exits + 1 if unsteady else 1
     wait = delay(settings.retry_first, settings.retry_max, exits)
     then = f"it is started again in {wait:g} s" if again else "on_exit: report leaves it so"
     turn.tell(
@@ -68,7 +68,7 @@ def exited(turn: Turn, app: App) -> None:
 
 
 def reconfigured(turn: Turn) -> None:
-    """Start what has ended by itself, where that is the configuration's wish only now."""
+    """Start what exited before the configuration said `on_exit: start`."""
     for app in list(turn.node.apps.values()):
         settings = turn.node.settings_of(app)
         down = app.processes.exited and app.record.applied.up == turn.node.boot

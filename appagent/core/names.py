@@ -20,12 +20,12 @@ _OTHER = _FIRST | frozenset(".+@:-")
 
 
 def is_hidden(name: str) -> bool:
-    """Whether nobody means this to be an app: dot-directories and bare repositories."""
+    """Whether this is never meant to be an app: dot-directories and bare repositories."""
     return name.startswith(".") or name.endswith(".git")
 
 
 def why_no_app(name: str) -> str:
-    """Say why an app cannot have this name; "" if it can."""
+    """Why an app cannot have this name; "" if it can."""
     if not name:
         return "the name is empty"
     if name.endswith(".git"):

@@ -16,17 +16,17 @@ from appagent.model.notices import Deploy, Level
 from appagent.model.seen import EnvSeen, RootSeen
 from appagent.model.words import Location, Version
 
-UNNOTICED = 5.0  # s that a share may be away before its watcher has missed it
+UNNOTICED = 5.0  # s that a share may be unavailable before its watcher notices
 
 
 def root_observed(turn: Turn, look: RootSeen) -> None:
-    """A root was looked at."""
+    """A root was scanned."""
     old = turn.node.roots.get(look.root, Root(since=turn.now.mono))
     late = look.looked < (old.seen.looked if old.seen is not None else old.back)
     if turn.node.root_settings(look.root) is None or late:
         return
     changed = old.known != look.known or old.seen is None
-    # What hung until now has been away since then, whatever the call that hung says in the end.
+    # What was stuck has been unavailable since then, however the call that hung returns.
     since = turn.now.mono if changed and not old.stuck else old.since
     turn.node = turn.node.with_root(
         look.root, replace(old, seen=look, known=look.known, why=look.why, since=since)
@@ -54,11 +54,11 @@ def root_observed(turn: Turn, look: RootSeen) -> None:
 
 
 def come_back(turn: Turn, path: str, since: float, until: float) -> None:
-    """A share that was away is here again: nothing of before is believed, for or against a version.
+    """A share is available again: what was seen and what failed before counts no more.
 
-    What was seen may not be there any more, so apps wait for a look that is newer. What failed says
-    nothing of the version: a target that reads from the share fails or hangs like anybody else,
-    and before the watcher has missed the share it may already have failed for that.
+    What was seen may not be there any more, so apps wait for a newer scan. A failure does not show
+    that the version is bad: a target that reads from the share fails or hangs like everyone, and
+    may have done so before the watcher noticed the outage.
     """
     turn.node = turn.node.with_root(path, replace(turn.node.roots[path], back=turn.now.mono))
     lost = turn.now.wall - (turn.now.mono - since) - UNNOTICED
@@ -74,7 +74,7 @@ def come_back(turn: Turn, path: str, since: float, until: float) -> None:
 
 
 def looked(turn: Turn, event: AppObserved) -> None:
-    """An app was looked at."""
+    """An app was seen by its watcher."""
     look = event.look
     app = turn.app(look.app)
     if app is None or app.record.root != look.root:
@@ -82,18 +82,18 @@ def looked(turn: Turn, event: AppObserved) -> None:
     before = app.seen.latest
     if before is not None and look.looked < before.looked:
         return  # late: a newer one is known
-    # While nothing can be seen of an app, what it said of itself goes on.
+    # While an app is unknown, its own settings stay in force.
     seen = replace(app.seen, latest=look, changed=look.changing or app.seen.changed)
     if look.known and (event.own, event.own_error) != (seen.own, seen.own_error):
         seen = replace(seen, own=event.own, own_error=event.own_error)
         turn.do(Rewatch())
     if before is not None and before.incomplete and look.known and not look.incomplete:
-        seen = replace(seen, unsettled=None)  # from here on it may rest
+        seen = replace(seen, unsettled=None)  # only from now on can it settle
     app = turn.put(replace(app, seen=seen))
     turn.touch(look.app)
-    # Before the first look nobody knows which lines the app itself has, and those of the node may
-    # have changed just now. What was seen under other lines is compared with nothing: the watcher
-    # is told of the right ones, and looks again.
+    # Which `ignore` lines the app itself has is known only now, and those of the node may have just
+    # changed. What was scanned under other lines is not compared: the watcher gets the right ones
+    # and scans again.
     settings = turn.node.settings_of(app)
     if look.known and made_under(look.release, settings.ignore):
         app = rerecord(turn, app)
@@ -101,7 +101,7 @@ def looked(turn: Turn, event: AppObserved) -> None:
 
 
 def rerecord(turn: Turn, app: App) -> App:
-    """An id of an older scheme, or of other ignore lines, that says the same: no deploy."""
+    """The same files under an id of another scheme or of other `ignore` lines: no deploy."""
     look, record = app.seen.latest, app.record
     old = record.applied.installed
     if look is None or not old or look.also != old or look.release == old:
@@ -157,7 +157,7 @@ def rerecord(turn: Turn, app: App) -> App:
 
 
 def note_settled(turn: Turn, app: App) -> None:
-    """Whether what is seen is complete; since when it is not."""
+    """Note whether what is seen is complete, and since when it is not."""
     look = app.seen.latest
     if look is None:
         return
@@ -198,7 +198,7 @@ def touch_users(turn: Turn, path: str) -> None:
 
 
 def watcher_stuck(turn: Turn, event: WatcherStuck) -> None:
-    """A watcher does not answer: everything it looks at is unknown."""
+    """A watcher does not answer: everything that it watches is unknown."""
     fresh = False
     for path in event.paths:
         root = turn.node.roots.get(path)
@@ -229,7 +229,7 @@ def watcher_back(turn: Turn, event: WatcherBack) -> None:
         root = turn.node.roots.get(path)
         if root is not None and root.stuck:
             was = True
-            # A listing of before would tell who is gone and who is here.
+            # The listing from before could not be trusted on who is absent.
             anew = Root() if root.known else replace(root, stuck="")
             turn.node = turn.node.with_root(path, replace(anew, since=turn.now.mono))
             come_back(turn, path, root.since, turn.now.mono)

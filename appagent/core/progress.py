@@ -1,10 +1,10 @@
-"""What a run has come to, and what that accomplishes.
+"""Which step a run has reached, and what that accomplishes.
 
-Theory of operation. Which targets a Makefile has is found out by the run itself. So a run is begun
-for the first step of the plan, with those that may follow (`then`), and goes on to the first one
-that is there. Those before it count as done; for that one the record says the same as if the run
-had been begun for it. It is told when the run has found it, and again with the run's end: whoever
-comes later, another agent too, knows it by then at the latest.
+Theory of operation. Which targets a Makefile has is found out by the run itself. So a run begins
+for the first step of the plan, with those that may follow (`then`), and runs the first one that the
+Makefile has. The steps before it count as done; for that one the record is the same as if the run
+had begun for it. The shim reports the step when it has found it, and again in its result, so that
+an agent that was started in between knows it too.
 """
 
 from __future__ import annotations
@@ -30,31 +30,30 @@ def boot_of(turn: Turn, run: Run) -> str:
     return (run.identity.boot if run.identity is not None else "") or turn.node.boot
 
 
-def accomplish(  # noqa: PLR0913 - each says one thing of the step
+def accomplish(  # noqa: PLR0913 - each is one property of the step
     turn: Turn, app: App, target: Target, version: Version, at: Location, *, boot: str
 ) -> App:
     """A step succeeded in a boot, or the Makefile has no such target: its field is set."""
     record = app.record
     record = replace(record, applied=succeed(record.applied, target, version, boot))
     if target in (Target.START, Target.RESTART, Target.STOP):
-        # Which processes it has from here on is counted anew.
+        # Its processes are counted anew from here on.
         record = replace(record, populated=False)
         app = replace(app, processes=replace(app.processes, exited=False))
     if target in (Target.START, Target.RESTART):
         record = replace(record, ran=at)
     if target is Target.BUILD:
-        # Only a release directory of its own keeps what its build made; elsewhere the next
-        # release overwrites it.
+        # Only a release directory of its own keeps what its build made.
         kept = record.built if at.layout is Layout.SYMLINK else ()
         record = replace(record, built=(*kept, version.release)[-BUILT_KEPT:])
     if target is Target.INSTALL:
         ignore = turn.node.settings_of(app).ignore
         if not made_under(version.release, ignore):
-            ignore = record.ignore  # the lines have changed since the install began
+            ignore = record.ignore  # the lines changed since the install began
         if ignore != record.ignore:
-            turn.do(Rewatch())  # the id under the older lines need not be made any more
+            turn.do(Rewatch())  # the id under the older lines is not needed any more
         record = replace(record, ignore=ignore)
-    # A stop is no step of a deploy: what is there after it may be half there.
+    # A stop is not a step of a deploy: the files may be incomplete by then.
     attempt = replace(app.attempt, backoff=None, in_progress=target is not Target.STOP)
     app = turn.save(replace(app, attempt=attempt), record)
     done = app.attempt.deploy is not None and record.applied.healthy == app.attempt.deploy.version
@@ -62,7 +61,7 @@ def accomplish(  # noqa: PLR0913 - each says one thing of the step
 
 
 def begun(record: Record, run: Run) -> Record:
-    """Make the record of an app tell of a run that begins, with what its step clears."""
+    """The record with a run that begins, and without what its step clears."""
     boot = run.identity.boot if run.identity is not None else ""
     starts = run.target in (Target.START, Target.RESTART)
     return replace(
@@ -75,7 +74,7 @@ def begun(record: Record, run: Run) -> Record:
 
 
 def come_to(turn: Turn, app: App, run: Run, step: Target | None) -> tuple[App, Run]:
-    """A run is at this one of its steps: the Makefile lacks those before it."""
+    """A run has reached one of its steps: the Makefile lacks those before it."""
     if not run.then or step not in run.steps:
         return app, run
     at = run.steps.index(step)
@@ -88,7 +87,7 @@ def come_to(turn: Turn, app: App, run: Run, step: Target | None) -> tuple[App, R
 
 
 def step_found(turn: Turn, event: StepFound) -> None:
-    """A run calls make for a step now; the record says which, as if it had been begun for that."""
+    """A run calls make for a step now: record that, as if the run had begun for it."""
     app = turn.app(event.app)
     run = app.record.run if app is not None else None
     if app is None or run is None or run.id != event.run_id:
@@ -96,17 +95,17 @@ def step_found(turn: Turn, event: StepFound) -> None:
     app, run = come_to(turn, app, run, event.step)
     if event.calls:
         report_began(turn, app, run, event.calls)
-    let_in(turn)  # a check holds no place
+    let_in(turn)  # a check does not use up a place
 
 
 def let_in(turn: Turn) -> None:
-    """Compare those who wait for a place, who waits longest first: one may be free."""
+    """Compare the apps that wait for a place, the longest wait first: one may be free."""
     queued = [app for app in turn.node.apps.values() if app.queue.waiting]
     turn.touch(*(app.name for app in sorted(queued, key=lambda app: app.queue.since)))
 
 
 def report_began(turn: Turn, app: App, run: Run, calls: Sequence[Target]) -> None:
-    """Tell that make is called; once for each run."""
+    """Report that make is called, once for each run."""
     if app.run_reported == run.id:
         return
     app = turn.put(replace(app, run_reported=run.id))
@@ -124,15 +123,14 @@ def report_began(turn: Turn, app: App, run: Run, calls: Sequence[Target]) -> Non
 
 
 def called(run: Run, calls: Sequence[Target]) -> str:
-    """What make is called with for a run, as people read it; before that is known, what may be."""
+    """The targets of make for a run, as people read them; until they are known, the candidates."""
     return " and ".join(calls) or " or ".join(run.steps)
 
 
 def arrive(turn: Turn, app: App, run: Run, event: Ended) -> tuple[App, Run]:
-    """What the run came to, by its end.
+    """The step that a run has reached at its end.
 
-    One that left no result may have begun any of its steps: nothing counts as done that may be
-    half done.
+    A run without a result may have begun any of its steps: none of them counts as done.
     """
     if event.outcome is Outcome.LOST:
         for step in run.steps:
@@ -142,7 +140,7 @@ def arrive(turn: Turn, app: App, run: Run, event: Ended) -> tuple[App, Run]:
 
 
 def halfway(turn: Turn, app: App, run: Run, event: Ended) -> tuple[App, Run]:
-    """A restart that is a stop and a start, and has done the stop: what is left is the start."""
+    """A restart by stop and start that has done its stop: only the start is left."""
     if not event.stopped:
         return app, run
     boot = boot_of(turn, run)

@@ -1,9 +1,9 @@
 """Compare one app and begin the first step that leads from what is applied to what is wanted.
 
-Theory of operation. `advance` may be called at any time and any number of times: it looks at the
+Theory of operation. `advance` may be called at any time and any number of times: it compares the
 app as it is now, and either begins one run, asks for a permit, ends a run that is not wanted any
-more, or does nothing and notes when (`wake`) time alone could change the answer. It keeps no
-queue: what was wanted a moment ago does not matter.
+more, or does nothing and notes when (`wake`) time alone could change the answer. There is no queue
+of changes: what was wanted a moment ago does not matter.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from appagent.model.commands import Begin
 from appagent.model.notices import Level
 from appagent.model.words import Layout, Target
 
-PINNED = 2  # so often in a row a tree may overtake its own deploy
+PINNED = 2  # how often in a row a tree may supersede its own deploy
 
 
 def advance(turn: Turn, name: str) -> None:
@@ -65,7 +65,7 @@ def compare(turn: Turn, app: App) -> None:
     while steps and steps[0] in app.makefile.missing:
         version, at = version_of(app, wanted), location_of(app, wanted)
         app = accomplish(turn, app, steps[0], version, at, boot=turn.node.boot)
-        # Nothing ran: what follows is no nearer to a step that did.
+        # Nothing ran, so the next step does not follow a step that did.
         attempt = replace(app.attempt, in_progress=in_progress and app.attempt.in_progress)
         app = turn.put(replace(app, attempt=attempt))
         steps = plan(app.record, wanted, turn.node.boot)
@@ -93,7 +93,7 @@ def waking(turn: Turn, app: App) -> float:
 
 
 def expire_hold(turn: Turn, app: App) -> App:
-    """A hold that has run out ends, and says so."""
+    """End a hold that has expired, and report it."""
     hold = app.record.hold
     if hold is None or hold.until is None or hold.until > turn.now.wall:
         return app
@@ -102,10 +102,7 @@ def expire_hold(turn: Turn, app: App) -> App:
 
 
 def drop_old_verdicts(turn: Turn, app: App) -> App:
-    """What failed or was cancelled counts while the same version is seen.
-
-    A newer one, or its return, begins afresh.
-    """
+    """Forget what failed or was cancelled once another version is seen."""
     record, latest = app.record, app.seen.latest
     if latest is None or not latest.known or not (record.failures or record.cancelled):
         return app
@@ -120,7 +117,7 @@ def drop_old_verdicts(turn: Turn, app: App) -> App:
 
 
 def outwait(turn: Turn, app: App) -> App:
-    """What is not complete after `max_wait` is told once, and deployed if that is configured."""
+    """Report once what is not complete after `max_wait`; deploy it if that is configured."""
     look, unsettled = app.seen.latest, app.seen.unsettled
     if look is None or unsettled is None or not look.known or app.seen.listed is not True:
         return app
@@ -153,9 +150,9 @@ def outwait(turn: Turn, app: App) -> App:
 def reconsider(turn: Turn, app: App, wanted: Want) -> None:
     """Whether the run that is under way is still wanted; only a build or install is ended.
 
-    Where an install writes into its own tree, the newer release may be its own work: ended each
-    time, it would never be done. So a second one in a row is let be, and what then still is
-    overtaken is brought to its end (`pinned`) before the tree is looked at anew.
+    Where an install writes into its own tree, the newer release may be its own work: if it were
+    ended each time, it would never finish. So the second one in a row is not ended, and a release
+    that is superseded even then is deployed to its end (`pinned`) before a newer one counts.
     """
     run = app.run
     if run is None or run.cancelled or run.target not in (Target.BUILD, Target.INSTALL):
@@ -171,12 +168,12 @@ def reconsider(turn: Turn, app: App, wanted: Want) -> None:
 
 
 def note_wait(turn: Turn, app: App, wanted: Want) -> App:
-    """Say once why an app waits, and once that it does not any more."""
+    """Report once why an app waits, and once that it does not any more."""
     told = {"unknown": Level.WARNING, "blocked": Level.ERROR}
     blocked = ""
     if wanted.kind is Kind.WAIT and wanted.word in told:
         state = turn.node.roots.get(app.record.root)
-        # What is wrong with a whole root was told of the root.
+        # What is wrong with a whole root was reported for the root.
         if state is not None and state.known and not state.stuck:
             blocked = f"{wanted.word}: {wanted.why}"
     if blocked and blocked != app.wait_reported:
@@ -184,16 +181,16 @@ def note_wait(turn: Turn, app: App, wanted: Want) -> App:
         turn.tell(f"app.{wanted.word}", f"{app.name}: {wanted.why}", app, level)
     elif app.wait_reported and not blocked and wanted.kind is not Kind.WAIT:
         if wanted.kind is not Kind.GONE:
-            # The old reason, and what could be done about it, is over.
+            # The old reason does not apply any more.
             word = app.wait_reported.partition(":")[0]
             turn.tell("app.known", f"{app.name}: no longer {word}", app)
     elif app.wait_reported and not blocked:
-        blocked = app.wait_reported  # waiting for another reason now; the old one is not over yet
+        blocked = app.wait_reported  # waits for another reason now; the old one may still apply
     return turn.put(replace(app, wait_reported=blocked))
 
 
 def know_missing(turn: Turn, app: App, wanted: Want) -> App:
-    """Which targets a Makefile lacks is known for one version only."""
+    """Forget which targets the Makefile of another version lacks."""
     version = version_of(app, wanted)
     if wanted.kind is Kind.WAIT or app.makefile.version == version:
         return app
@@ -201,7 +198,7 @@ def know_missing(turn: Turn, app: App, wanted: Want) -> App:
 
 
 def may_begin(turn: Turn, app: App, wanted: Want, step: Target) -> bool:
-    """Whether the step may begin now; if not, when to ask again, or what was asked for."""
+    """Whether the step may begin now; if not, note when to compare again, or ask for a permit."""
     version = version_of(app, wanted)
     if turn.node.stopping:
         return False
@@ -226,10 +223,10 @@ def may_begin(turn: Turn, app: App, wanted: Want, step: Target) -> bool:
 
 
 def complete(turn: Turn, app: App, step: Target) -> bool:
-    """Whether the files are complete now, or changed only while this very deploy went on.
+    """Whether the files are complete now, or changed only while this deploy was in progress.
 
-    An install may write into its own tree. The step after it follows at once; that the tree is
-    another one now is compared when the deploy is done.
+    An install may write into its own tree. The step after it follows at once; the changed tree is
+    compared when the deploy is done.
     """
     look, applied = app.seen.latest, app.record.applied
     if look is None:
@@ -237,7 +234,7 @@ def complete(turn: Turn, app: App, step: Target) -> bool:
     if step is Target.CHECK:
         return True
     if look.incomplete:
-        # What was complete when it was installed may be started; nothing new begins.
+        # What was complete when it was installed may be started; nothing else begins.
         return applied.up != turn.node.boot and look.release == applied.installed
     settings = turn.node.settings_of(app)
     if look.release == app.seen.settled and is_settled(look, settings, applied.installed):
@@ -246,7 +243,7 @@ def complete(turn: Turn, app: App, step: Target) -> bool:
 
 
 def churn_allows(turn: Turn, app: App, wanted: Want) -> bool:
-    """Whether a tree that deploys again and again may begin once more."""
+    """Whether a tree that deploys often may begin once more."""
     until = throttled(app, wanted, turn.now.mono)
     if until is None:
         return True

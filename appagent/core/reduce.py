@@ -1,12 +1,12 @@
 """The core's one mutator: an event goes in, a new node and commands come out.
 
-Theory of operation. The agent is level-triggered. `step` puts what an event says into the node
+Theory of operation. The agent is level-triggered. `step` puts the content of an event into the node
 and then compares every app that it concerns (`advance`): what is seen, what is therefore wanted,
-what is applied. Where these differ the plan's first step is begun and nothing more; its end is an
-event again. Events never say what to do, so a lost, repeated, early or late one costs time and
-never correctness.
+what is applied. Where these differ, the first step of the plan begins and nothing more; its end is
+an event again. An event never decides what to do, so a lost, repeated, early or late one costs time
+and never correctness.
 
-Commands are to be carried out in their order: a `Save` is on the disk before the `Proceed` behind
+Commands have to be carried out in their order: a `Save` is on the disk before the `Proceed` after
 it.
 """
 
@@ -51,7 +51,7 @@ from appagent.model.settings import Settings
 from appagent.model.words import Now
 
 
-def first(  # noqa: PLR0913 - each is one thing that the disk remembers
+def first(  # noqa: PLR0913 - each is one thing that the disk keeps
     settings: Settings,
     boot: str,
     records: Mapping[str, Record],
@@ -64,8 +64,8 @@ def first(  # noqa: PLR0913 - each is one thing that the disk remembers
     """The node as it is when the agent begins.
 
     `lost` are apps that may run in this boot but have no record: they run something unknown, so
-    they are installed and restarted, not started beside themselves, and stopped when they go.
-    `unrecorded` are runs that were begun and that the records do not know.
+    they are installed and restarted, not started a second time, and stopped when removed.
+    `unrecorded` are runs that were begun but are not in the records.
     """
     apps = {name: resumed(record, boot) for name, record in records.items()}
     for name in lost:
@@ -77,13 +77,13 @@ def first(  # noqa: PLR0913 - each is one thing that the disk remembers
 
 
 def resumed(record: Record, boot: str) -> App:
-    """An app as an earlier agent has left it. A deploy goes on, unless the machine was down."""
+    """An app as an earlier agent left it. Its deploy continues, unless the machine was down."""
     deploy = record.deploy
     return App(record, attempt=Attempt(deploy if deploy and deploy.boot == boot else None))
 
 
 def step(node: Node, event: Event, now: Now) -> tuple[Node, list[Command]]:
-    """What an event makes of the node, and what is to be done."""
+    """The node after an event, and the commands that follow from it."""
     turn = Turn(node, now)
     take(turn, event)
     while turn.due:
@@ -139,7 +139,7 @@ def take(turn: Turn, event: Event) -> None:  # noqa: C901, PLR0912 - one case fo
 
 
 def ticked(turn: Turn) -> None:
-    """Time has passed: compare those for which that alone may matter."""
+    """Compare the apps for which time alone may change something."""
     hold = turn.node.hold
     if hold is not None and hold.until is not None and hold.until <= turn.now.wall:
         turn.tell("node.resumed", f"the hold on the node has run out ({hold.why})")
@@ -150,7 +150,7 @@ def ticked(turn: Turn) -> None:
 
 
 def configured(turn: Turn, settings: Settings) -> None:
-    """A configuration is in force; whatever it changed shows in the comparison."""
+    """Put a new configuration in force; the comparison finds what it changed."""
     paths = {root.path for root in settings.roots}
     roots = {path: root for path, root in turn.node.roots.items() if path in paths}
     fresh = sorted(paths - roots.keys())
@@ -160,8 +160,8 @@ def configured(turn: Turn, settings: Settings) -> None:
     turn.node = replace(turn.node, settings=settings, roots=roots)
     turn.do(Rewatch())
     for path in fresh:
-        # If it was left out for a moment only, its watcher has never heard of that, and has no
-        # news.
+        # A root that was left out only for a moment never left the list of its watcher, which would
+        # report nothing.
         turn.do(PollNow(path, ""))
     take_in_again(turn, left_out)
     take_in(turn)

@@ -1,10 +1,10 @@
-"""Release ids for people: the part that they know it by."""
+"""Release ids for people: the part by which they know it."""
 
 from __future__ import annotations
 
 from appagent.model.words import Version
 
-SHORT = 12  # characters of a hash that are enough to tell two apart
+SHORT = 12  # characters that identify a hash
 
 
 def short(release: str) -> str:

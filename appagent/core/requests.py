@@ -1,7 +1,7 @@
-"""What people ask for: it changes a field of the record or a hold; the comparison does the rest.
+"""Requests by people: each changes a field of the record or a hold; the comparison does the rest.
 
-A trigger with a target is no command to run something: it takes back the accomplishment, so that
-the plan asks for it again. So it survives a crash, needs no queue, and cannot run beside a deploy.
+A trigger with a target does not run anything: it takes back what the target accomplished, so that
+the plan contains it again. So it survives a crash, needs no queue, and cannot run during a deploy.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from appagent.model.words import Target
 
 
 def find(turn: Turn, name: str) -> App | None:
-    """The app, or an answer that there is none."""
+    """The app; if there is none, answer so."""
     app = turn.app(name)
     if app is None:
         turn.do(Answer(USAGE, f"no app {name} on this node; `appagent status` lists them"))
@@ -31,7 +31,7 @@ def find(turn: Turn, name: str) -> App | None:
 
 
 def trigger(turn: Turn, event: Trigger) -> None:
-    """Do it now: clear what stands in the way, take back what is to be done again."""
+    """Do it now: clear what blocks the app, take back what is to be done again."""
     app = find(turn, event.app)
     if app is None:
         return
@@ -78,7 +78,7 @@ def trigger(turn: Turn, event: Trigger) -> None:
 
 
 def cancel(turn: Turn, event: Cancel) -> None:
-    """End a running build or install, and leave its version alone; or end a backoff."""
+    """End a running build or install and do not retry its version; or end a backoff."""
     app = find(turn, event.app)
     if app is None:
         return
@@ -91,7 +91,7 @@ def cancel(turn: Turn, event: Cancel) -> None:
         how = f"a new release or `appagent trigger {app.name}` continues"
         turn.do(Answer(OK, f"{app.name}: ending make {run.target}; {how}"))
     elif run is not None:
-        line = f"{app.name}: a begun {run.target} always finishes or times out"
+        line = f"{app.name}: a running {run.target} always finishes or times out"
         turn.do(Answer(FAILED, line))
     elif app.attempt.backoff is not None:
         turn.put(replace(app, attempt=replace(app.attempt, backoff=None)))
@@ -147,7 +147,7 @@ def resume_asked(turn: Turn, event: ResumeAsked) -> None:
 
 
 def forget(turn: Turn, event: Forget) -> None:
-    """An app that is not on the share any more is really gone."""
+    """An app that is missing from the share counts as removed at once."""
     app = find(turn, event.app)
     if app is None:
         return
@@ -158,7 +158,7 @@ def forget(turn: Turn, event: Forget) -> None:
     turn.tell("app.forgotten", f"{app.name} is forgotten by {event.by}", app, Level.WARNING)
     verdict = see(turn.node, app, turn.now)
     if verdict is not None and verdict.word == "unmanaged":
-        # Never stopped: the configuration leaves it out, so it is not ours any more.
+        # Never stopped: the configuration leaves it out, so the agent does not manage it.
         if app.run is not None:
             turn.do(Answer(LATER, f"{app.name}: make {app.run.target} is under way"))
             return

@@ -1,8 +1,8 @@
-"""The life of a run: its shim is there, it goes, it ends; and what its end means.
+"""The life of a run: its shim is ready, it proceeds, it ends; and what its end means.
 
-The order matters and is the same everywhere: the record is written before the go is given, and
-again when the run has ended, before anything else begins. A crash of the agent between any two of
-these finds either a run that never went, one that can be adopted, or a result.
+The order matters and is the same everywhere: the record is written before the shim may proceed, and
+again when the run has ended, before anything else begins. After a crash of the agent between any
+two of these there is either a run that never proceeded, one that can be adopted, or a result.
 """
 
 from __future__ import annotations
@@ -33,11 +33,11 @@ from appagent.model.events import Ended, ShimReady
 from appagent.model.notices import Level
 from appagent.model.words import Outcome, Target, Version
 
-MOVED_FIRST, MOVED_MAX = 0.5, 30.0  # s; the watcher needs a moment to see what the shim saw
+MOVED_FIRST, MOVED_MAX = 0.5, 30.0  # s; the watcher sees later what the shim saw
 
 
 def began(turn: Turn, event: ShimReady) -> None:
-    """The shim waits: record it with what its step clears, then let it go."""
+    """Record the run with its identity and without what its step clears; then let it proceed."""
     app = turn.app(event.app)
     run = app.starting if app is not None else None
     if app is None or run is None or run.id != event.run_id:
@@ -52,10 +52,10 @@ def began(turn: Turn, event: ShimReady) -> None:
 
 
 def end_run(turn: Turn, app: App, why: str) -> None:
-    """Ask for the end of the run that is under way, once."""
+    """End the run that is under way; once."""
     if app.record.run is not None and not app.record.run.cancelled:
         run = replace(app.record.run, cancelled=why)
-        # The other way round, a crash between the two would leave a run that counts as ended.
+        # In the other order, a crash between the two would leave a run that counts as ended.
         turn.do(End(app.name, run.id, why))
         app = turn.save(app, replace(app.record, run=run))
         turn.tell(
@@ -85,18 +85,17 @@ def ended(turn: Turn, event: Ended) -> None:
         report_began(turn, app, run, event.calls)
     report_end(turn, app, run, replace(event, outcome=outcome), steps)
     app, run = halfway(turn, turn.node.apps[run.app], run, event)
-    # A run that was BUSY says nothing of the other one, which is older and lives.
+    # A run that was BUSY has not ended the other one, which is older and still alive.
     over, shim = (run.id, run.identity)
     if outcome is Outcome.BUSY:
         over, shim = app.record.ended, app.record.ended_shim
     record = replace(app.record, run=None, ended=over, ended_shim=shim)
     processes = replace(app.processes, count=None)
     app = turn.save(replace(app, starting=None, processes=processes), record)
-    if app.makefile.version == run.version:  # what make was asked for one target, it told of all
+    if app.makefile.version == run.version:  # the shim reports all missing targets
         lacks = frozenset(event.lacks) - {Target.STOP}
         app = lack(turn, app, lacks)
-    # A stop ends what the app still runs, whether its Makefile has one or not: it did something
-    # this time, and has to be run the next time too.
+    # Also without a stop target, a stop ends the processes of the app: it is never skipped.
     empty = outcome is Outcome.MISSING and run.target is Target.STOP
     if outcome is Outcome.OK or empty:
         succeeded(turn, app, run, event)
@@ -114,7 +113,7 @@ def ended(turn: Turn, event: Ended) -> None:
         attempt = replace(app.attempt, requested_by=asked)
         turn.save(replace(app, attempt=attempt), replace(app.record, applied=applied))
     if turn.node.apps[run.app].attempt.in_progress:
-        turn.touch(run.app)  # who has begun comes to its end first, then who waits longest
+        turn.touch(run.app)  # a deploy in progress first, then the longest wait
     let_in(turn)
     turn.touch(run.app)
 
@@ -126,12 +125,12 @@ def lack(turn: Turn, app: App, targets: Iterable[Target]) -> App:
 
 
 def succeeded(turn: Turn, app: App, run: Run, event: Ended) -> None:
-    """A step is done."""
+    """A step succeeded."""
     expected = (app.seen.settled, app.attempt.override.pinned)
     if run.target is Target.INSTALL and run.version.release not in expected:
         churn = replace(app.churn, superseded=app.churn.superseded + 1)
         app = turn.put(replace(app, churn=churn))
-    # One that has processes of its own has them from the moment in which it was started.
+    # An app that has processes of its own has them from its start on.
     starts = run.target is Target.START
     starts = starts or (run.target is Target.RESTART and app.record.populated)
     app, boot = replace(app, last_failed=None), boot_of(turn, run)
@@ -141,16 +140,15 @@ def succeeded(turn: Turn, app: App, run: Run, event: Ended) -> None:
 
 
 def handle_failure(turn: Turn, app: App, run: Run, event: Ended) -> None:
-    """What a run that did not succeed means for the next comparison."""
+    """Decide what follows from a run that did not succeed: a retry, or a failed version."""
     if boot_of(turn, run) != turn.node.boot:
-        return  # a machine that goes down ends what runs: nothing of that counts in the next boot
+        return  # a shutdown ends all runs: that does not count in the next boot
     settings = turn.node.settings_of(app)
     bounds = (settings.retry_first, settings.retry_max)
     match event.outcome:
         case Outcome.CANCELLED:
-            # Ended for a reason of ours, the comparison goes on at once; what a person cancelled
-            # is left alone (`cancelled`). A hand that we do not know is not answered by the same
-            # run again in that moment.
+            # Ended by the agent: the comparison follows at once, and `cancelled` keeps a version
+            # that a person cancelled from it. Ended by somebody else: not repeated at once.
             if not run.cancelled:
                 retry_later(turn, app, run, event, bounds)
         case Outcome.MOVED:
@@ -158,10 +156,10 @@ def handle_failure(turn: Turn, app: App, run: Run, event: Ended) -> None:
             if blame_rollback_target(turn, app, run, event):
                 return
             retry_later(turn, app, run, event, (MOVED_FIRST, MOVED_MAX))
-        case Outcome.BUSY:  # once the other run is over, what it did is compared
+        case Outcome.BUSY:  # its result is compared once the other run is over
             retry_later(turn, app, run, event, (MOVED_FIRST, MOVED_MAX))
         case Outcome.LOST:
-            # The first is simply done again: the machine went down. A second one in a row waits.
+            # The first one is repeated at once: the machine went down. The next one waits.
             again = app.attempt.backoff is not None and app.attempt.backoff.word == Outcome.LOST
             retry_later(turn, app, run, event, (bounds[0] if again else 0.0, bounds[1]))
         case Outcome.REFUSED:
@@ -173,22 +171,22 @@ def handle_failure(turn: Turn, app: App, run: Run, event: Ended) -> None:
 
 
 def record_failure(turn: Turn, app: App, run: Run, event: Ended) -> bool:
-    """A version that failed to start anew or to be good is not repeated blindly."""
+    """Record a version that failed to start or to become healthy; False: retry instead."""
     if run.target not in (Target.START, Target.RESTART, Target.CHECK):
         return False
     if run.identity is None:
-        return False  # its shim never was: that says nothing of the version
+        return False  # there was no shim: the version is not to blame
     root = turn.node.roots.get(run.root)
     if root is not None and root.back >= run.began.mono:
-        return False  # the share was away while it ran, and it hung or failed like anybody else
+        return False  # the share was unavailable while it ran
     down = app.record.applied.up != turn.node.boot
     if down and hold_of(turn.node, app, turn.now) is not None:
-        return False  # what is held is kept: no way leads back from it
-    # Where nothing can be seen now (the run was adopted, or the share went away under it), the
-    # failure still counts: against what was seen when it began.
+        return False  # what is held is kept: no rollback from it
+    # If nothing is seen now (the run was adopted, or the share is unavailable), the failure counts
+    # against what was seen when it began.
     seen = seen_version(turn.node, app) or app.record.failed_for or run.version
     if run.version.conf != seen.conf:
-        return False  # the environment changed meanwhile: comparing anew decides
+        return False  # the environment changed meanwhile: compare again
     if run.version.release != seen.release and run.version != backwards(turn, app, seen):
         return False
     failure = Failure(run.version, run.target, event.outcome, event.line, turn.now.wall)
@@ -199,7 +197,7 @@ def record_failure(turn: Turn, app: App, run: Run, event: Ended) -> bool:
     )
     back = rollback_target(turn.node, replace(app, record=record), seen)
     if down and back is None:
-        return False  # an app that is down is tried again for ever
+        return False  # an app that is down is retried for ever
     deploy_failed(
         turn, app, run, event, "going back to " + short(back.version.release) if back else ""
     )
@@ -208,13 +206,13 @@ def record_failure(turn: Turn, app: App, run: Run, event: Ended) -> bool:
 
 
 def backwards(turn: Turn, app: App, seen: Version) -> Version | None:
-    """The version that the app is being brought back to, if it is."""
+    """The version that the app is being rolled back to, if it is."""
     back = rollback_target(turn.node, app, seen)
     return back.version if back is not None else None
 
 
 def blame_rollback_target(turn: Turn, app: App, run: Run, event: Ended) -> bool:
-    """The last good release is not there any more: there is no way back."""
+    """The last good release does not exist any more: no rollback is possible."""
     seen = seen_version(turn.node, app)
     if seen is None or not app.record.failures or run.version != backwards(turn, app, seen):
         return False
@@ -227,7 +225,7 @@ def blame_rollback_target(turn: Turn, app: App, run: Run, event: Ended) -> bool:
 
 
 def retry_later(turn: Turn, app: App, run: Run, event: Ended, bounds: tuple[float, float]) -> None:
-    """Note when the same step may be tried again; say it loudly the first time only."""
+    """Note when the same step may be retried; only the first time is an error in the log."""
     before = app.attempt.backoff
     same = before is not None and (before.version, before.target) == (run.version, run.target)
     attempts = before.attempts + 1 if before is not None and same else 1
@@ -271,7 +269,7 @@ def deploy_failed(turn: Turn, app: App, run: Run, event: Ended, then: str) -> No
 
 
 def report_end(turn: Turn, app: App, run: Run, event: Ended, steps: Sequence[Target]) -> None:
-    """Tell how a run ended; `steps` are those that it could have come to."""
+    """Report how a run ended; `steps` are those that it could have reached."""
     bad = event.outcome in (Outcome.FAILED, Outcome.TIMEOUT, Outcome.REFUSED, Outcome.LOST)
     turn.tell(
         "run.ended",

@@ -1,8 +1,8 @@
-"""The settings of one app, from the three that may speak of it.
+"""The settings of one app, merged from three sources.
 
 Later ones win: the node's defaults, the app's own appagent.yaml, the node's `apps.<name>`. An app
-may shorten its timeouts and its grace and not lengthen them: a run holds a place that others wait
-for. It speaks of nothing but the fields in OWN.
+may shorten its timeouts and its grace but not lengthen them: its runs use a place that other apps
+wait for. It can set nothing but the fields in OWN.
 """
 
 from __future__ import annotations
@@ -14,20 +14,20 @@ from typing import Any, cast
 from appagent.model.settings import AppSettings, Settings
 from appagent.model.words import Target
 
-# What an app may say of itself. Never who it runs as, where, or how it rolls out.
+# What an app may set itself. Never who it runs as, where, or how it rolls out.
 OWN = ("settle", "ignore", "timeout", "grace", "install")
 
 
 def settings_for(settings: Settings, name: str, own: Mapping[str, object]) -> AppSettings:
-    """Give the settings of the app `name`, whose own file says `own`."""
-    said: dict[str, object] = {field: own[field] for field in OWN if field in own}
-    if "timeout" in said:
-        wished = cast("Mapping[Target, float]", said["timeout"])
+    """The settings of the app `name`; `own` are those of its own file, by field."""
+    allowed: dict[str, object] = {field: own[field] for field in OWN if field in own}
+    if "timeout" in allowed:
+        wished = cast("Mapping[Target, float]", allowed["timeout"])
         most = settings.defaults.timeout
-        said["timeout"] = {target: min(wished[target], most[target]) for target in wished}
-    if "grace" in said:
-        said["grace"] = min(cast("float", said["grace"]), settings.defaults.grace)
-    return laid_over(laid_over(settings.defaults, said), settings.apps.get(name, {}))
+        allowed["timeout"] = {target: min(wished[target], most[target]) for target in wished}
+    if "grace" in allowed:
+        allowed["grace"] = min(cast("float", allowed["grace"]), settings.defaults.grace)
+    return laid_over(laid_over(settings.defaults, allowed), settings.apps.get(name, {}))
 
 
 def laid_over(base: AppSettings, fields: Mapping[str, object]) -> AppSettings:

@@ -1,9 +1,9 @@
 """When what is seen is complete.
 
-A symlink is swapped at once, so it is complete at once. A work tree is complete when HEAD stood
-still for `settle` without an index.lock, any other tree when two whole scans `settle` apart were
-equal. A release that was installed here before was complete then: it needs no new wait, which is
-what makes a reboot quick.
+A symlink is swapped atomically, so it is complete at once. A work tree is complete when HEAD did
+not change for `settle` without an index.lock, any other tree when two whole scans with `settle`
+between them were equal. A release that is installed here was complete then: after a reboot it needs
+no new wait.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from appagent.model.words import Layout
 
 
 def is_settled(look: AppSeen, settings: AppSettings, installed: str) -> bool:
-    """Whether a good look shows a complete release."""
+    """Whether a complete release was seen."""
     if not look.known:
         return False
     if look.release == installed:
@@ -25,12 +25,12 @@ def is_settled(look: AppSeen, settings: AppSettings, installed: str) -> bool:
         return False
     if look.layout is Layout.SYMLINK:
         return True
-    # The watcher pushes the look again once it stood; a hair of tolerance for how floats subtract.
+    # The watcher reports again after `settle`; the tolerance is for the subtraction of floats.
     return look.looked - look.since >= settings.settle - 1e-6
 
 
 def half_there(look: AppSeen) -> str:
-    """Say what keeps a look from being complete; "" if nothing does."""
+    """What keeps the release that was seen from being complete; "" if nothing does."""
     return f"{look.incomplete} is there" if look.incomplete else ""
 
 

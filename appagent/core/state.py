@@ -1,7 +1,8 @@
 """What the core holds: a node, its roots, its apps. All of it can be printed.
 
-`Record` (in model) is the part of an app that outlives the agent; everything else here is made
-anew from looks after a start, which is why losing it costs a look and nothing more.
+`Record` (in model) is the part of an app that outlives the agent; everything else is seen again
+after a restart, so losing it costs no more than a scan. What has one lifetime is one value: it is
+dropped or replaced as a whole.
 """
 
 from __future__ import annotations
@@ -94,7 +95,7 @@ class Churn:
     """How often a tree deployed lately, for the tree that writes into itself."""
 
     times: tuple[float, ...] = ()  # mono of recent deploys, but for an app's first one
-    first: bool = False  # that one has begun
+    first: bool = False  # the first one has begun
     level: int = 0  # how many waits there were
     reported: int = 0  # the level that was reported
     superseded: int = 0  # deploys in a row that a newer release kept from their end
@@ -172,7 +173,7 @@ class Root:
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """Everything the core knows. `step` alone makes a new one."""
+    """Everything the core knows. Only `step` makes a new one."""
 
     settings: Settings
     boot: str
@@ -182,21 +183,21 @@ class Node:
     envs_stuck: Mapping[str, str] = field(default_factory=dict)
     mounted: frozenset[str] = frozenset()  # roots that were ever seen mounted
     hold: Hold | None = None  # on the whole node
-    refused: Mapping[str, str] = field(default_factory=dict)  # path → why it is no app
+    refused: Mapping[str, str] = field(default_factory=dict)  # path → why it is not an app
     shutdown: bool = False  # the machine goes down
     stopping: bool = False
-    runs: int = 0  # runs begun since the agent began; makes their ids unique
+    runs: int = 0  # ids made since the agent started; makes them unique
 
     def settings_of(self, app: App) -> AppSettings:
         """The settings of an app, merged."""
         return settings_for(self.settings, app.name, app.seen.own)
 
     def root_settings(self, path: str) -> RootSettings | None:
-        """The settings of a root, or None where the configuration has it no more."""
+        """The settings of a root, or None if it is not in the configuration."""
         return next((r for r in self.settings.roots if r.path == path), None)
 
     def busy(self) -> tuple[str, ...]:
-        """The apps that hold a place (`parallel_apps`): those with a run under way but a check.
+        """The apps that use a place (`parallel_apps`): those with a run that is not a check.
 
         A check mostly sleeps between its tries, and may do so for minutes.
         """

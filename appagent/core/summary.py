@@ -1,6 +1,6 @@
-"""Words for what an app is doing, and whether it is where it is wanted. For people only.
+"""The state of an app as people read it, and whether it runs what is wanted.
 
-`status`, `explain`, `wait` and the roster all say the same of an app because they ask here.
+`status`, `explain`, `wait` and the roster agree because all of them ask here.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from appagent.core.want import Kind, Want, version_of, want
 from appagent.model.words import Now, Outcome, Target
 
 SHOWN = 8  # names in a line
-HOPELESS = 3  # so many tries of a step that failed: a person should look
-# What is said of one release, and says nothing of the next one.
+HOPELESS = 3  # tries of a step that failed, until a person has to act
+# States of one release, which do not apply to the next one.
 OF_A_RELEASE = frozenset(("failed", "rolled-back", "retrying", "refused", "exited", "cancelled"))
 
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """One app, as a person is told of it."""
+    """One app, as a person reads it."""
 
     app: str
     word: str  # ok, deploying, pending, settling, unknown, failed … (README: the words of `status`)
@@ -40,7 +40,7 @@ def view(node: Node, app: App, now: Now) -> View:
     steps = tuple(step for step in plan(app.record, wanted, node.boot) if step not in missing)
     word, why, reached = judge(node, app, wanted, steps, now)
     if reached is False and word in OF_A_RELEASE and unsettled(app):
-        # It was judged of the release before: what is on its way now may well be its mending.
+        # That is the state of the release before: the one that is coming may well be the fix.
         word, why, reached = "settling", coming(app), None
     return View(app.name, word, why, wanted, steps, reached)
 
@@ -48,7 +48,7 @@ def view(node: Node, app: App, now: Now) -> View:
 def judge(
     node: Node, app: App, wanted: Want, steps: tuple[Target, ...], now: Now
 ) -> tuple[str, str, bool | None]:
-    """The word, the reason, and whether it is there."""
+    """The state, the reason, and whether what is wanted is reached."""
     if app.run is not None:
         return "deploying", f"make {' or '.join(app.run.steps)}: {app.run.reason}", None
     if wanted.kind is Kind.WAIT:
@@ -88,7 +88,7 @@ def judge(
 
 
 def at_rest(app: App, wanted: Want) -> tuple[str, str, bool | None]:
-    """What to call an app for which nothing is to be done."""
+    """The same for an app for which nothing is to be done."""
     if wanted.kind is Kind.STOPPED:
         return "stopped", f"by a person; `appagent trigger {app.name} start` starts it", True
     if wanted.kind is Kind.GONE:
@@ -108,7 +108,7 @@ def at_rest(app: App, wanted: Want) -> tuple[str, str, bool | None]:
 
 
 def others_deploying(node: Node) -> str:
-    """Who holds the places that an app waits for."""
+    """Which apps use the places that an app waits for."""
     names = sorted(node.busy())
     more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
     apps = "app is" if len(names) == 1 else "apps are"
@@ -124,6 +124,6 @@ def unsettled(app: App) -> bool:
 
 
 def coming(app: App) -> str:
-    """What keeps a release that is seen from being complete."""
+    """What keeps the release that is seen from being complete."""
     look = app.seen.latest
     return (half_there(look) if look is not None else "") or "files are changing"

@@ -1,7 +1,7 @@
-"""One turn of the core: the node as it becomes, and the commands as they are decided.
+"""One turn of the core: the node as it changes, and the commands that are decided.
 
-Only `step` makes a turn and only the functions of the core that it calls see one; from outside,
-`step` stays a function from values to values.
+Only `step` makes a turn, and only the core's own functions see it; from outside, `step` is a
+function from values to values.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from appagent.model.words import Now
 
 @dataclass(slots=True)
 class Turn:
-    """What one event makes of the node."""
+    """The node during one event."""
 
     node: Node
     now: Now
@@ -49,7 +49,7 @@ class Turn:
             self.do(ReturnPermit(name, permit))
 
     def _apps(self) -> dict[str, App]:
-        """The apps of the node as it becomes: copied once a turn, however many of them change."""
+        """The apps of the new node: copied once a turn, however many of them change."""
         if self.own is None:
             self.own = dict(self.node.apps)
             self.node = replace(self.node, apps=self.own)
@@ -58,9 +58,9 @@ class Turn:
     def save(self, app: App, record: Record) -> App:
         """Replace an app's record, and have it written before anything that follows.
 
-        What one turn decides about a record is written at once: a crash must not find the end of
-        a run without what it means. Only a shim that is told something in between parts two saves.
-        A deploy that has begun is in the record, so that it is the same one for the next agent.
+        What one turn decides about a record is written in one go: after a crash there is no end of
+        a run without its consequences. Only a command to a shim separates two saves. A deploy that
+        has begun is in the record, so that the next agent continues it.
         """
         begun = app.attempt.deploy is not None and app.attempt.deploy.begun is not None
         record = replace(record, deploy=app.attempt.deploy if begun else None)
@@ -73,7 +73,7 @@ class Turn:
         return self.put(replace(app, record=record))
 
     def unwritten(self, name: str) -> int | None:
-        """Where this turn's last save of an app is, if its shim was told nothing since."""
+        """The index of this turn's last save of an app, unless its shim got a command since."""
         for place in range(len(self.commands) - 1, -1, -1):
             match self.commands[place]:
                 case Save(record) if record.app == name:

@@ -1,10 +1,10 @@
 """From what is seen to what is wanted.
 
-Theory of operation. An app is seen *present*, *absent* or *unknown*, and only one function says
+Theory of operation. An app is *present*, *absent* or *unknown*, and only one function decides
 which: `see`. Any doubt is unknown: a root that cannot be read, a watcher that hangs, an env file
-that is away, more than half of a root's apps gone at once. `want` then turns what is seen, together
-with what people asked for (hold, stop), into one `Want`. Unknown wants nothing: no run begins and
-none is ended for it.
+that cannot be read, more than half of a root's apps removed at once. `want` then makes one `Want`
+of what is seen and of what people asked for (hold, stop). For an unknown app nothing is wanted: no
+run begins and none is ended.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ from appagent.model.words import Layout, Location, Now, Version
 
 
 class Kind(StrEnum):
-    """What is to become of an app on this node."""
+    """What is wanted for an app on this node."""
 
-    RUN = "run"  # this version, running and good
+    RUN = "run"  # this version, running and healthy
     KEEP = "keep"  # what is applied; started if it is down
     STOPPED = "stopped"  # by a person
-    GONE = "gone"  # it left the share
+    GONE = "gone"  # removed from the share
     WAIT = "wait"  # nothing can be decided now
 
 
@@ -40,13 +40,13 @@ NOWHERE = Location("", "", Layout.TREE)
 class Want:
     """What is wanted of one app, and why if it is to wait.
 
-    `at` is the release that is wanted and where it lies: no run is of one and in another.
+    `at` is the release that is wanted and where it lies; the two always belong together.
     """
 
     kind: Kind
     why: str = ""
-    # For WAIT: unknown | settling | blocked | unmanaged | looking | held | failed; for KEEP: held |
-    # cancelled.
+    # For WAIT: unknown | settling | blocked | unmanaged | scanning | shutting-down | held | failed;
+    # for KEEP: held | cancelled.
     word: str = ""
     at: Location = NOWHERE
     conf: str = ""
@@ -82,7 +82,7 @@ def env_paths(root: RootSettings, app: str) -> tuple[tuple[str, bool], ...]:
 
 
 def environment(node: Node, root: RootSettings, app: App) -> tuple[str, str, str]:
-    """The id of an app's environment, or ("", word, why) if it cannot be told now."""
+    """The id of an app's environment, or ("", word, why) if it is not known now."""
     digests = []
     for path, optional in env_paths(root, app.name):
         if path in node.envs_stuck:
@@ -105,7 +105,7 @@ def environment(node: Node, root: RootSettings, app: App) -> tuple[str, str, str
 
 
 def trouble(node: Node, app: App) -> Want | None:
-    """Why nothing at all can be said of the app's place now, or None."""
+    """Why the app cannot be seen at all now, or None."""
     root = node.root_settings(app.record.root)
     if root is None:
         return wait("unmanaged", f"the configuration has no root {app.record.root}")
@@ -123,7 +123,7 @@ def trouble(node: Node, app: App) -> Want | None:
 
 
 def see(node: Node, app: App, now: Now) -> Want | None:
-    """Whether the app is gone, unknown, or (None) present with a good look."""
+    """Whether the app is removed, unknown, or (None) present."""
     away = trouble(node, app)
     if away is not None:
         return away
@@ -141,7 +141,7 @@ def see(node: Node, app: App, now: Now) -> Want | None:
             )
         after = node.settings_of(app).gone_after
         since = app.seen.absent_since if app.seen.absent_since is not None else now.mono
-        if now.mono < since + after:  # just as `waking` reckons: a hair less is never woken for
+        if now.mono < since + after:  # the same sum as in `waking`, so that it is over at the wake
             return wait("unknown", "not on the share any more; it counts as gone soon")
         return Want(Kind.GONE)
     if app.seen.listed is None or app.seen.latest is None:
@@ -160,13 +160,13 @@ def hold_of(node: Node, app: App, now: Now) -> Hold | None:
 
 
 def failed(app: App, versions: Iterable[Version]) -> bool:
-    """Whether one of these versions failed here while the same was seen."""
+    """Whether one of these versions failed here while the same version was seen."""
     bad = {failure.version for failure in app.record.failures}
     return any(version in bad for version in versions)
 
 
 def rollback_target(node: Node, app: App, seen: Version) -> Want | None:
-    """The last good version, if the one that is seen failed and there is a way back to it."""
+    """The last good version, if the one that is seen failed and a rollback is possible."""
     good, look = app.record.last_good_at, app.seen.latest
     if good is None or look is None or look.layout is not Layout.SYMLINK:
         return None
@@ -203,7 +203,7 @@ def want(node: Node, app: App, now: Now) -> Want:
             return wait("held", f"{hold.why}; not on the share any more")
         return verdict
     root, look = node.root_settings(app.record.root), app.seen.latest
-    if root is None or look is None:  # `see` has said so already; for the type's sake
+    if root is None or look is None:  # excluded by `see`; for mypy
         return wait("scanning", "not looked at yet")
     conf, word, why = environment(node, root, app)
     if not conf:
@@ -216,7 +216,7 @@ def want(node: Node, app: App, now: Now) -> Want:
 
 
 def forward(node: Node, app: App, look: AppSeen, conf: str) -> Want:
-    """The newest complete release; where it failed here, the last good one, or nothing new."""
+    """Want the newest complete release; if it failed here, the last good one, or nothing new."""
     pinned = app.attempt.override.pinned if look.layout is Layout.TREE else ""
     release = pinned or app.seen.settled
     if not release:
@@ -245,10 +245,10 @@ def in_place(layout: Layout | None, release: str) -> bool:
 
 
 def location(record: Record, look: AppSeen, release: str) -> Location | None:
-    """Where a release lies, or None if nobody knows.
+    """Where a release lies, or None if that is not known.
 
-    What is seen may be another one already, which is not complete: then its directory is not this
-    one's, unless all releases of the app lie in one.
+    A newer, incomplete release may be seen already: then its directory is not the one wanted here,
+    unless all releases of the app lie in the same.
     """
     if look.layout is not None and (release == look.release or in_place(look.layout, release)):
         return Location(release, look.release_dir, look.layout)
@@ -264,7 +264,7 @@ def version_of(app: App, wanted: Want) -> Version:
 def location_of(app: App, wanted: Want) -> Location:
     """Where a run is to be: at what is wanted, or for a stop at what has run.
 
-    A lost record does not know that. Then it is looked for in the app's own directory.
+    A lost record does not have that; then it is the app's own directory.
     """
     if wanted.kind not in (Kind.GONE, Kind.STOPPED):
         return wanted.at
@@ -273,10 +273,10 @@ def location_of(app: App, wanted: Want) -> Location:
 
 
 def keep(app: App, conf: str, word: str, why: str) -> Want:
-    """What has run here, under the environment as it is now: a start would get no other.
+    """Want what has run here, with the environment as it is now.
 
-    What was installed since did not run, and is as new as what was not. But where each release
-    takes the place of the one before, it is all there is.
+    A release that was installed since but never ran is not kept. But where each release takes the
+    place of the one before, it is all there is.
     """
     at, installed = app.record.ran, app.record.applied.installed
     if at is not None and in_place(at.layout, installed):
