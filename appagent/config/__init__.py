@@ -1,19 +1,22 @@
-"""The configuration: which settings a person may write, and what they come to.
+"""The configuration: which settings a person may write, and the Settings that they make.
 
 - files.py: which files, their text
-- tree.py: text → a bounded tree that knows its lines
-- schema.py: every key: what it may hold, its default, what it is for
+- yaml_tree.py: text → a bounded tree with the line of every value
+- schema.py: every key: what it may hold, its default, what it does
 - values.py: what a single value may be
-- reading.py: tree + schema → values, and everything that is wrong
+- validate.py: tree + schema → values, and everything that is wrong (problems.py)
 - merge.py: several files as one
-- load.py: → Settings
-- locate.py: where the agent lives, also where the rest is wrong
-- own.py: the app's own appagent.yaml
+- build.py: the merged tree → Settings
+- load.py: all of this together
+- locate.py: the directories of the agent, also where the rest is wrong
+- app_file.py: the app's own appagent.yaml
+- table.py: the table of all keys, for the documentation
 - users.py: whether the users it names exist here, for `check-config` and `doctor`
 """
 
-from appagent.config.app_file import parse_own
-from appagent.config.load import Loaded, Machine, load
+from appagent.config.app_file import parse_app_file
+from appagent.config.build import Machine
+from appagent.config.load import Loaded, load
 from appagent.config.locate import Located, locate
 from appagent.config.validate import ConfigErrors
 from appagent.config.values import BadValueError, seconds
@@ -26,6 +29,6 @@ __all__ = [
     "Machine",
     "load",
     "locate",
-    "parse_own",
+    "parse_app_file",
     "seconds",
 ]

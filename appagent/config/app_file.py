@@ -1,34 +1,35 @@
 """The app's own appagent.yaml, which whoever can push decides.
 
-So it is small, says little, and is never trusted: five keys, of which none says who runs what,
-where, or how it goes over the fleet.
+So it is small and never trusted: five keys, none of which decides who runs what, where, or how it
+is rolled out.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
-from appagent.config.load import app_fields
-from appagent.config.schema import OWN
-from appagent.config.validate import ConfigErrors, Reader
-from appagent.config.yaml_tree import Limits, TreeError, grow, printable
+from appagent.config.build import app_fields
+from appagent.config.problems import ParseError, printable
+from appagent.config.schema import APP_FILE
+from appagent.config.validate import ConfigErrors, Validator
+from appagent.config.yaml_tree import Limits, parse
 from appagent.model.settings import Rollout
 
-_LIMITS = Limits(characters=64 * 1024, nodes=2000)
-_NOT_ITS = f"is not the app's to say; it may say {', '.join(OWN.keys)}"
+_LIMITS = Limits(characters=64 * 1024, values=2000, aliases=False)
+_NOT_ALLOWED = f"cannot be set by the app; it can set {', '.join(APP_FILE.keys)}"
 
 
-def parse_own(text: str, file: str) -> Mapping[str, object]:
-    """Read an app's own settings as fields of AppSettings, or raise ConfigErrors.
+def parse_app_file(text: str, file: str) -> Mapping[str, object]:
+    """Parse an app's own settings as fields of AppSettings, or raise ConfigErrors.
 
-    Timeouts are as the app wishes them; settings_for holds them to the node's.
+    Timeouts are as the app wants them; `settings_for` limits them to the node's.
     """
     try:
-        tree, problems = grow(text, printable(file), _LIMITS)
-    except TreeError as error:
+        tree, problems = parse(text, printable(file), _LIMITS)
+    except ParseError as error:
         raise ConfigErrors([error.problem]) from None
-    reader = Reader(not_here=_NOT_ITS)
-    values = reader.table(tree, OWN)
-    if problems or reader.problems:
-        raise ConfigErrors([*problems, *reader.problems])
+    validator = Validator(not_allowed=_NOT_ALLOWED)
+    values = validator.table(tree, APP_FILE)
+    if problems or validator.problems:
+        raise ConfigErrors([*problems, *validator.problems])
     return app_fields(values, Rollout())

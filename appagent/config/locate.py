@@ -1,8 +1,8 @@
-"""Where the agent of a configuration lives, also where that configuration is wrong elsewhere.
+"""The directories of the agent, also where the configuration is wrong elsewhere.
 
-An agent that runs keeps the configuration it has taken, so a file that was broken since must not
-hide it. Of such a file only the two keys are read that say where it lives: from its tree, or line
-by line where it is not even YAML.
+An agent that runs keeps the configuration that it has loaded, so a file that was broken since must
+not hide it. Of such a file only the two keys of its directories are read: from its tree, or line by
+line where it is not even YAML.
 """
 
 from __future__ import annotations
@@ -13,9 +13,10 @@ from typing import NamedTuple
 
 from appagent.config import files
 from appagent.config.load import LIMITS, load
+from appagent.config.problems import ParseError
 from appagent.config.validate import ConfigErrors
 from appagent.config.values import BadValueError, directory
-from appagent.config.yaml_tree import UNPRINTABLE, Scalar, TreeError, grow
+from appagent.config.yaml_tree import UNPRINTABLE, Scalar, parse
 from appagent.model.settings import Settings
 
 _KEYS = ("state_dir", "runtime_dir")
@@ -25,7 +26,7 @@ _LINE = re.compile(
 
 
 class Located(NamedTuple):
-    """The directories of the agent, and what is wrong with the configuration (lines)."""
+    """The directories of the agent, and the lines that say what is wrong with the configuration."""
 
     state_dir: str
     runtime_dir: str
@@ -33,7 +34,7 @@ class Located(NamedTuple):
 
     @property
     def socket(self) -> str:
-        """Where the agent listens."""
+        """The path of the control socket."""
         return f"{self.runtime_dir}/control.sock"
 
 
@@ -44,19 +45,19 @@ def locate(path: str | None = None) -> Located:
     except ConfigErrors as wrong:
         main = files.main_file(path)
         found = dict(_written([main, *files.conf_d(main)[0]]))
-        usual = {key: getattr(Settings(), key) for key in _KEYS}
-        return Located(**{**usual, **found}, errors=wrong.errors)
+        defaults = {key: getattr(Settings(), key) for key in _KEYS}
+        return Located(**{**defaults, **found}, errors=wrong.errors)
     return Located(settings.state_dir, settings.runtime_dir)
 
 
 def _written(names: Iterable[str]) -> Iterator[tuple[str, str]]:
-    """Read what files say of the keys, in their order; what is no directory is passed over."""
+    """Yield the keys and their values in the order of the files; an invalid one is skipped."""
     for name in names:
         try:
             text = files.content(name)[0].decode("utf-8", "replace")
-        except TreeError:
+        except ParseError:
             continue
-        for key, value in _said(text, name):
+        for key, value in _pairs(text, name):
             if UNPRINTABLE.search(value):
                 continue
             try:
@@ -65,10 +66,10 @@ def _written(names: Iterable[str]) -> Iterator[tuple[str, str]]:
                 continue
 
 
-def _said(text: str, name: str) -> list[tuple[str, str]]:
+def _pairs(text: str, name: str) -> list[tuple[str, str]]:
     try:
-        tree, _ = grow(text, name, LIMITS)
-    except TreeError:
+        tree, _ = parse(text, name, LIMITS)
+    except ParseError:
         return _LINE.findall(text)
     scalars = ((key, tree.entries.get(key)) for key in _KEYS)
     return [(key, node.text) for key, node in scalars if isinstance(node, Scalar)]

@@ -1,9 +1,9 @@
 """Several files as one: maps merge by key, and anything else in a later file wins.
 
-`roots` is a list, and yet each root is a thing of its own with a path: a later file's root with a
-new path is added, and one with a path that is known is merged into that root, key by key. So a file
-in conf.d can bring a root, or say one thing more about one. Every other list is replaced as a
-whole; `roots: []` therefore adds nothing.
+`roots` is a list, and yet each root has an identity, its path: a later file's root with a new path
+is added, and one with a known path is merged into that root, key by key. So a file in conf.d can
+add a root, or one setting of a root. Every other list is replaced as a whole; `roots: []` adds
+nothing.
 """
 
 from __future__ import annotations
@@ -11,10 +11,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from appagent.config.values import BadValueError, directory
-from appagent.config.yaml_tree import Listing, Map, Node, Scalar
+from appagent.config.yaml_tree import List, Map, Node, Scalar
 
 
-def merged(trees: Iterable[Map]) -> Map:
+def merge(trees: Iterable[Map]) -> Map:
     """Merge the trees in their order. At least one is given; none is changed."""
     first, *later = trees
     for tree in later:
@@ -26,7 +26,7 @@ def merged(trees: Iterable[Map]) -> Map:
 
 
 def root_path(item: Node) -> str | None:
-    """Give the path of an item of `roots` in its one plain form, if it has a readable one."""
+    """Return the normalized path of an item of `roots`, if it has a valid one."""
     path = item.entries.get("path") if isinstance(item, Map) else None
     if not isinstance(path, Scalar):
         return None
@@ -36,33 +36,33 @@ def root_path(item: Node) -> str | None:
         return None
 
 
-def same_root_twice(tree: Map) -> Iterator[tuple[int, Map, Map]]:
-    """Find the roots of one file with a path that a root before it has: number, it, the first."""
+def duplicate_roots(tree: Map) -> Iterator[tuple[int, Map, Map]]:
+    """Find the roots of one file whose path an earlier one has: index, root, the first."""
     roots = tree.entries.get("roots")
-    seen: dict[str, Map] = {}
-    for number, item in enumerate(roots.items if isinstance(roots, Listing) else ()):
+    known: dict[str, Map] = {}
+    for number, item in enumerate(roots.items if isinstance(roots, List) else ()):
         path = root_path(item)
-        if path is not None and isinstance(item, Map) and seen.setdefault(path, item) is not item:
-            yield number, item, seen[path]
+        if path is not None and isinstance(item, Map) and known.setdefault(path, item) is not item:
+            yield number, item, known[path]
 
 
 def _map(early: Map, late: Map) -> Map:
-    whole = Map(early.place, dict(early.entries), dict(early.keys))
+    both = Map(early.position, dict(early.entries), dict(early.keys))
     for key, value in late.entries.items():
-        before = whole.entries.get(key)
+        before = both.entries.get(key)
         if isinstance(before, Map) and isinstance(value, Map):
-            whole.entries[key] = _map(before, value)
-        elif isinstance(before, Map) and isinstance(value, Scalar) and value.nothing:
-            continue  # `apps:` with nothing below it takes nothing away
+            both.entries[key] = _map(before, value)
+        elif isinstance(before, Map) and isinstance(value, Scalar) and value.is_null:
+            continue  # `apps:` with nothing below it removes nothing
         else:
-            whole.entries[key] = value
-            whole.keys[key] = late.keys[key]
-    return whole
+            both.entries[key] = value
+            both.keys[key] = late.keys[key]
+    return both
 
 
-def _roots(early: Node | None, late: Node | None) -> Listing | None:
+def _roots(early: Node | None, late: Node | None) -> List | None:
     """Merge two lists of roots; None where the usual rule is right."""
-    if not isinstance(early, Listing) or not isinstance(late, Listing):
+    if not isinstance(early, List) or not isinstance(late, List):
         return None
     items = list(early.items)
     for item in late.items:
@@ -75,4 +75,4 @@ def _roots(early: Node | None, late: Node | None) -> Listing | None:
                 break
         else:
             items.append(item)
-    return Listing(early.place, items)
+    return List(early.position, items)

@@ -1,43 +1,43 @@
 """Every key of the configuration, in the order in which a person would write them.
 
-This table is the one place that says which keys there are, what each may hold, what holds without
-it, and what it is for; reading, the nearest known name and the README's table all come from it.
-The text of a default is read by the same kind as a person's value.
+This table is the one place that says which keys exist, what each may hold, its default, and what it
+does; parsing, spelling hints, `check-config --print` and the table in the documentation all come
+from it. The text of a default is parsed like a value in a file.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import NamedTuple
 
 from appagent.config import values
-from appagent.config.values import Kind, choice, count, duration
+from appagent.config.values import BadValueError, Kind, choice, count, duration
 from appagent.core.names import why_no_app
 
 
-class Many(NamedTuple):
-    """A list, each item of which is of one kind."""
+class ListOf(NamedTuple):
+    """A list whose items are all of one type."""
 
-    of: Kind | Table
-    empty: bool = True  # may be empty
-    most: int = 0  # items; 0: no bound
+    items: Kind | Table
+    may_be_empty: bool = True
+    limit: int = 0  # items; 0: no limit
 
 
-class Named(NamedTuple):
+class MapOf(NamedTuple):
     """A map whose keys are names that a person chooses."""
 
-    key: Kind
-    of: Table
+    names: Kind
+    values: Table
 
 
 class Key(NamedTuple):
-    """One key: its name, what it may hold, the text of its default, and what it is for."""
+    """One key: its name, what it may hold, the text of its default, and what it does."""
 
     name: str
-    of: Kind | Many | Named | Table
+    type: Kind | ListOf | MapOf | Table
     default: str = ""
-    what: str = ""
+    description: str = ""
     required: bool = False
+    planned: bool = False  # checked, and without effect until its feature comes
 
 
 class Table:
@@ -49,101 +49,112 @@ class Table:
 
 def _app_name(text: str) -> str:
     if why := why_no_app(text):
-        raise values.BadValueError(why)
+        raise BadValueError(why)
     return text
 
 
-_TARGET = duration("100ms", "7d")
+_RUN = duration("100ms", "7d")
 
 TIMEOUT = Table(
-    Key("build", _TARGET, "30m", "the longest a build may take"),
-    Key("install", _TARGET, "10m", "the longest an install may take"),
-    Key("start", _TARGET, "60s", "the longest a start may take"),
-    Key("restart", _TARGET, "60s", "the longest a restart may take"),
-    Key("stop", _TARGET, "30s", "the longest a stop may take"),
-    Key("check", _TARGET, "30s", "how long check is repeated until it succeeds"),
+    Key("build", _RUN, "30m", "time limit of a build"),
+    Key("install", _RUN, "10m", "time limit of an install"),
+    Key("start", _RUN, "60s", "time limit of a start"),
+    Key("restart", _RUN, "60s", "time limit of a restart"),
+    Key("stop", _RUN, "30s", "time limit of a stop"),
+    Key("check", _RUN, "30s", "how long check is repeated until it succeeds"),
 )
 
 RETRY = Table(
-    Key("first", duration("100ms", "1d"), "2s", "the wait after the first failure"),
-    Key("max", duration("100ms", "7d"), "5m", "the longest wait between two tries"),
+    Key("first", duration("100ms", "1d"), "2s", "delay after the first failure; then it doubles"),
+    Key("max", duration("100ms", "7d"), "5m", "maximum delay between two attempts"),
 )
 
 ROLLOUT = Table(
-    Key("first", count(0, 1000), "1", "so many nodes prove a version before the others begin"),
+    Key("first", count(0, 1000), "1", "number of canary nodes"),
     Key("parallel", values.PARALLEL, "100%", "how many live nodes restart or check at once"),
-    Key("pause", duration("0s", "1d"), "0s", "the wait between a node and the next"),
-    Key("halt_after", count(1, 1000), "1", "failures on so many nodes halt a version"),
+    Key("pause", duration("0s", "1d"), "0s", "delay between one node and the next"),
+    Key("halt_after", count(1, 1000), "1", "number of failed nodes that halts a version"),
 )
 
 LIMITS = Table(
-    Key("memory", values.MEMORY, "", "the most memory of the app's slice"),
-    Key("cpu", values.CPU, "", "the most processor time of the app's slice"),
-    Key("tasks", values.TASKS, "", "the most processes and threads of the app's slice"),
+    Key("memory", values.MEMORY, "", "maximum memory of the app's slice"),
+    Key("cpu", values.CPU, "", "maximum CPU time of the app's slice"),
+    Key("tasks", values.TASKS, "", "maximum number of processes and threads of the app's slice"),
 )
 
-# What an app may say of itself, in its own appagent.yaml.
-_SETTLE = Key("settle", duration("0s", "1h"), "2s", "how long a release must stand still")
-_IGNORE = Key("ignore", Many(values.PATTERN), "[]", "gitignore-style, beside the built-in ones")
-_TIMEOUT = Key("timeout", TIMEOUT, "", "")
-_GRACE = Key("grace", duration("0s", "10m"), "5s", "between TERM and KILL")
-_INSTALL = Key(
-    "install", choice("serial", "parallel"), "serial", "one node at a time, or all at once"
+# What an app may set for itself, in its own appagent.yaml.
+_SETTLE = Key("settle", duration("0s", "1h"), "2s", "how long a release must be unchanged")
+_IGNORE = Key(
+    "ignore", ListOf(values.PATTERN), "[]", "gitignore patterns, beside the built-in ones"
 )
-# Whoever can push writes these, and every path of a scan is held against each.
-_OWN_IGNORE = _IGNORE._replace(of=Many(values.OWN_PATTERN, most=100))
-OWN = Table(_SETTLE, _OWN_IGNORE, _TIMEOUT, _GRACE, _INSTALL)
+_TIMEOUT = Key("timeout", TIMEOUT)
+_GRACE = Key("grace", duration("0s", "10m"), "5s", "time between TERM and KILL")
+_INSTALL = Key(
+    "install",
+    choice("serial", "parallel"),
+    "serial",
+    "one node at a time, or all at once",
+    planned=True,
+)
+# Whoever can push writes these, and every path of a scan is matched against each.
+_APP_IGNORE = _IGNORE._replace(type=ListOf(values.APP_PATTERN, limit=100))
+APP_FILE = Table(_SETTLE, _APP_IGNORE, _TIMEOUT, _GRACE, _INSTALL)
 
 APP = Table(
-    Key("layout", choice("auto", "symlink", "git", "tree"), "auto", "how the app's files lie"),
+    Key(
+        "layout",
+        choice("auto", "symlink", "git", "tree"),
+        "auto",
+        "how the app's files are laid out",
+    ),
     _SETTLE,
-    Key("max_wait", duration("1s", "7d"), "10m", "not settled for so long: said aloud"),
-    Key("unsettled", choice("wait", "deploy"), "wait", "what then happens"),
-    Key("gone_after", duration("0s", "7d"), "60s", "an absent app counts as gone after so long"),
+    Key("max_wait", duration("1s", "7d"), "10m", "a release not settled for so long is reported"),
+    Key(
+        "unsettled",
+        choice("wait", "deploy"),
+        "wait",
+        "what happens then: keep waiting, or deploy it",
+    ),
+    Key("gone_after", duration("0s", "7d"), "60s", "an absent app counts as removed after so long"),
     _IGNORE,
     _TIMEOUT,
     _GRACE,
-    Key("retry", RETRY, "", ""),
+    Key("retry", RETRY),
     Key(
         "on_failure",
         choice("previous", "leave"),
         "previous",
-        "after a failed restart or check: back to the last good release, or leave it",
+        "after a failed restart or check: roll back to the last good release, or leave it",
     ),
     _INSTALL,
-    Key("rollout", ROLLOUT, "", ""),
+    Key("rollout", ROLLOUT, planned=True),
     Key("on_shutdown", choice("leave", "stop"), "leave", "the app when the machine shuts down"),
     Key(
         "on_exit",
         choice("report", "start"),
         "report",
-        "when the app's processes have all ended by themselves",
+        "when all processes of the app have exited by themselves",
     ),
-    Key("limits", LIMITS, "", ""),
+    Key("limits", LIMITS),
 )
 
 ROOT = Table(
     Key("path", values.DIRECTORY, "", "the directory whose children are apps", required=True),
-    Key("include", Many(values.APP_GLOB), '["*"]', "globs: which apps this node runs"),
-    Key("exclude", Many(values.APP_GLOB), "[]", "globs: which apps it does not run after all"),
+    Key("include", ListOf(values.APP_GLOB), '["*"]', "globs: which apps this node runs"),
+    Key("exclude", ListOf(values.APP_GLOB), "[]", "globs: exceptions from include"),
     Key(
         "mount",
         choice("required", "optional"),
         "",
-        "must a share be mounted there; without it: once one ever was",
+        "whether a share must be mounted there; default: required once one ever was",
     ),
     Key(
         "watch",
         choice("auto", "inotify", "poll"),
         "auto",
-        "how changes are seen; auto: by the filesystem",
+        "how changes are detected; auto: by the filesystem",
     ),
-    Key(
-        "interval",
-        duration("50ms", "1h"),
-        "250ms",
-        "between looks at the markers (symlink, git)",
-    ),
+    Key("interval", duration("50ms", "1h"), "250ms", "between polls of the markers (symlink, git)"),
     Key(
         "scan_interval",
         duration("100ms", "1d"),
@@ -155,33 +166,38 @@ ROOT = Table(
         "run_as",
         values.RUN_AS,
         "",
-        "who the targets run as; as root it must be given, and root only by name."
+        "who the targets run as; required if the agent is root, and root only by name."
         " owner: of the app's directory, which then nobody else may write",
     ),
     Key(
         "trusted_owners",
-        Many(values.TRUSTED),
+        ListOf(values.TRUSTED),
         "[]",
         "users and groups whose files may be run, beside root and the run-as user",
     ),
     Key(
         "release_dirs",
-        Many(values.DIRECTORY),
+        ListOf(values.DIRECTORY),
         "[]",
-        "other directories that releases may lie in; else only inside the root",
+        "other directories that may hold releases; default: only inside the root",
     ),
     Key(
         "env_files",
-        Many(values.ENV_FILE),
+        ListOf(values.ENV_FILE),
         "[]",
-        "the environment of the targets; {app} is the app's name, with a - before it a file may"
-        " be missing",
+        "environment of the targets; {app} is the app's name; with a leading - it may be missing",
     ),
-    Key("fleet", values.SWITCH, "on", "whether nodes agree through `.appagent/` in the root"),
+    Key(
+        "fleet",
+        values.SWITCH,
+        "on",
+        "whether nodes coordinate through `.appagent/` in the root",
+        planned=True,
+    ),
 )
 
 LOG = Table(
-    Key("level", choice("debug", "info", "warning", "error"), "info", "the least that is told"),
+    Key("level", choice("debug", "info", "warning", "error"), "info", "minimum log level"),
     Key(
         "format",
         choice("auto", "journal", "json", "console"),
@@ -193,76 +209,52 @@ LOG = Table(
 METRICS = Table(Key("listen", values.LISTEN, "off", "127.0.0.1:9464 serves /metrics and /ready"))
 
 NOTIFY = Table(
-    Key("url", values.URL, "", "where facts are posted", required=True),
+    Key("url", values.URL, "", "where events are posted", required=True),
     Key(
         "on",
-        Many(choice("failed", "deployed", "halted"), empty=False),
+        ListOf(choice("failed", "deployed", "halted"), may_be_empty=False),
         "",
-        "which facts",
+        "which events",
         required=True,
     ),
-    Key("format", choice("json", "slack"), "json", "how they are written"),
+    Key("format", choice("json", "slack"), "json", "their format"),
 )
 
 NODE = Table(
     Key("environment", values.NAME, "", "APP_ENV of every target"),
-    Key("node", values.NAME, "", "the name of this node; without it the host's name"),
-    Key("roots", Many(ROOT), "", ""),
+    Key("node", values.NAME, "", "the name of this node; default: the host name"),
+    Key("roots", ListOf(ROOT)),
     Key("defaults", APP, "", "the settings of every app"),
     Key(
         "apps",
-        Named(Kind("an app's name", _app_name), APP),
+        MapOf(Kind("an app's name", _app_name), APP),
         "{}",
-        "for one app any key of defaults",
+        "any key of defaults, for one app",
     ),
     Key(
         "parallel_apps",
         values.COUNT_OR_AUTO,
         "auto",
-        "apps of this node deploying at once; auto: twice the number of cores, 4 at least",
+        "how many apps of this node deploy at once; auto: twice the number of cores, at least 4",
     ),
-    Key("state_dir", values.DIRECTORY, "/var/lib/appagent", "what the agent remembers; local"),
+    Key(
+        "state_dir", values.DIRECTORY, "/var/lib/appagent", "what the agent remembers; a local disk"
+    ),
     Key(
         "runtime_dir",
         values.DIRECTORY,
         "/run/appagent",
-        "the control socket, the locks of runs; local",
+        "the control socket and the locks of runs; a local disk",
     ),
-    Key("log", LOG, "", ""),
-    Key("metrics", METRICS, "", ""),
-    Key("notify", Many(NOTIFY), "[]", ""),
+    Key("log", LOG),
+    Key("metrics", METRICS, planned=True),
+    Key("notify", ListOf(NOTIFY), "[]", planned=True),
 )
 
 
-class Row(NamedTuple):
-    """One key as documentation shows it."""
-
-    path: str
-    wants: str
-    default: str
-    what: str
-
-
-def rows(table: Table = NODE, under: str = "") -> Iterator[Row]:
-    """Give every key that holds a value, in order, once; `apps.<name>` only as a whole."""
-    for key in table.keys.values():
-        path = f"{under}.{key.name}" if under else key.name
-        match key.of:
-            case Table():
-                yield from rows(key.of, path)
-            case Many(of=Table() as items):
-                yield from rows(items, f"{path}[]")
-            case Many(of=Kind() as kind):
-                yield Row(path, f"a list; each {kind.wants}", key.default, key.what)
-            case Named():
-                yield Row(f"{path}.<name>", "a map", key.default, key.what)
-            case Kind():
-                yield Row(path, key.of.wants, key.default, key.what)
-
-
-def homes(name: str) -> tuple[str, ...]:
-    """Say where a key of this name belongs, for one that stands elsewhere."""
-    places = (
+def locations(name: str) -> tuple[str, ...]:
+    """Name the tables that a key belongs in, for one that stands elsewhere."""
+    tables = (
         (NODE, "the top level"),
         (ROOT, "an item of roots"),
         (APP, "defaults or apps.<name>"),
@@ -274,4 +266,4 @@ def homes(name: str) -> tuple[str, ...]:
         (METRICS, "metrics"),
         (NOTIFY, "an item of notify"),
     )
-    return tuple(where for table, where in places if name in table.keys)
+    return tuple(where for table, where in tables if name in table.keys)

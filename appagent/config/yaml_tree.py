@@ -1,13 +1,13 @@
-"""A YAML text as a small tree that knows the line of everything in it, and cannot be a bomb.
+"""A YAML text as a small tree that knows the line of every value, within limits.
 
-Theory of operation. YAML's own resolution is a trap for people: `on` becomes True, `22:30` becomes
-1350 and `0755` becomes 493, and a repeated key silently wins. So nothing is resolved here: a scalar
-stays the text that was written, and the schema alone says what it means.
+YAML's own typing is a trap for people: `on` becomes True, `22:30` becomes 1350 and `0755` becomes
+493, and a repeated key silently wins. So nothing is typed here: a scalar stays the text that was
+written, and the schema alone says what it means.
 
-The tree is built from the parser's events, which come one at a time and without recursion, so a
-limit can end the reading before anything has grown: depth, the number of nodes, and the number of
-nodes with every alias counted as often as it is used. An alias shares the node it names, so that
-ten lines that stand for a billion nodes are refused by adding up sizes, not by walking.
+The tree is composed from the parser's events, which come one at a time: the limits on depth and on
+the number of values are checked as each begins, before anything has grown. (`yaml.compose` builds
+the whole text first, recurses as deep as it nests, and forgets where an alias stands.) An alias
+shares the node that it names and counts as much as that, so ten lines cannot stand for a billion.
 """
 
 from __future__ import annotations
@@ -19,316 +19,227 @@ from typing import Any, NamedTuple
 
 import yaml
 
-# The C parser is three times as quick; both give the same events.
-_LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+from appagent.config.problems import ParseError, Position, Problem, join_path, quoted
 
-# What YAML allows in a text at all. The two parsers word a breach differently and count its place
-# differently, so it is looked for here.
+# libyaml's parser is three times as fast; both give the same events.
+LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+# What YAML does not allow in a text at all. PyYAML's two parsers word that differently and count
+# its position differently, so it is searched for here.
 _FORBIDDEN = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-# What a value may not hold, however it was written: an escape like "\0" gets past the above.
+# What a value must not contain, however it was written: an escape like "\0" gets past the above.
 UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
-_SHOWN = 60
-
-
-class Place(NamedTuple):
-    """Where something is written."""
-
-    file: str
-    line: int
-
-
-class Problem(NamedTuple):
-    """One thing that is wrong: `file:line: path: what`."""
-
-    place: Place
-    path: str
-    what: str
-
-    def __str__(self) -> str:
-        where = f"{self.place.file}:{self.place.line}" if self.place.line else self.place.file
-        return ": ".join(part for part in (where, self.path, self.what) if part)
-
-
-class TreeError(Exception):
-    """The text is no tree that we read; its one argument is the Problem."""
-
-    def __init__(self, problem: Problem) -> None:
-        super().__init__(str(problem))
-        self.problem = problem
+_NULL = {"", "~", "null", "Null", "NULL"}
+_IN_QUOTES = "a string that begins with {} must be in quotes"
+_HINTS = {"alias": "*", "tag": "!", "cannot start any token": "@ or `"}  # in what PyYAML reports
 
 
 class Limits(NamedTuple):
     """How much a text may hold."""
 
     characters: int
-    nodes: int
+    values: int
+    aliases: bool
     depth: int = 16
 
 
 @dataclass(slots=True)
 class Scalar:
-    """A value as it was written. `plain` says that it stood there without quotes."""
+    """A value as it was written. `plain`: without quotes."""
 
-    place: Place
+    position: Position
     text: str
     plain: bool
-    size: int = 1
 
     @property
-    def nothing(self) -> bool:
-        """Whether it says that there is no value: left empty, `~` or `null`."""
-        return self.plain and self.text in {"", "~", "null", "Null", "NULL"}
+    def is_null(self) -> bool:
+        """Whether the value was left empty, or is `~` or `null`."""
+        return self.plain and self.text in _NULL
 
 
 @dataclass(slots=True)
-class Listing:
+class List:
     """A list."""
 
-    place: Place
+    position: Position
     items: list[Node] = field(default_factory=list)
-    size: int = 1
 
 
 @dataclass(slots=True)
 class Map:
-    """A map. `keys` has the place of each key, in the order of writing."""
+    """A map. `keys` has the position of each key, in the order of writing."""
 
-    place: Place
+    position: Position
     entries: dict[str, Node] = field(default_factory=dict)
-    keys: dict[str, Place] = field(default_factory=dict)
-    size: int = 1
+    keys: dict[str, Position] = field(default_factory=dict)
 
 
-Node = Scalar | Listing | Map
+Node = Scalar | List | Map
 
 
-def shown(text: str) -> str:
-    """Give a text from outside as it may stand in one line of a message."""
-    return repr(text if len(text) <= _SHOWN else text[: _SHOWN - 1] + "…")
+def describe(node: Node) -> str:
+    """Name what a node is, for a message."""
+    if isinstance(node, Scalar):
+        return f"the string {quoted(node.text)}"
+    return "a map" if isinstance(node, Map) else "a list"
 
 
-def printable(path: str) -> str:
-    """Give a path as it can stand in one line of a message, whatever bytes it is made of."""
-    return path if path.isprintable() else repr(path)[1:-1]
+def parse(text: str, file: str, limits: Limits) -> tuple[Map, list[Problem]]:
+    """Parse one document that is a map; an empty text is an empty map.
 
-
-def joined(path: str, key: str) -> str:
-    """Give the path of a key below another path."""
-    plain = len(key) <= _SHOWN and re.fullmatch(r"[\w.+@:<-]+", key)
-    step = key if plain else shown(key)
-    return f"{path}.{step}" if path else step
-
-
-def grow(text: str, file: str, limits: Limits) -> tuple[Map, list[Problem]]:
-    """Read one document whose top is a map; an empty text is an empty map.
-
-    What leaves a readable tree (a repeated key, a tag) is returned beside it, so that it can be
-    told together with what the schema finds. Anything else raises TreeError.
+    What leaves a usable tree (a repeated key, a tag) is returned beside it, to be reported together
+    with what the schema finds. Anything else raises ParseError.
     """
     text = text.removeprefix("\ufeff")
     if len(text) > limits.characters:
-        raise TreeError(
-            Problem(Place(file, 1), "", f"is too large: more than {limits.characters} characters")
-        )
+        message = f"is too large: more than {limits.characters} characters"
+        raise ParseError(Position(file, 1), "", message)
     if bad := _FORBIDDEN.search(text):
         line = text.count("\n", 0, bad.start()) + 1
         what = "a NUL byte" if bad[0] == "\0" else f"the character U+{ord(bad[0]):04X}"
-        raise TreeError(Problem(Place(file, line), "", f"{what} cannot stand in a YAML file"))
-    grower = _Grower(file, limits)
-    events: Any = yaml.parse(text, Loader=_LOADER)
+        raise ParseError(Position(file, line), "", f"{what} is not allowed in a YAML file")
+    events: Any = yaml.parse(text, Loader=LOADER)
+    composer = _Composer(events, file, limits)
     try:
-        for event in events:
-            grower.take(event)
+        tree = composer.document()
     except yaml.YAMLError as error:
-        raise TreeError(_syntax(error, text, file)) from None
+        raise _syntax_error(error, text, file) from None
     finally:
         events.close()  # frees the parser where it was stopped half-way
-    return grower.top(), grower.problems
+    if tree is None or (isinstance(tree, Scalar) and tree.is_null):
+        tree = Map(Position(file, 1))
+    if not isinstance(tree, Map):
+        message = f"expected a map of settings (`key: value`), got {describe(tree)}"
+        raise ParseError(tree.position, "", message)
+    return tree, composer.problems
 
 
-@dataclass(slots=True)
-class _Open:
-    """A list or map whose end has not come yet."""
+class _Composer:
+    """Composes the tree from the parser's events."""
 
-    node: Listing | Map
-    anchor: str | None
-    key: str | None = None
-    merged: list[Map] = field(default_factory=list)
-
-
-class _Grower:
-    """Takes the events and builds the tree."""
-
-    def __init__(self, file: str, limits: Limits) -> None:
+    def __init__(self, events: Iterator[Any], file: str, limits: Limits) -> None:
         self.problems: list[Problem] = []
-        self._file = file
-        self._limits = limits
-        self._open: list[_Open] = []
-        self._anchors: dict[str, Node | None] = {}
-        self._root: Node | None = None
-        self._documents = 0
-        self._written = 0
+        self._events, self._file, self._limits = events, file, limits
+        self._anchors: dict[str, tuple[Node, int] | None] = {}  # None: its end has not come yet
+        self._depth = 0
+        self._values = 0
 
-    def top(self) -> Map:
-        """Give the whole tree."""
-        if self._root is None or (isinstance(self._root, Scalar) and self._root.nothing):
-            return Map(Place(self._file, 1))
-        if not isinstance(self._root, Map):
-            what = f"the file must hold a map of settings (`key: value`), not {kind(self._root)}"
-            raise TreeError(Problem(self._root.place, "", what))
-        return self._root
+    def document(self) -> Node | None:
+        """Compose the only document; None where there is none."""
+        root = None
+        for event in self._events:
+            if isinstance(event, yaml.DocumentStartEvent):
+                if root is not None:
+                    message = "a second document begins here (`---`); a file must contain only one"
+                    raise ParseError(self._position(event), "", message)
+                root = self._node(next(self._events), "")
+        return root
 
-    def take(self, event: yaml.Event) -> None:
-        """Take one event of the parser."""
-        line = event.start_mark.line + 1 if event.start_mark else 1
-        place = Place(self._file, line)
-        if isinstance(event, yaml.DocumentStartEvent):
-            self._documents += 1
-            if self._documents > 1:
-                raise self._stop(place, "a second document begins here (`---`); one file holds one")
-        elif isinstance(event, yaml.AliasEvent):
-            self._attach(self._alias(str(event.anchor), place), place)
-        elif isinstance(event, yaml.ScalarEvent):
-            self._scalar(event, place)
-        elif isinstance(event, yaml.SequenceStartEvent | yaml.MappingStartEvent):
-            self._begin(event, place)
-        elif isinstance(event, yaml.SequenceEndEvent | yaml.MappingEndEvent):
-            self._end()
-
-    def _stop(self, place: Place, what: str) -> TreeError:
-        return TreeError(Problem(place, self._path(), what))
-
-    def _path(self) -> str:
-        path = ""
-        for one in self._open:
-            if isinstance(one.node, Listing):
-                path += f"[{len(one.node.items)}]"
-            elif one.key is not None:
-                path = joined(path, one.key)
-        return path
-
-    def _count(self, place: Place, size: int = 1) -> None:
-        self._written += size
-        if self._written > self._limits.nodes:
-            what = f"holds more than {self._limits.nodes} values, with every alias counted"
-            raise TreeError(Problem(place, "", what))
-
-    def _tag(self, event: yaml.ScalarEvent | yaml.CollectionStartEvent, place: Place) -> None:
+    def _node(self, event: Any, path: str) -> Node:  # noqa: ANN401 - PyYAML's classes are not typed
+        position, before = self._position(event), self._values
+        self._count(1, position)
+        if isinstance(event, yaml.AliasEvent):
+            return self._alias(str(event.anchor), position, path)
         if event.tag is not None:
-            what = f"a tag has no meaning here: {shown(event.tag)}; put a text with ! in quotes"
-            self.problems.append(Problem(place, self._path(), what))
-
-    def _alias(self, name: str, place: Place) -> Node:
-        node = self._anchors.get(name)
-        if node is None:
-            if name in self._anchors:
-                raise self._stop(place, f"*{name} stands inside of what it names")
-            what = f"*{name} names no anchor above; a text that begins with * must be in quotes"
-            raise self._stop(place, what)
-        self._count(place, node.size)
+            message = (
+                f"a tag has no meaning here: {quoted(event.tag)}; put a string with ! in quotes"
+            )
+            self.problems.append(Problem(position, path, message))
+        if event.anchor:
+            self._anchors[event.anchor] = None
+        node: Node
+        if isinstance(event, yaml.ScalarEvent):
+            node = Scalar(position, event.value, plain=not event.style)
+        else:
+            if self._depth >= self._limits.depth:
+                message = f"nests deeper than {self._limits.depth} levels"
+                raise ParseError(position, path, message)
+            self._depth += 1
+            of_map = isinstance(event, yaml.MappingStartEvent)
+            node = self._map(position, path) if of_map else self._list(position, path)
+            self._depth -= 1
+        if event.anchor:
+            self._anchors[event.anchor] = node, self._values - before
         return node
 
-    def _scalar(self, event: yaml.ScalarEvent, place: Place) -> None:
-        self._count(place)
-        self._tag(event, place)
-        plain = not event.style
-        if plain and not event.value and self._open:
-            # A value that was left empty lies where its key is, not where the parser looked next.
-            holder = self._open[-1]
-            if isinstance(holder.node, Map) and holder.key is not None:
-                place = holder.node.keys.get(holder.key, place)
-        node = Scalar(place, event.value, plain=plain)
-        if event.anchor:
-            self._anchors[event.anchor] = node
-        self._attach(node, place)
+    def _list(self, position: Position, path: str) -> List:
+        items: list[Node] = []
+        while not isinstance(event := next(self._events), yaml.SequenceEndEvent):
+            items.append(self._node(event, f"{path}[{len(items)}]"))
+        return List(position, items)
 
-    def _begin(self, event: yaml.CollectionStartEvent, place: Place) -> None:
-        self._count(place)
-        self._tag(event, place)
-        if len(self._open) >= self._limits.depth:
-            raise self._stop(place, f"nests deeper than {self._limits.depth} levels")
-        if self._open and isinstance(self._open[-1].node, Map) and self._open[-1].key is None:
-            raise self._stop(place, "a key must be one word, not a list or a map")
-        node = Listing(place) if isinstance(event, yaml.SequenceStartEvent) else Map(place)
-        if event.anchor:
-            self._anchors[event.anchor] = None  # known, and not to be used before its end
-        self._open.append(_Open(node, event.anchor))
-
-    def _end(self) -> None:
-        done = self._open.pop()
-        if isinstance(done.node, Map):
-            for source in done.merged:
-                for key, value in source.entries.items():
-                    if key not in done.node.entries:
-                        done.node.entries[key] = value
-                        done.node.keys[key] = source.keys[key]
-        if done.anchor:
-            self._anchors[done.anchor] = done.node
-        self._attach(done.node, done.node.place)
-
-    def _attach(self, node: Node, place: Place) -> None:
-        if not self._open:
-            self._root = node
-            return
-        holder = self._open[-1]
-        holder.node.size += node.size
-        if isinstance(holder.node, Listing):
-            holder.node.items.append(node)
-        elif holder.key is None:
-            self._key(holder, holder.node, node, place)
-        else:
-            key, holder.key = holder.key, None
-            if key == "<<":
-                holder.merged.extend(self._sources(node, place))
+    def _map(self, position: Position, path: str) -> Map:
+        made = Map(position)
+        merged: list[Map] = []
+        while not isinstance(event := next(self._events), yaml.MappingEndEvent):
+            at = self._position(event)
+            collection = isinstance(event, yaml.CollectionStartEvent)
+            key = None if collection else self._node(event, path)
+            if not isinstance(key, Scalar):
+                raise ParseError(at, path, "a key must be a single word, not a list or a map")
+            below = join_path(path, key.text)
+            if key.text in made.keys:
+                message = f"is set twice; the first time in line {made.keys[key.text].line}"
+                self.problems.append(Problem(at, below, message))
+            made.keys.setdefault(key.text, at)
+            value = self._node(next(self._events), below)
+            if isinstance(value, Scalar) and value.plain and not value.text:
+                value = Scalar(at, "", plain=True)  # the parser was at whatever comes next
+            if key.text == "<<":
+                merged += self._sources(value, at, below)
             else:
-                holder.node.entries.setdefault(key, node)
+                made.entries.setdefault(key.text, value)
+        for source in merged:
+            for name, value in source.entries.items():
+                if made.entries.setdefault(name, value) is value:
+                    made.keys[name] = source.keys[name]
+        return made
 
-    def _key(self, holder: _Open, into: Map, node: Node, place: Place) -> None:
-        if not isinstance(node, Scalar):
-            raise self._stop(place, "a key must be one word, not a list or a map")
-        holder.key = node.text
-        if node.text in into.keys:
-            what = f"is said twice; the first time in line {into.keys[node.text].line}"
-            self.problems.append(Problem(place, self._path(), what))
-        into.keys.setdefault(node.text, place)
-
-    def _sources(self, node: Node, place: Place) -> Iterator[Map]:
-        for one in node.items if isinstance(node, Listing) else [node]:
-            if isinstance(one, Map):
-                yield one
+    def _sources(self, value: Node, at: Position, path: str) -> Iterator[Map]:
+        for source in value.items if isinstance(value, List) else [value]:
+            if isinstance(source, Map):
+                yield source
             else:
-                self.problems.append(Problem(place, joined(self._path(), "<<"), "names no map"))
+                self.problems.append(Problem(at, path, "expected a map, or an alias of one"))
+
+    def _alias(self, name: str, position: Position, path: str) -> Node:
+        if not self._limits.aliases:
+            raise ParseError(position, path, f"aliases (*{name}) are not allowed in this file")
+        if name not in self._anchors:
+            raise ParseError(
+                position, path, f"*{name} names no anchor above; {_IN_QUOTES.format('*')}"
+            )
+        if (named := self._anchors[name]) is None:
+            raise ParseError(position, path, f"*{name} stands inside of what it names")
+        self._count(named[1] - 1, position)
+        return named[0]
+
+    def _count(self, values: int, position: Position) -> None:
+        self._values += values
+        if self._values > self._limits.values:
+            most = f"more than {self._limits.values} values, with every alias counted"
+            raise ParseError(position, "", f"contains {most}")
+
+    def _position(self, event: Any) -> Position:  # noqa: ANN401 - as above
+        return Position(self._file, event.start_mark.line + 1)
 
 
-def kind(node: Node) -> str:
-    """Say what a node is, for a message."""
-    if isinstance(node, Map):
-        return "a map"
-    if isinstance(node, Listing):
-        return "a list"
-    return f"the text {shown(node.text)}"
-
-
-def _syntax(error: yaml.YAMLError, text: str, file: str) -> Problem:
-    """Word what the parser says, at the line where a person would look."""
+def _syntax_error(error: yaml.YAMLError, text: str, file: str) -> ParseError:
+    """Word what the parser reports, at the line where a person would look."""
     if not isinstance(error, yaml.MarkedYAMLError):
-        return Problem(Place(file, 1), "", "is no YAML")
-    what = str(error.problem or "cannot be read")
-    mark, begun, doing = error.problem_mark, error.context_mark, str(error.context or "")
+        return ParseError(Position(file, 1), "", "invalid YAML")
+    what, doing = str(error.problem or "cannot be parsed"), str(error.context or "")
+    mark, start = error.problem_mark, error.context_mark
     lines = text.rstrip().split("\n")
-    if begun is not None and (mark is None or mark.line >= len(lines)):
-        mark = begun  # what was never closed, rather than the end of the file
+    if start is not None and (mark is None or mark.line >= len(lines)):
+        mark = start  # what was never closed, rather than the end of the file
     line = min(mark.line if mark is not None else 0, len(lines) - 1)
-    if doing and begun is not None and begun.line != line:
-        what += f", {doing} that began in line {begun.line + 1}"
-    written = lines[line]
-    if "\t" in written[: len(written) - len(written.lstrip())]:
-        what += "; a tab cannot indent, use spaces"
-    elif "alias" in doing:
-        what += "; a text that begins with * must be in quotes"
-    elif "tag" in doing:
-        what += "; a text that begins with ! must be in quotes"
-    elif "cannot start any token" in what:
-        what += "; a text that begins with @ or ` must be in quotes"
-    return Problem(Place(file, line + 1), "", f"is no YAML: {what}")
+    indent = lines[line][: len(lines[line]) - len(lines[line].lstrip())]
+    signs = [sign for word, sign in _HINTS.items() if word in f"{doing} {what}"]
+    hint = f"; {_IN_QUOTES.format(signs[0])}" if signs else ""
+    if doing and start is not None and start.line < line:
+        what += f", {doing} that began in line {start.line + 1}"
+    if "\t" in indent:
+        hint = "; a tab cannot indent, use spaces"
+    return ParseError(Position(file, line + 1), "", f"invalid YAML: {what}{hint}")

@@ -36,6 +36,6 @@ class OwnSettings:
 
 def _parsed(text: str, file: str) -> Own:
     try:
-        return dict(config.parse_own(text, file)), ""
+        return dict(config.parse_app_file(text, file)), ""
     except config.ConfigErrors as wrong:
         return {}, "; ".join(wrong.errors[:3])

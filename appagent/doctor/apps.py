@@ -52,7 +52,7 @@ def check(settings: Settings, root: RootSettings, name: str, disk: Disk) -> Iter
     yield App(name, root.path, found.layout)
     if found.settings is not None:
         try:
-            config.parse_own(found.settings, f"{found.release_dir}/{layouts.SETTINGS}")
+            config.parse_app_file(found.settings, f"{found.release_dir}/{layouts.SETTINGS}")
         except config.ConfigErrors as wrong:
             for line in wrong.errors:
                 yield problem(about, line, "fix it in the app; until then it is not deployed")

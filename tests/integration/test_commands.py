@@ -264,7 +264,7 @@ def test_there_is_no_colour_with_no_color(made: Node) -> None:
 WRONG: list[tuple[str, str, str]] = [
     ("defautls: {}", "4: defautls: ", "did you mean defaults?"),
     ("defaults:\n  settel: 2s", "5: defaults.settel: ", "did you mean settle?"),
-    ("node: a\nnode: b", "5: node: ", "said twice; the first time in line 4"),
+    ("node: a\nnode: b", "5: node: ", "set twice; the first time in line 4"),
     ("defaults: {settle: 2}", "4: defaults.settle: ", "write 2s"),
     ("parallel_apps: many", "4: parallel_apps: ", "no whole number"),
     ("state_dir: var/lib", "4: state_dir: ", "must begin with /"),

@@ -185,7 +185,7 @@ def test_an_app_may_set_a_few_things_itself(shown: Shown) -> None:
     [
         ("key", "settle: 1s\nrun_as: root\n", 2, "run_as"),
         ("value", "settle: soon\n", 1, "soon"),
-        ("yaml", "settle: [1s\n", 1, "is no YAML"),
+        ("yaml", "settle: [1s\n", 1, "invalid YAML"),
     ],
 )
 def test_wrong_settings_of_an_app_block_it_with_their_line(

@@ -127,7 +127,7 @@ CASES = [
     Case(
         "stars", settings(f"ignore: ['{'*a' * 14}*b']\n"), "has 15 stars; a pattern of an app's own"
     ),
-    Case("no-yaml", settings("settle: [\n"), "is no YAML"),
+    Case("no-yaml", settings("settle: [\n"), "invalid YAML"),
     Case("huge", instead("appagent.yaml", huge), "appagent.yaml is larger than 64 KiB"),
     Case("pipe", instead("appagent.yaml", os.mkfifo), "appagent.yaml is not a regular file"),
     Case("zeros", instead("appagent.yaml", device), "yaml is not a regular file", root=True),

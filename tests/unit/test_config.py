@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from appagent.config import BadValueError, Machine, load, schema, seconds
+from appagent.config import BadValueError, Machine, load, seconds, table
 from appagent.core.settings import settings_for
 from appagent.model.settings import (
     DEFAULT_TIMEOUT,
@@ -96,7 +96,7 @@ def test_a_short_configuration_gets_the_documented_defaults(tmp_path: Path) -> N
 
 def test_the_schema_gives_each_key_the_default_that_is_in_force(tmp_path: Path) -> None:
     """So a table made from the schema is never a lie."""
-    defaults = {row.path: row.default for row in schema.rows()}
+    defaults = {row.path: row.default for row in table.rows()}
     text = "roots: [{path: /files/production, run_as: www-data, "
     text += ", ".join(
         f"{path.removeprefix('roots[].')}: {default}"
@@ -117,9 +117,9 @@ def test_the_schema_gives_each_key_the_default_that_is_in_force(tmp_path: Path) 
 
 def test_the_schema_has_words_for_every_key() -> None:
     """Each key says what it may hold and what it is for."""
-    rows = list(schema.rows())
+    rows = list(table.rows())
     assert len(rows) == len({row.path for row in rows})
-    assert all(row.wants and row.what for row in rows if row.path != "notify")
+    assert all(row.expected and row.description for row in rows if row.path != "notify")
 
 
 APP_KEYS: list[tuple[str, Mapping[str, object]]] = [
@@ -274,7 +274,7 @@ def test_the_node_is_called_after_its_host(tmp_path: Path) -> None:
     assert loaded(tmp_path, main=GOOD).settings.node == "app1"
     every = loaded(tmp_path, Machine("localhost.localdomain", 1, root=True), main=GOOD)
     assert every.settings.node == "localhost.localdomain"
-    assert "give each node a name of its own" in every.warnings[0]
+    assert "give each node its own name" in every.warnings[0]
 
 
 def test_this_machine_is_asked_where_none_is_given(tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ HERE = "state_dir: /srv/state\nruntime_dir: /srv/run\n"
         HERE + "roots: 5\n",
         HERE + "roots: [\n",
         HERE + 'node: "a\n\tb: {\n',
-        HERE + "state_dir: /elsewhere # said twice, and the first stands\n",
+        HERE + "state_dir: /elsewhere # set twice, and the first stands\n",
         '{"state_dir": "/srv/state",\n "runtime_dir": "/srv/run", "roots": [}\n',
         "state_dir: '/srv/state'  # ours\nruntime_dir: /srv/run # too\nroots: - - -: [\n",
         HERE.encode() + b"node: \xff\xfe\n",
@@ -58,4 +58,4 @@ def test_a_place_that_is_wrong_itself_is_not_taken(value: str, tmp_path: Path) -
 def test_without_any_file_it_is_where_agents_are(tmp_path: Path) -> None:
     found = locate(str(tmp_path / "none.yaml"))
     assert found[:2] == (Settings().state_dir, Settings().runtime_dir)
-    assert "there is no such file" in found.errors[0]
+    assert "no such file" in found.errors[0]

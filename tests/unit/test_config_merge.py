@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from appagent.config import load, parse_own
+from appagent.config import load, parse_app_file
 from appagent.core.settings import settings_for
 from appagent.model.settings import DEFAULT_TIMEOUT, AppSettings, Rollout, RootSettings
 from appagent.model.words import Target
@@ -87,7 +87,7 @@ def test_only_yaml_files_of_conf_d_are_read(tmp_path: Path) -> None:
         (tmp_path / "conf.d" / name).write_text("]")
     (tmp_path / "conf.d" / "a.yml").write_text("]")
     result = loaded(tmp_path, main=GOOD)
-    assert result.warnings == (f"{tmp_path}/conf.d/a.yml: is not read; only *.yaml is",)
+    assert result.warnings == (f"{tmp_path}/conf.d/a.yml: is not read: only *.yaml files are",)
     assert len(result.files) == 1
 
 
@@ -110,7 +110,7 @@ def test_a_file_that_a_group_may_write_is_a_warning_where_the_agent_is_root(
     if os.geteuid() == 0:
         os.chown(main, -1, 12)
     main.chmod(0o664)
-    assert "may be written by the group" in load(str(main), AS_ROOT).warnings[0]
+    assert "the group 12 can write it" in load(str(main), AS_ROOT).warnings[0]
 
 
 @pytest.mark.parametrize(
@@ -131,7 +131,7 @@ def test_what_everybody_may_write_is_refused_where_the_agent_is_root(
     open_one = tmp_path / what
     open_one.chmod(mode)
     (error,) = errors_of(main)
-    said = f"may be written by everybody, and decides what root does: chmod o-w {open_one}"
+    said = f"everybody can write it, and it decides what root does: chmod o-w {open_one}"
     assert said.replace(f"{tmp_path}/", "") in error
     load(str(main), AS_PERSON)
     open_one.chmod(mode & ~0o002)
@@ -175,7 +175,7 @@ def test_defaults_then_the_apps_own_then_what_the_node_says_of_it(tmp_path: Path
         "defaults: {settle: 1s, grace: 9s, ignore: [a], install: parallel, gone_after: 5s}\n"
         "apps: {web: {grace: 3s}}\n",
     )
-    own = parse_own("{settle: 2s, grace: 2s, ignore: [b]}", "web/appagent.yaml")
+    own = parse_app_file("{settle: 2s, grace: 2s, ignore: [b]}", "web/appagent.yaml")
     assert settings_for(settings, "web", own) == AppSettings(
         settle=2.0, grace=3.0, ignore=("b",), install="parallel", gone_after=5.0
     )
@@ -188,7 +188,7 @@ def test_an_app_may_shorten_its_timeouts_and_not_lengthen_them(tmp_path: Path) -
         tmp_path,
         "defaults: {timeout: {install: 5m}}\napps: {web: {timeout: {restart: 10m}}}\n",
     )
-    own = parse_own("timeout: {install: 1h, start: 5s, restart: 1s}", "web/appagent.yaml")
+    own = parse_app_file("timeout: {install: 1h, start: 5s, restart: 1s}", "web/appagent.yaml")
     assert settings_for(settings, "web", own).timeout == {
         **DEFAULT_TIMEOUT,
         Target.INSTALL: 300.0,
@@ -200,7 +200,7 @@ def test_an_app_may_shorten_its_timeouts_and_not_lengthen_them(tmp_path: Path) -
 def test_an_app_may_shorten_its_grace_and_not_lengthen_it(tmp_path: Path) -> None:
     settings = of(tmp_path, "defaults: {grace: 4s}\napps: {web: {grace: 1m}}\n")
     for own, wanted in [("10m", 4.0), ("1s", 1.0)]:
-        said = parse_own(f"grace: {own}", "api/appagent.yaml")
+        said = parse_app_file(f"grace: {own}", "api/appagent.yaml")
         assert settings_for(settings, "api", said).grace == wanted
         assert settings_for(settings, "web", said).grace == 60.0
 

@@ -11,10 +11,10 @@ import yaml
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from appagent.config import ConfigErrors, Loaded, load, parse_own, schema, yaml_tree
+from appagent.config import ConfigErrors, Loaded, load, parse_app_file, table, yaml_tree
 from tests.config_texts import AS_ROOT
 
-_WORDS = sorted({part for row in schema.rows() for part in row.path.replace("[]", "").split(".")})
+_WORDS = sorted({part for row in table.rows() for part in row.path.replace("[]", "").split(".")})
 # Pieces of configurations, so that what is made gets further than the parser.
 PIECES = st.sampled_from(
     [
@@ -61,7 +61,7 @@ def _parser(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
     loader = getattr(yaml, request.param, None)
     if loader is None:
         pytest.skip("PyYAML is without libyaml here")
-    monkeypatch.setattr(yaml_tree, "_LOADER", loader)
+    monkeypatch.setattr(yaml_tree, "LOADER", loader)
 
 
 BOUNDED = settings(
@@ -108,4 +108,4 @@ def test_random_values_under_known_keys(value: object, key: str) -> None:
 def test_random_text_in_an_apps_own_file(text: str) -> None:
     """As it comes from whoever may push."""
     with contextlib.suppress(ConfigErrors):
-        parse_own(text, "web/appagent.yaml")
+        parse_app_file(text, "web/appagent.yaml")

@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 import os
+import time
+import tracemalloc
 from pathlib import Path
 
 import pytest
+import yaml
 
-from appagent.config import ConfigErrors, Machine, parse_own
+from appagent.config import ConfigErrors, Machine, parse_app_file, yaml_tree
 from tests.config_texts import GOOD, errors_of, written
+
+# As long as a line can be; the parser without C is slow, and is tried with less.
+SIZES = {"CSafeLoader": 1_000_000, "SafeLoader": 40_000}
+LOADERS = [name for name in SIZES if hasattr(yaml, name)]
+MOST_SECONDS = 10.0
+MOST_BYTES = 100_000_000
 
 
 def test_all_errors_come_at_once_in_the_order_of_the_lines(tmp_path: Path) -> None:
@@ -53,7 +62,7 @@ def test_a_broken_file_does_not_hide_what_is_wrong_in_the_others(tmp_path: Path)
     written(tmp_path, "#\nnode: [\n", "conf.d/a.yaml")
     first, second = errors_of(main)
     assert first.startswith("appagent.yaml:4: node: ")
-    assert second.startswith("conf.d/a.yaml:2: is no YAML")
+    assert second.startswith("conf.d/a.yaml:2: invalid YAML")
 
 
 def test_overlapping_roots_of_two_files_name_the_later_line(tmp_path: Path) -> None:
@@ -83,11 +92,39 @@ def bomb() -> str:
 
 
 def test_a_yaml_bomb_is_refused_by_counting(tmp_path: Path) -> None:
-    """The node's configuration and an app's own: the line where it grows too large is named."""
+    """The line where it grows too large is named."""
     (line,) = errors_of(written(tmp_path, GOOD + bomb()))
-    assert line.startswith("appagent.yaml:8: holds more than 20000 values")
-    with pytest.raises(ConfigErrors, match="holds more than 2000 values"):
-        parse_own(bomb(), "web/appagent.yaml")
+    assert line.startswith("appagent.yaml:8: contains more than 20000 values")
+
+
+def test_an_app_may_not_use_aliases_at_all() -> None:
+    with pytest.raises(ConfigErrors) as refused:
+        parse_app_file(bomb(), "web/appagent.yaml")
+    (line,) = refused.value.errors
+    assert line == "web/appagent.yaml:2: b1[0]: aliases (*a0) are not allowed in this file"
+
+
+@pytest.mark.parametrize("loader", LOADERS)
+@pytest.mark.parametrize(
+    "piece",
+    ["x", "[", "{a: ", "x, ", "- ", "? ", "a: ", "&a ", "*a ", "!t ", "'", "| ", "\\", "<<: "],
+)
+@pytest.mark.parametrize("before", ["node: ", "apps: {a: ["])
+def test_a_line_of_a_megabyte_costs_little_time_and_memory(
+    before: str, piece: str, loader: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever it is made of, and with both parsers."""
+    monkeypatch.setattr(yaml_tree, "LOADER", getattr(yaml, loader))
+    line = before + piece * ((SIZES[loader] - len(before)) // len(piece))
+    tracemalloc.start()
+    began = time.process_time()
+    try:
+        errors = errors_of(written(tmp_path, GOOD + line))
+        assert time.process_time() - began < MOST_SECONDS
+        assert tracemalloc.get_traced_memory()[1] < MOST_BYTES
+    finally:
+        tracemalloc.stop()
+    assert sum(map(len, errors)) < 1000
 
 
 def test_merge_keys_cannot_be_a_bomb(tmp_path: Path) -> None:
@@ -95,7 +132,7 @@ def test_merge_keys_cannot_be_a_bomb(tmp_path: Path) -> None:
     keys = ", ".join(f"k{n}: 1" for n in range(1000))
     many = ", ".join(["*a"] * 1000)
     (line,) = errors_of(written(tmp_path, GOOD + f"apps: &a {{{keys}}}\nx: {{<<: [{many}]}}\n"))
-    assert "holds more than 20000 values" in line
+    assert "contains more than 20000 values" in line
 
 
 def test_a_file_that_is_too_large_is_refused(tmp_path: Path) -> None:
@@ -107,7 +144,7 @@ def test_a_file_that_is_too_large_is_refused(tmp_path: Path) -> None:
 def test_a_missing_file_says_what_to_do(tmp_path: Path) -> None:
     """The path, and how to name another one."""
     (line,) = errors_of(tmp_path / "appagent.yaml")
-    assert line.startswith("appagent.yaml: there is no such file; write it, or name another")
+    assert line.startswith("appagent.yaml: no such file; create it, or name another")
 
 
 def test_what_is_no_file_is_refused_without_waiting(tmp_path: Path) -> None:
@@ -115,10 +152,10 @@ def test_what_is_no_file_is_refused_without_waiting(tmp_path: Path) -> None:
     (tmp_path / "directory").mkdir()
     os.mkfifo(tmp_path / "pipe")
     (tmp_path / "loop").symlink_to("loop")
-    assert "is a directory" in errors_of(tmp_path / "directory")[0]
-    assert "is no ordinary file" in errors_of(tmp_path / "pipe")[0]
+    assert "got a directory" in errors_of(tmp_path / "directory")[0]
+    assert "got a special file" in errors_of(tmp_path / "pipe")[0]
     assert "cannot be read" in errors_of(tmp_path / "loop")[0]
-    assert "is no ordinary file" in errors_of("/dev/zero")[0]
+    assert "got a special file" in errors_of("/dev/zero")[0]
     assert "cannot be read" in errors_of(f"{tmp_path}/a\0b")[0]
     assert "no such file" in errors_of(f"{tmp_path}/a\udcff\n")[0]
 
@@ -137,8 +174,8 @@ def test_odd_things_in_conf_d_are_named(tmp_path: Path) -> None:
     (tmp_path / "conf.d" / "dir.yaml").mkdir(parents=True)
     (tmp_path / "conf.d" / "nowhere.yaml").symlink_to("/nowhere/at/all")
     assert errors_of(main) == (
-        "conf.d/dir.yaml: is a directory; a YAML file is wanted",
-        "conf.d/nowhere.yaml: there is no such file",
+        "conf.d/dir.yaml: expected a YAML file, got a directory",
+        "conf.d/nowhere.yaml: no such file",
     )
 
 
@@ -152,7 +189,7 @@ def test_conf_d_that_is_no_directory_is_named(tmp_path: Path) -> None:
 def test_a_host_name_that_cannot_be_the_node_asks_for_one(tmp_path: Path) -> None:
     """The name of the node becomes the name of a file."""
     (line,) = errors_of(written(tmp_path, GOOD), Machine(host="(none)", cores=1, root=True))
-    assert line.startswith("appagent.yaml:1: node: must be given, for the host's name")
+    assert line.startswith("appagent.yaml:1: node: is required, as the host name cannot")
 
 
 def test_a_secret_address_is_not_repeated(tmp_path: Path) -> None:
