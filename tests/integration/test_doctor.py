@@ -84,7 +84,7 @@ def test_a_wrong_configuration_is_78_with_every_line(home: Home) -> None:
 def test_no_configuration_is_78(home: Home) -> None:
     with contextlib.redirect_stdout(io.StringIO()) as report:
         assert examine(str(home.base / "none.yaml"), json_wanted=False) == 78
-    assert "there is no such file" in report.getvalue()
+    assert "no such file" in report.getvalue()
 
 
 # --- apps ----------------------------------------------------------------------------------------
