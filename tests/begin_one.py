@@ -10,13 +10,13 @@ import asyncio
 import json
 import sys
 
-from appagent.daemon.recovery import written
 from appagent.host import boot, clock
 from appagent.model.applied import Run
 from appagent.model.events import Ended
 from appagent.model.words import Layout, Target, Version
-from appagent.run.launch import Order, Places
+from appagent.run.launch import Places
 from appagent.run.spawn import Spawner
+from tests.running import Given
 
 
 async def main() -> None:
@@ -35,11 +35,11 @@ async def main() -> None:
 
     places = Places(sys.argv[1], sys.argv[3])
     spawner = Spawner(places, ended, boot=boot.boot(), journal=False)
-    identity = await spawner.begin(run, Order(run_as=run_as, account=written(run)))
+    identity = await spawner.begin(run, Given(run_as).spec(run, places), {})
     sys.stdout.write(f"began {identity.pid} {identity.started}\n")
     sys.stdout.flush()
     await asyncio.to_thread(sys.stdin.readline)
-    spawner.go(run.id)
+    spawner.proceed(run.id)
     sys.stdout.write("gone\n")
     sys.stdout.flush()
     await over.wait()

@@ -10,23 +10,55 @@ import signal
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
-from dataclasses import replace
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypedDict, TypeVar, Unpack
+from typing import TYPE_CHECKING, TypedDict, TypeVar, Unpack
 
-from appagent.daemon.recovery import written
+from appagent.core.state import Node
 from appagent.host import boot, clock
 from appagent.model.applied import Identity, Later, Run
 from appagent.model.events import Ended, StepFound
+from appagent.model.settings import RootSettings, Settings
 from appagent.model.words import Layout, Target, Version
-from appagent.run.launch import Order, Places
+from appagent.run.launch import Places, spec_for
 from appagent.run.spawn import Spawner
+
+if TYPE_CHECKING:
+    from appagent.shim.spec import Spec
 
 T = TypeVar("T")
 
 ROOT = os.geteuid() == 0
 ME = pwd.getpwuid(os.geteuid()).pw_name
 WITHIN = 60.0  # only ends a test that has failed
+SECRET = b"s" * 32
+
+
+@dataclass(frozen=True)
+class Given:
+    """What the configuration and the share give for a run."""
+
+    run_as: str = ME
+    trusted_owners: tuple[str, ...] = ()
+    release_dirs: tuple[str, ...] = ()
+    env_files: tuple[str, ...] = ()
+    seen: bool = True
+    fstype: str = ""
+    limits: dict[str, str] = field(default_factory=dict)
+    patience: dict[str, float] = field(default_factory=lambda: {"names": 10.0, "share": 30.0})
+
+    def spec(self, run: Run, places: Places) -> Spec:
+        """The message for the shim."""
+        root = RootSettings(
+            path=run.root,
+            run_as=self.run_as,
+            trusted_owners=self.trusted_owners,
+            release_dirs=self.release_dirs,
+            env_files=self.env_files,
+        )
+        node = Node(Settings(environment="test", node="app1", roots=(root,)), boot.boot())
+        spec = spec_for(run, node, places, SECRET)
+        return {**spec, "seen": self.seen, "fstype": self.fstype, "patience": self.patience}
 
 
 class RunFields(TypedDict, total=False):
@@ -63,7 +95,8 @@ class World:
         self.sessions: list[int] = []
         self.scopes = False
         self.journal = False
-        self.order = Order(run_as=ME, node="app1", environment="test", secret=b"s" * 32)
+        self.overdue = 60.0
+        self.given = Given()
 
     def app(self, makefile: str, name: str = "web") -> Path:
         """Make an app that is a tree. Its commands may begin at the left, as a shell's."""
@@ -105,13 +138,13 @@ class World:
             then=fields.get("then", ()),
         )
 
-    def run(self, target: str, order: Order | None = None, **fields: Unpack[RunFields]) -> Ended:
+    def run(self, target: str, given: Given | None = None, **fields: Unpack[RunFields]) -> Ended:
         """Run one target from begin to end."""
         run = self.plan(target, **fields)
 
         async def play() -> Ended:
             async with self.agent() as agent:
-                return await agent.whole(run, order or self.order)
+                return await agent.whole(run, given or self.given)
 
         return asyncio.run(play())
 
@@ -153,27 +186,29 @@ class Runs:
         self.world = world
         self.ends: asyncio.Queue[Ended] = asyncio.Queue()
         self.found: list[StepFound] = []
+        self.places = Places(str(world.state), str(world.runtime))
         self.spawner = Spawner(
-            Places(str(world.state), str(world.runtime)),
+            self.places,
             self.ends.put_nowait,
             on_step=self.found.append,
             boot=boot.boot(),
             journal=world.journal,
             scopes=world.scopes,
+            overdue=world.overdue,
         )
 
-    async def begin(self, run: Run, order: Order | None = None) -> Identity:
-        told = replace(order or self.world.order, account=written(run))
-        identity = await self.spawner.begin(run, told)
+    async def begin(self, run: Run, given: Given | None = None) -> Identity:
+        given = given or self.world.given
+        identity = await self.spawner.begin(run, given.spec(run, self.places), given.limits)
         self.world.sessions.append(identity.pid)
         return Identity(identity.pid, identity.started, identity.unit, boot.boot())
 
     async def ended(self) -> Ended:
         return await asyncio.wait_for(self.ends.get(), WITHIN)
 
-    async def whole(self, run: Run, order: Order | None = None) -> Ended:
-        await self.begin(run, order)
-        self.spawner.go(run.id)
+    async def whole(self, run: Run, given: Given | None = None) -> Ended:
+        await self.begin(run, given)
+        self.spawner.proceed(run.id)
         return await self.ended()
 
 

@@ -110,7 +110,7 @@ class Verbs:
         if name:
             found["apps"] = [app for app in found["apps"] if app["app"] == name]
         names = [app["app"] for app in found["apps"]]
-        usage = await asyncio.to_thread(self.agent.running.usage, names)
+        usage = await asyncio.to_thread(self.agent.runner.usage, names)
         ended = await asyncio.to_thread(self.agent.history.last_ends)
         for app in found["apps"]:
             app["usage"] = usage[app["app"]]
@@ -161,7 +161,7 @@ class Verbs:
         """
         name = text_of(request, "app")
         self.known(name)
-        log = self.agent.log_file(name)
+        log = self.agent.runner.log_file(name)
         found: dict[str, object] = {"file": log, "matches": [], "output": []}
         if not log:
             found["matches"] = output.log_matches(name, os.geteuid())

@@ -23,13 +23,12 @@ from appagent.core import reduce as core
 from appagent.daemon import hangup
 from appagent.daemon.api import Verbs
 from appagent.daemon.app_settings import OwnSettings
-from appagent.daemon.boot_marks import Started
 from appagent.daemon.cleanup import GoneApps
 from appagent.daemon.control import Control
 from appagent.daemon.permits import LocalPermits
-from appagent.daemon.recovery import Unrecorded
+from appagent.daemon.recovery import recover
 from appagent.daemon.reload import reload
-from appagent.daemon.runner import Running
+from appagent.daemon.runner import Runner
 from appagent.daemon.shutdown import stop_apps
 from appagent.daemon.unreported import Unreported, safe
 from appagent.daemon.watchers import Watchers
@@ -70,6 +69,7 @@ from appagent.report.log import Log
 from appagent.report.sd_notify import Service
 from appagent.report.sinks import JournalOutput
 from appagent.report.status import status_line
+from appagent.run import lockfile
 from appagent.run.launch import Places
 from appagent.shim.failpoint import hit
 from appagent.state.store import Store
@@ -93,25 +93,24 @@ class Agent:
         self.since = clock.now()
         found = store.load()
         this_boot = boot.boot()
-        self.started = Started(self.settings.runtime_dir, this_boot)
-        places = Places(self.settings.state_dir, self.settings.runtime_dir)
-        self.unrecorded = Unrecorded(places, this_boot, found.records)
+        self.places = places = Places(self.settings.state_dir, self.settings.runtime_dir)
+        recovered = recover(places, this_boot, found.records, found.lost)
         self.node = core.first(
             self.settings,
             this_boot,
             found.records,
-            lost=self.started.unrecorded(found, places),
-            unrecorded=self.unrecorded.runs,
+            lost=recovered.may_run,
+            unrecorded=recovered.runs,
             mounted=found.mounted,
             hold=found.hold,
         )
         self.secret = found.secret
-        self.first_notices = [*found.notices, *self.unrecorded.notices]
+        self.first_notices = [*found.notices, *recovered.notices]
         self.history = History(self.settings.state_dir, self.tell_from_thread)
         self.unreported = Unreported(places, self.history)
         self.watchers = Watchers(self)
         self.permits = LocalPermits()
-        self.running = Running(self, journal=isinstance(log.output, JournalOutput))
+        self.runner = Runner(self, places, journal=isinstance(log.output, JournalOutput))
         self.control = Control(
             f"{self.settings.runtime_dir}/control.sock", Verbs(self).table(), log.fault
         )
@@ -186,12 +185,10 @@ class Agent:
         match command:
             case Save(record):
                 self.report_all(self.store.save(record))
-                self.started.note(record)
                 self.hit("saved", record.app)
             case Drop(app):
                 self.report_all(self.store.drop(app))
-                self.started.drop(app)
-                self.unrecorded.drop(app)
+                lockfile.remove(self.places.lock(app))
                 self.gone.drop(app)
                 self.own.drop(app)
             case SaveRoots(mounted):
@@ -203,12 +200,12 @@ class Agent:
             case ReturnPermit(app, permit):
                 self.permits.give_back(app, permit)
             case Begin(run):
-                self.running.begin(run)
+                self.runner.begin(run)
             case Proceed(app, run_id):
-                self.running.go(run_id)
+                self.runner.spawner.proceed(run_id)
                 self.hit("went", app)
             case End(_, run_id, why):
-                self.running.end(run_id, why)
+                self.runner.spawner.end(run_id, why)
             case Report(notice):
                 self.tell(notice)
             case PollNow(root, app):
@@ -265,10 +262,6 @@ class Agent:
         """A shim could not be started."""
         self.feed(Ended(run.app, run.id, Outcome.FAILED, line=why))
 
-    def log_file(self, app: str) -> str:
-        """The file that holds an app's output, or "" where the journal does."""
-        return self.running.log_file(app)
-
     # --- life ------------------------------------------------------------------------------------
 
     async def run(self) -> int:
@@ -285,9 +278,9 @@ class Agent:
             self.say("agent.failed", f"cannot listen at {where}: {error.strerror}", Level.ERROR)
             return LATER
         self.feed(Configured(self.settings))
-        self.unreported.report(self.running.over())
-        self.running.adopt_all()
-        self.running.keep_limits()
+        self.unreported.report(self.runner.over())
+        self.runner.adopt_all()
+        self.runner.keep_limits()
         self.say("agent.ready", f"{len(self.settings.roots)} roots; {os.getpid()} is the agent")
         self.service.ready()
         loop.add_signal_handler(signal.SIGHUP, reload, self)
@@ -311,7 +304,7 @@ class Agent:
             task.cancel()
         await self.control.close()
         await self.watchers.close()
-        self.running.release()
+        self.runner.spawner.release()
         self.history.close()
         self.store.close()
         self.log.close()
@@ -340,14 +333,14 @@ class Agent:
         """See now and then whether the apps still have processes."""
         while True:
             await asyncio.sleep(COUNT)
-            self.running.count()
+            self.runner.count()
 
     async def keep_house(self) -> None:
         """What is to be done now and then: output files, scans, what could not be written."""
         while True:
             await asyncio.to_thread(self.gone.sweep, tuple(self.node.apps), self.now().wall)
-            await self.unreported.sweep(self.running.over(), self.store.unwritten)
+            await self.unreported.sweep(self.runner.over(), self.store.unwritten)
             await asyncio.sleep(HOUSEKEEPING)
             self.report_all(self.store.flush())
-            await asyncio.to_thread(self.running.trim, tuple(self.node.apps))
+            await asyncio.to_thread(self.runner.trim, tuple(self.node.apps))
             self.watchers.prune(self.node)

@@ -1,72 +1,94 @@
-"""Runs that no record tells of: the disk was full when they began, or the record was lost since.
+"""Runs and apps without a record: the disk was full when they began, or the state was lost since.
 
-The lock of each app (run/lock.py) says which run was its newest. Where that is newer than what the
-record knows, the run is taken over from there, as if it had been recorded: it is waited for, and
-how it ends counts. So neither a full disk nor a lost one leads to a second run beside a living one.
+The lock of each app (shim/lock.py) says which run was its newest. Where that is newer than what the
+record knows, the run is adopted from there, as if it had been recorded: it is waited for, and how
+it ends counts. So neither a full disk nor a lost one leads to a second run beside a living one.
+
+The lock also says whether the app could have processes in this boot before that run. It is in the
+runtime directory, which a reboot empties: the state directory and this one are hardly ever lost
+together.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, replace
 
 from appagent.host import clock
 from appagent.model.applied import Record, Run
-from appagent.model.codec import Damaged, Newer, dump, parse
 from appagent.model.notices import Level, Notice
 from appagent.run import lockfile
 from appagent.run.launch import Places
+from appagent.run.processes import AppProcesses
+from appagent.run.scope import has_scopes
+
+_STARTS = ("start", "restart")
 
 
-class Unrecorded:
+@dataclass(slots=True)
+class Recovered:
     """What the locks of one node know better than its records."""
 
-    def __init__(self, places: Places, boot: str, records: Mapping[str, Record]) -> None:
-        """Look at all of them, once."""
-        self.places = places
-        self.runs: dict[str, Run] = {}
-        self.notices: list[Notice] = []
-        for found in lockfile.all_in(places.locks):
-            record = records.get(found.app)
-            if found.identity.boot == boot and is_news(found, record):
-                self._take(found)
-
-    def _take(self, found: lockfile.Account) -> None:
-        try:
-            run = parse("run", Run, found.run)
-        except (Damaged, Newer):
-            return  # it cannot be waited for, but its lock keeps others from running beside it
-        if (run.app, run.id) != (found.app, found.run_id):
-            return
-        self.runs[run.app] = replace(run, identity=found.identity)
-        what = f"make {' or '.join(run.steps)} (pid {found.identity.pid})"
-        text = (
-            f"{run.app}: {what} was begun and no record tells of it; it is "
-            f"taken over, and nothing else of {run.app} runs before it is over"
-        )
-        fields: dict[str, str | int | float] = {"run_id": run.id, "target": run.target}
-        self.notices.append(Notice("run.found", clock.now(), text, run.app, Level.WARNING, fields))
-
-    def drop(self, app: str) -> None:
-        """The app is gone."""
-        lockfile.remove(self.places.lock(app))
+    runs: dict[str, Run] = field(default_factory=dict)  # by app
+    may_run: set[str] = field(default_factory=set)  # apps without a record
+    notices: list[Notice] = field(default_factory=list)
 
 
-def is_news(found: lockfile.Account, record: Record | None) -> bool:
+def recover(
+    places: Places, boot: str, records: Mapping[str, Record], damaged: Collection[str] = ()
+) -> Recovered:
+    """Read all locks, once. `damaged` are apps whose record cannot be read.
+
+    Such a record says nothing by itself, as nothing runs after a boot: its app may run if the lock
+    says so, or if processes of it exist.
+    """
+    found = Recovered()
+    for last in lockfile.all_in(places.locks):
+        if last.identity.boot != boot:
+            continue
+        run = _adopted(last)
+        if last.app not in records and (last.may_run or (run is None and _may_start(last))):
+            found.may_run.add(last.app)
+        if run is not None and is_newer(last, records.get(last.app)):
+            found.runs[run.app] = run
+            found.notices.append(_notice(run, last.identity.pid))
+    processes = AppProcesses(places, boot, scopes=has_scopes())
+    lost = [app for app in damaged if app not in records]
+    found.may_run.update(app for app in lost if processes.any(app, ()))
+    return found
+
+
+def is_newer(last: lockfile.LastRun, record: Record | None) -> bool:
     """Whether a run of this boot began after all that a record knows of.
 
-    Told by when their shims were started, in ticks since the boot: ids are made of the wall clock,
-    which may be set back.
+    It compares when the shims were started, in ticks since the boot: ids are made of the wall
+    clock, which may be set back.
     """
     if record is None:
         return True
-    if found.run_id in (record.ended, record.run.id if record.run is not None else ""):
+    if last.run_id in (record.ended, record.run.id if record.run is not None else ""):
         return False
     shims = (record.ended_shim, record.run.identity if record.run is not None else None)
-    known = [shim.started for shim in shims if shim and shim.boot == found.identity.boot]
-    return found.identity.started > max(known, default=-1)
+    known = [shim.started for shim in shims if shim and shim.boot == last.identity.boot]
+    return last.identity.started > max(known, default=-1)
 
 
-def written(run: Run) -> str:
-    """A run as it is told to its shim, for an agent to come: one line."""
-    return dump("run", run).decode("ascii").replace("\n", "")
+def _adopted(last: lockfile.LastRun) -> Run | None:
+    """The run with its identity. None if it cannot be adopted; its lock still keeps others off."""
+    run = last.run
+    if run is None or (run.app, run.id) != (last.app, last.run_id):
+        return None
+    return replace(run, identity=last.identity)
+
+
+def _may_start(last: lockfile.LastRun) -> bool:
+    return any(target in _STARTS for target in last.targets)
+
+
+def _notice(run: Run, pid: int) -> Notice:
+    text = (
+        f"{run.app}: found make {' or '.join(run.steps)} (pid {pid}) without a record; waiting "
+        f"for it to end before anything else of {run.app} runs"
+    )
+    fields: dict[str, str | int | float] = {"run_id": run.id, "target": run.target}
+    return Notice("run.found", clock.now(), text, run.app, Level.WARNING, fields)

@@ -40,7 +40,7 @@ def take(agent: Agent, loaded: config.Loaded) -> None:
         agent.say("config.warning", warning, Level.WARNING)
     agent.say("config.loaded", f"the configuration is in force: {', '.join(loaded.files)}")
     agent.feed(Configured(loaded.settings))
-    agent.running.keep_limits()
+    agent.runner.keep_limits()
 
 
 def loaded_anew(agent: Agent) -> config.Loaded:

@@ -27,7 +27,7 @@ async def stop_apps(agent: Agent) -> None:
     concerned = [app for app in agent.node.apps.values() if wants_stop(agent, app)]
     if not concerned or not await boot.is_shutting_down():
         return
-    agent.running.without_scopes()
+    agent.runner.spawner.without_scopes()
     agent.feed(ShuttingDown())
     longest = max(bound(agent, app) for app in concerned)
     until = time.monotonic() + longest

@@ -53,7 +53,7 @@ class Unreported:
     def report(self, over: Sequence[str]) -> None:
         """Tell the history of these runs what an earlier agent may not have told."""
         for run_id in over:
-            notice = self._fact(run_id)
+            notice = self._notice(run_id)
             if notice is not None:
                 self.history.tell(notice)
 
@@ -70,7 +70,7 @@ class Unreported:
         for run_id in run_ids:
             results.clear(self.places, run_id)
 
-    def _fact(self, run_id: str) -> Notice | None:
+    def _notice(self, run_id: str) -> Notice | None:
         """Make the fact of a result; None where nothing of the app ran, or it makes no sense."""
         path = Path(self.places.result(run_id))
         found = results.load(str(path))

@@ -1,77 +1,29 @@
-"""What a shim must know beside the run itself; and both together as what is sent to it."""
+"""The message that a shim gets: a run, and the settings that apply to it now."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from appagent.core.release import short
-from appagent.model.applied import Run
-from appagent.model.settings import AppSettings, RootSettings
+from appagent.core.state import Node
+from appagent.model.applied import Applied, Run
+from appagent.model.settings import RootSettings
+from appagent.run.lockfile import run_line
 from appagent.shim import environment, output
 
 if TYPE_CHECKING:  # it is a type and nothing else: see spec.py
     from appagent.shim.spec import Spec
 
-
-@dataclass(frozen=True, slots=True)
-class Order:
-    """The part of an order that the configuration and the looks give.
-
-    `seen`: the release is what the app's entry leads to now; if it leads elsewhere when the run
-    begins, that is MOVED. False for going back to an earlier release. A stop never asks.
-    `fstype`: the filesystem the root was seen on, so that the empty directory below a share that
-    is not mounted is not taken for it; "" where that does not matter.
-    """
-
-    run_as: str = "self"
-    trusted_owners: tuple[str, ...] = ()
-    release_dirs: tuple[str, ...] = ()
-    env_files: tuple[str, ...] = ()  # {app} is filled in; a leading "-": it may be missing
-    secret: bytes = b""
-    environment: str = ""
-    node: str = ""
-    seen: bool = True
-    fstype: str = ""
-    limits: Mapping[str, str] = field(default_factory=dict)  # memory, cpu, tasks
-    account: str = ""  # the run as one line, for an agent that has no record of it
-    names_within: float = 10.0  # seconds for a name service to answer
-    share_within: float = 30.0  # … and for the share, before anything runs
-
-
-def order_for(  # noqa: PLR0913 - all named, and all needed
-    run: Run,
-    *,
-    root: RootSettings,
-    app: AppSettings,
-    environment: str,
-    node: str,
-    secret: bytes,
-    seen: bool = True,
-    fstype: str = "",
-    account: str = "",
-) -> Order:
-    """Make the order for a run from the settings that apply to it."""
-    return Order(
-        run_as=root.run_as,
-        trusted_owners=root.trusted_owners,
-        release_dirs=root.release_dirs,
-        env_files=tuple(path.replace("{app}", run.app) for path in root.env_files),
-        secret=secret,
-        environment=environment,
-        node=node,
-        seen=seen,
-        fstype=fstype,
-        limits=app.limits,
-        account=account,
-    )
+FAILPOINTS = "APPAGENT_FAILPOINT"  # in the environment of the agent: see shim/failpoint.py
+NAMES_WITHIN = 10.0  # s for a name service to answer
+SHARE_WITHIN = 30.0  # s for the share to answer, before anything runs
 
 
 @dataclass(frozen=True, slots=True)
 class Places:
-    """Where on the local disk the runs of one agent keep what they leave."""
+    """Where on the local disk the runs of one agent keep their files."""
 
     state_dir: str
     runtime_dir: str
@@ -83,7 +35,7 @@ class Places:
 
     @property
     def logs(self) -> str:
-        """The directory of the output, where the journal does not take it."""
+        """The directory of the output, where there is no journal."""
         return f"{self.state_dir}/log"
 
     def result(self, run_id: str) -> str:
@@ -99,17 +51,17 @@ class Places:
         """The lock that the run of an app holds."""
         return f"{self.locks}/{app}.lock"
 
-    def complaints(self, run_id: str) -> str:
-        """What the shim itself had to say, if it broke."""
+    def errors(self, run_id: str) -> str:
+        """The stderr of the shim itself."""
         return f"{self.runs}/{run_id}.err"
 
     @property
     def stops(self) -> str:
-        """The directory of those that the stops of apps that are gone run in."""
+        """The parent of the working directories for stops of apps that are gone."""
         return f"{self.runtime_dir}/stops"
 
-    def bare(self, run_id: str) -> str:
-        """A directory of its own for the stop of an app that is gone."""
+    def stop_dir(self, run_id: str) -> str:
+        """The working directory for the stop of an app that is gone."""
         return f"{self.stops}/{run_id}"
 
     def log(self, app: str) -> str:
@@ -117,28 +69,19 @@ class Places:
         return f"{self.logs}/{app}.log"
 
     def kept(self, app: str) -> str:
-        """What is kept about an app; the store keeps its record there too."""
+        """The directory for the app's copy of its Makefile; the store keeps its record there."""
         return f"{self.state_dir}/apps/{app}"
 
-    def left(self, app: str) -> str:
-        """The processes that runs of an app have left, where there are no scopes."""
-        return f"{self.kept(app)}/left.json"
 
+def spec_for(run: Run, node: Node, places: Places, secret: bytes) -> Spec:
+    """Build the message for a run from the node as it is now.
 
-def spec_of(  # noqa: PLR0913 - all named, and all needed
-    run: Run,
-    order: Order,
-    places: Places,
-    *,
-    journal: bool,
-    targets: dict[str, str] | None = None,
-    unit: str = "",
-    left: list[list[int]] | None = None,
-    boot: str = "",
-    failpoints: str = "",
-) -> Spec:
-    """Put together what the shim is told."""
-    root_agent = os.geteuid() == 0
+    The spawner adds what it alone knows: journal, unit, processes, targets.
+    """
+    app, root = node.apps.get(run.app), node.roots.get(run.root)
+    root_settings = node.root_settings(run.root) or RootSettings(path=run.root)
+    latest = app.seen.latest if app is not None else None
+    mount = root.seen if root is not None else None
     return {
         "run_id": run.id,
         "app": run.app,
@@ -150,41 +93,52 @@ def spec_of(  # noqa: PLR0913 - all named, and all needed
         "conf": run.version.conf,
         "layout": str(run.layout),
         "release_dir": run.release_dir,
-        "seen": order.seen,
+        "seen": latest is not None and latest.known and latest.release == run.version.release,
         "reason": run.reason,
         "timeout": float(run.timeout),
         "grace": float(run.grace),
-        "patience": {"names": order.names_within, "share": order.share_within},
+        "patience": {"names": NAMES_WITHIN, "share": SHARE_WITHIN},
         "root": run.root,
-        "fstype": order.fstype,
-        "run_as": order.run_as,
-        "trusted": list(order.trusted_owners),
-        "release_dirs": list(order.release_dirs),
-        "env_files": list(order.env_files),
-        "secret": order.secret,
-        "environment": order.environment,
-        "node": order.node,
-        # Who tries the agent out as himself has make and his tools where his PATH says.
-        "search": environment.SEARCH if root_agent else os.environ.get("PATH", environment.SEARCH),
+        "fstype": mount.fstype if mount is not None and mount.mounted else "",
+        "run_as": root_settings.run_as,
+        "trusted": list(root_settings.trusted_owners),
+        "release_dirs": list(root_settings.release_dirs),
+        "env_files": [path.replace("{app}", run.app) for path in root_settings.env_files],
+        "secret": secret,
+        "environment": node.settings.environment,
+        "node": node.settings.node,
+        "search": _search(),
         "lang": os.environ.get("LANG", "C.UTF-8"),
-        "targets": targets,
-        "unit": unit,
-        "left": left or [],
-        "journal": journal,
+        "targets": None,
+        "unit": "",
+        "processes": [],
+        "journal": False,
         "log": places.log(run.app),
         "log_limit": output.LIMIT,
         "result": places.result(run.id),
         "lock": places.lock(run.app),
-        "account": order.account,
-        "boot": boot,
+        "run": run_line(run),
+        "boot": node.boot,
+        "may_run": app is not None and _may_run(app.record.applied, node.boot),
         "kept": places.kept(run.app),
-        "bare": places.bare(run.id),
-        "failpoints": failpoints,
+        "stop_dir": places.stop_dir(run.id),
+        "failpoints": os.environ.get(FAILPOINTS, ""),
     }
 
 
+def _may_run(applied: Applied, boot: str) -> bool:
+    return boot in (applied.may_run, applied.up)
+
+
 def _name(release: str) -> str:
-    """The release as a target is told it: a directory's name, the whole commit, the whole hash."""
+    """The release as a target sees it: a directory's name, the whole commit, the whole hash."""
     if release.startswith("symlink"):
         return short(release)
     return release.rpartition(":")[2]
+
+
+def _search() -> str:
+    """PATH for the shim and make. A user who tries the agent out has his tools in his own PATH."""
+    if os.geteuid() == 0:
+        return environment.SEARCH
+    return os.environ.get("PATH", environment.SEARCH)

@@ -1,4 +1,4 @@
-"""What the lock of an app says of the run that has it, or had it last (lock.py), for the agent."""
+"""What the lock of an app says about the run that holds it, or held it last (shim/lock.py)."""
 
 from __future__ import annotations
 
@@ -7,61 +7,72 @@ import json
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 from appagent.core.names import why_no_app
 from appagent.host import files
-from appagent.model.applied import Identity
+from appagent.model.applied import Identity, Run
+from appagent.model.codec import Damaged, Newer, dump, parse
 from appagent.shim.lock import MAX_BYTES
 
 END = ".lock"
 
 
 @dataclass(frozen=True, slots=True)
-class Account:
-    """The newest run of an app, as its shim has told it."""
+class LastRun:
+    """The newest run of an app, as its shim has written it down."""
 
     app: str
     run_id: str
     identity: Identity
-    run: bytes  # as the agent that began it had it
+    targets: tuple[str, ...]  # the one it was begun for, and those that may follow
+    may_run: bool  # the app could have processes in this boot before the run
+    processes: list[list[int]]  # left by the runs before, where there are no scopes
+    run: Run | None  # None: it cannot be read
     result: dict[str, object] | None  # None: it is not over, or its shim was killed
 
 
-def read(path: str) -> Account | None:
-    """Read one; None if there is none, or none that makes sense."""
+def read(path: str) -> LastRun | None:
+    """Read a lock; None if there is none, or none that makes sense."""
     try:
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
         with open(fd, "rb") as file:
             lines = file.read(MAX_BYTES).split(b"\n")
-        head = json.loads(lines[0])
-        identity = Identity(
-            int(head["pid"]), int(head["started"]), str(head["unit"]), str(head["boot"])
+        head = _object(lines[0])
+        return LastRun(
+            app=os.path.basename(path).removesuffix(END),
+            run_id=str(head["run_id"]),
+            identity=Identity(
+                int(head["pid"]), int(head["started"]), str(head["unit"]), str(head["boot"])
+            ),
+            targets=tuple(str(head["target"]).split(" or ")),
+            may_run=head.get("may_run") is True,
+            processes=processes_in(head.get("processes")),
+            run=_run(lines[1]),
+            result=_object(lines[2]) if len(lines) > 3 else None,  # noqa: PLR2004 - a whole line
         )
-        app = os.path.basename(path).removesuffix(END)
-        result = _object(lines[2]) if len(lines) > 3 else None  # noqa: PLR2004 - a whole line
-        return Account(app, str(head["run_id"]), identity, lines[1], result)
     except (OSError, ValueError, KeyError, TypeError, IndexError, RecursionError):
         return None
 
 
 def result(path: str, run_id: str) -> dict[str, object] | None:
-    """Give the result of a run, if the file is about that one and it is over."""
-    found = read(path)
-    return found.result if found is not None and found.run_id == run_id else None
+    """The result of a run, if it was the app's last one and it is over."""
+    last = read(path)
+    return last.result if last is not None and last.run_id == run_id else None
 
 
-def all_in(directory: str) -> Iterator[Account]:
-    """Give what the locks of all apps say."""
+def all_in(directory: str) -> Iterator[LastRun]:
+    """Read the locks of all apps."""
     with contextlib.suppress(OSError):
         for name in sorted(os.listdir(directory)):
             if name.endswith(END) and not why_no_app(name.removesuffix(END)):
-                found = read(f"{directory}/{name}")
-                if found is not None:
-                    yield found
+                last = read(f"{directory}/{name}")
+                if last is not None:
+                    yield last
 
 
 def remove(path: str) -> None:
-    """Remove the lock of an app that is gone; not while a run has it."""
+    """Remove the lock of an app that was removed, unless a run holds it."""
     with contextlib.suppress(OSError):
         fd = files.lock(path, flags=os.O_RDONLY)
         try:
@@ -70,7 +81,26 @@ def remove(path: str) -> None:
             os.close(fd)
 
 
-def _object(line: bytes) -> dict[str, object]:
+def run_line(run: Run) -> str:
+    """A run as one line of JSON, for an agent that has no record of it."""
+    return dump("run", run).decode("ascii").replace("\n", "")
+
+
+def processes_in(value: object) -> list[list[int]]:
+    """Check a list of processes that was read from JSON: pids with start times."""
+    if not isinstance(value, list):
+        return []
+    return [[int(pid), int(started)] for pid, started in value]
+
+
+def _run(line: bytes) -> Run | None:
+    try:
+        return parse("run", Run, line)
+    except (Damaged, Newer):
+        return None
+
+
+def _object(line: bytes) -> dict[str, Any]:
     found = json.loads(line)
     if not isinstance(found, dict):
         raise TypeError(line)

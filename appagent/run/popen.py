@@ -1,8 +1,8 @@
-"""Starts the process of a shim, or says what is wrong where that cannot be.
+"""Starts the process of a shim, or explains why that is not possible.
 
-stdin     what it is told, and in its own time the go (spec.py)
-stdout    a pipe on which it says which step it has found; no target ever has it
-stderr    a file with what it, or systemd-run, complains of, for whoever finds no result
+stdin     the message, later the word to proceed (spec.py)
+stdout    a pipe on which it reports the step it has come to; no target ever has it
+stderr    a file with the errors of the shim itself, or of systemd-run, for a run without a result
 """
 
 from __future__ import annotations
@@ -20,31 +20,31 @@ SHIM = os.path.abspath(f"{__file__}/../../shim/main.py")
 
 
 class Started(NamedTuple):
-    """A shim that waits for its go."""
+    """A shim that waits for the word to proceed."""
 
     child: subprocess.Popen[bytes]
-    go: int  # the end of the pipe that says go
-    heard: int  # … of the one that it speaks on
+    proceed: int  # our end of its stdin
+    reports: int  # our end of its stdout
 
 
-def start(run: Run, told: bytes, unit: str, complaints: str) -> Started:
-    """Start a shim and tell it everything but the go. Raises OSError that says what is wrong."""
+def start(run: Run, message: bytes, unit: str, errors_path: str) -> Started:
+    """Start a shim and send it the message. Raises OSError whose text a person can act on."""
     argv = [sys.executable, "-I", "-S", SHIM, run.app, str(run.target), run.id]
     if unit:
         argv = scope.in_scope(run.app, unit, argv)
-    listen, go = os.pipe2(os.O_CLOEXEC)
-    heard, speak = os.pipe2(os.O_CLOEXEC)
-    errors = _complaints(complaints)
+    stdin, proceed = os.pipe2(os.O_CLOEXEC)
+    reports, stdout = os.pipe2(os.O_CLOEXEC)
+    errors = _open_errors(errors_path)
     try:
-        os.write(go, told)  # it fits, see spec.MAX_BYTES
-        os.set_blocking(heard, False)
+        os.write(proceed, message)  # it fits, see spec.MAX_BYTES
+        os.set_blocking(reports, False)
         # A TERM before the shim has its handler must wait for it.
         before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
         try:
             child = subprocess.Popen(
                 argv,
-                stdin=listen,
-                stdout=speak,
+                stdin=stdin,
+                stdout=stdout,
                 stderr=errors,
                 cwd="/",
                 env=_environment(),
@@ -53,19 +53,19 @@ def start(run: Run, told: bytes, unit: str, complaints: str) -> Started:
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
     except BaseException as error:
-        os.close(go)
-        os.close(heard)
+        os.close(proceed)
+        os.close(reports)
         if isinstance(error, FileNotFoundError | PermissionError):
             raise OSError(_missing(argv[0], error)) from None
         raise
     finally:
-        for fd in (listen, speak, errors):
+        for fd in (stdin, stdout, errors):
             os.close(fd)
-    return Started(child, go, heard)
+    return Started(child, proceed, reports)
 
 
-def _complaints(path: str) -> int:
-    """Open the file for complaints; on a disk that takes none they are lost, and the run is not."""
+def _open_errors(path: str) -> int:
+    """Open the file for stderr; where the disk has no room, stderr is lost, and the run is not."""
     flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
     try:
         return os.open(path, flags, 0o600)
@@ -74,16 +74,16 @@ def _complaints(path: str) -> int:
 
 
 def _missing(program: str, error: OSError) -> str:
-    """Say which program cannot be started, and what to do."""
+    """Explain which program cannot be started, and what to do."""
     if os.path.basename(program) == "systemd-run":
         where = program if os.path.isabs(program) else f"in {os.environ.get('PATH', os.defpath)}"
         return (
-            f"systemd-run, which gives each run a scope of its own, is not to be had ({where}: "
-            f"{error.strerror}): install the package systemd whole"
+            f"cannot start systemd-run, which gives each run its scope ({where}: "
+            f"{error.strerror}): install the systemd package again"
         )
     return (
-        f"the Python that the agent runs on is not to be had any more ({program}: "
-        f"{error.strerror}): install appagent again and restart it"
+        f"cannot start the agent's own Python ({program}: {error.strerror}): install appagent "
+        "again and restart it"
     )
 
 

@@ -1,49 +1,100 @@
-"""The processes of an app where there are no cgroups: what its runs have left running.
+"""The processes of an app: all of its slice, or without cgroups what its runs have left.
 
-Each run reports what it leaves, as pids with start times; that is kept beside the app's record,
-and an app's processes are found from there (ending.family). A daemon that gets away from its
-parents and its session later on is not found: that is what scopes are for.
+Each run reports the processes it leaves, as pids with start times; they are in the app's lock
+(lockfile.py), and the app's processes are found from there (shim/kill.family). A process that gets
+away from its parents and its session later on is not found: that is what scopes are for.
 """
 
 from __future__ import annotations
 
 import contextlib
-import json
-import os
+from collections.abc import Collection
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import psutil
 
-from appagent.host import files, proc
+from appagent.host import proc
+from appagent.run import lockfile, scope
+from appagent.run.launch import Places
+from appagent.shim import cgroup, kill
 
 if TYPE_CHECKING:
     from appagent.shim.kill import Marks
 
+MOST_SENT = 1_000  # processes; the message to a shim must fit into a pipe
 
-def load(path: str, boot: str) -> Marks:
-    """Read what is known of an app's processes; of another boot, nothing counts."""
-    try:
-        with open(path, "rb") as file:
-            found = json.loads(file.read())
-        if found["boot"] != boot:
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What an app has running, and what that takes."""
+
+    processes: int
+    memory: int  # bytes
+    cpu: float  # seconds, since its processes (or the slice) began
+
+
+class AppProcesses:
+    """The processes of each app of this node."""
+
+    def __init__(self, places: Places, boot: str, *, scopes: bool) -> None:
+        """Read slices with `scopes`, else what runs of this boot have left."""
+        self.places = places
+        self.boot = boot
+        self.scopes = scopes
+        self._left: dict[str, Marks] = {}
+
+    def left(self, app: str) -> Marks:
+        """The processes that runs of the app have left; none where there are slices."""
+        if self.scopes:
             return []
-        return [[int(pid), int(started)] for pid, started in found["processes"]]
-    except (OSError, ValueError, KeyError, TypeError):
-        return []
+        if app not in self._left:
+            self._left[app] = self._from_lock(app)
+        return self._left[app]
 
+    def _from_lock(self, app: str) -> Marks:
+        last = lockfile.read(self.places.lock(app))
+        if last is None or last.identity.boot != self.boot:
+            return []
+        with contextlib.suppress(ValueError, TypeError):
+            return last.processes + lockfile.processes_in((last.result or {}).get("left"))
+        return last.processes
 
-def save(path: str, boot: str, marks: Marks) -> None:
-    """Keep it. Not synced: after a crash of the machine it would say nothing."""
-    with contextlib.suppress(OSError):
-        if not marks:
-            os.unlink(path)
-            return
-        os.makedirs(os.path.dirname(path), 0o755, exist_ok=True)
-        files.replace(path, json.dumps({"boot": boot, "processes": marks}).encode("ascii"))
+    def to_send(self, app: str) -> Marks:
+        """The processes of the app for a shim without a scope, if need be only some of them."""
+        if not self.scopes:
+            return kill.some(living(self.left(app)), MOST_SENT)
+        return kill.some(kill.marks(cgroup.processes(scope.slice_path(app))), MOST_SENT)
+
+    def add(self, app: str, new: object) -> None:
+        """Note the processes that a run has left, beside those of the runs before it."""
+        if not self.scopes and isinstance(new, list):
+            before = living(self.left(app))
+            self._left[app] = before + [mark for mark in new if mark not in before]
+
+    def any(self, app: str, shims: Collection[int]) -> bool:
+        """Whether the app has any process beside its shims. Fast enough for the loop."""
+        if not self.scopes:
+            return bool(living(self.left(app)))
+        path = scope.slice_path(app)
+        return bool(self._pids(app, shims)) if shims else cgroup.populated(path)
+
+    def usage(self, app: str, shims: Collection[int]) -> Usage:
+        """Count and measure what the app has running, beside its shims."""
+        pids = self._pids(app, shims)
+        if self.scopes:
+            path = scope.slice_path(app)
+            return Usage(len(pids), cgroup.memory(path), cgroup.cpu(path))
+        return Usage(len(pids), *_usage(pids))
+
+    def _pids(self, app: str, shims: Collection[int]) -> set[int]:
+        if self.scopes:
+            return cgroup.processes(scope.slice_path(app)).difference(shims)
+        return kill.family(self.left(app)).difference(shims)
 
 
 def living(marks: Marks) -> Marks:
-    """Keep those that are still the same process."""
+    """Those that are still the same process."""
     kept = []
     for pid, started in marks:
         one = proc.process(pid)
@@ -52,8 +103,8 @@ def living(marks: Marks) -> Marks:
     return kept
 
 
-def usage(pids: set[int]) -> tuple[int, float]:
-    """Give the bytes and the seconds of CPU that these processes use."""
+def _usage(pids: set[int]) -> tuple[int, float]:
+    """The bytes and the seconds of CPU that these processes use."""
     memory, cpu = 0, 0.0
     for pid in pids:
         with contextlib.suppress(psutil.Error):

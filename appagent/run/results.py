@@ -1,4 +1,4 @@
-"""What runs leave on the agent's disk: read when a shim has ended, removed once it is known."""
+"""The results of runs: read when a shim has ended, removed once the history has them."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from appagent.shim import output, targets
 from appagent.shim.lock import holder
 from appagent.shim.result import EXIT_BASE, OUTCOMES
 
-NO_RESULT = "the run left no result: it was interrupted"
+NO_RESULT = "interrupted: the run left no result"
 _LONGEST_LINE = 300
 
 
 def read(places: Places, run: Run) -> dict[str, object] | None:
-    """Read a result; None if there is none that makes sense (the machine went down over it).
+    """Read the result of a run; None if there is none that makes sense (it was killed).
 
-    What the disk did not take is in the app's lock.
+    Where the disk is full, or the state was removed, it is in the app's lock.
     """
     return load(places.result(run.id)) or _sensible(lockfile.result(places.lock(run.app), run.id))
 
@@ -41,7 +41,7 @@ def _sensible(found: object) -> dict[str, object] | None:
 
 
 def ended(run: Run, found: dict[str, object], *, adopted: bool) -> Ended:
-    """Make an end of a result. Another version may have written it: what is odd is left out."""
+    """Build an end from a result. Another version may have written it: check every value."""
     code, seconds, warnings = found.get("exit_code"), found.get("seconds"), found.get("warnings")
     step = _targets(found.get("step"))
     return Ended(
@@ -62,22 +62,21 @@ def ended(run: Run, found: dict[str, object], *, adopted: bool) -> Ended:
     )
 
 
-def _targets(said: object) -> tuple[Target, ...]:
-    """Read the names of targets."""
-    words = said.split() if isinstance(said, str) else []
+def _targets(names: object) -> tuple[Target, ...]:
+    words = names.split() if isinstance(names, str) else []
     return tuple(Target(word) for word in words if word in targets.TARGETS)
 
 
-def lacks(said: object) -> tuple[Target, ...]:
-    """Give the steps for which a Makefile has nothing, by what make was found to know."""
-    if not isinstance(said, str):
+def lacks(known_targets: object) -> tuple[Target, ...]:
+    """The steps for which a Makefile has nothing, from the targets that make knows."""
+    if not isinstance(known_targets, str):
         return ()
-    known = {pair.partition("=")[0] for pair in said.split()}
+    known = {pair.partition("=")[0] for pair in known_targets.split()}
     return tuple(target for target in Target if not targets.calls(target, known))
 
 
 def step_found(run: Run, line: str) -> StepFound | None:
-    """Read what a shim says once it has asked make: "step STEP CALL …"."""
+    """Parse what a shim reports once it has asked make: "step STEP CALL …"."""
     word, _, rest = line.partition(" ")
     found = _targets(rest)
     if word != "step" or not found:
@@ -86,7 +85,7 @@ def step_found(run: Run, line: str) -> StepFound | None:
 
 
 def without_result(places: Places, run: Run, *, adopted: bool, status: int | None) -> Ended:
-    """Make an end where there is no result: of the shim's exit status, or of nothing."""
+    """Build the end of a run without a result: from the shim's exit status, or LOST."""
     if status is not None and 0 <= status - EXIT_BASE < len(OUTCOMES):
         outcome = Outcome(OUTCOMES[status - EXIT_BASE])
         line = "its result could not be written (is the disk full?)"
@@ -94,14 +93,14 @@ def without_result(places: Places, run: Run, *, adopted: bool, status: int | Non
             line = holder(places.lock(run.app))
     else:
         outcome = Outcome.LOST
-        line = _complaint(places, run.id) or NO_RESULT
+        line = _error(places, run.id) or NO_RESULT
     return Ended(run.app, run.id, outcome, line=line, adopted=adopted)
 
 
-def _complaint(places: Places, run_id: str) -> str:
-    """Give the last line that the shim, or systemd-run, wrote about itself."""
+def _error(places: Places, run_id: str) -> str:
+    """The last line on the stderr of the shim, or of systemd-run."""
     try:
-        with open(places.complaints(run_id), "rb") as file:
+        with open(places.errors(run_id), "rb") as file:
             lines = output.clean(file.read(65536)).strip().splitlines()
     except OSError:
         return ""
@@ -109,18 +108,18 @@ def _complaint(places: Places, run_id: str) -> str:
 
 
 def clear(places: Places, run_id: str) -> None:
-    """Remove what a run has left."""
+    """Remove the files of a run."""
     result = places.result(run_id)
-    bare = places.bare(run_id)
-    for path in (result, f"{result}.new", places.complaints(run_id), f"{bare}/Makefile"):
+    stop_dir = places.stop_dir(run_id)
+    for path in (result, f"{result}.new", places.errors(run_id), f"{stop_dir}/Makefile"):
         with contextlib.suppress(OSError):
             os.unlink(path)
     with contextlib.suppress(OSError):
-        os.rmdir(bare)
+        os.rmdir(stop_dir)
 
 
 def runs(places: Places) -> set[str]:
-    """Name the runs that have left something."""
+    """The ids of all runs with files on the disk."""
     found: set[str] = set()
     for place in (places.runs, places.stops):
         with contextlib.suppress(OSError):

@@ -1,8 +1,8 @@
 """The program around each run. Started as `python -I -S …/appagent/shim/main.py APP TARGET RUN`.
 
 The arguments are only for people who look at the list of processes; what is to be done comes over
-stdin (spec.py). Nothing is done until a go follows it, so that the agent can first write down who
-this process is; if stdin ends before that, the agent is gone and nothing ever runs.
+stdin (spec.py). Nothing is done until the word to proceed follows it, so that the agent can first
+record which process this is; if stdin ends before that, the agent has ended and nothing ever runs.
 
 Start-up is a third of what a run costs: no site directory, few modules, all of them compiled.
 """
@@ -26,33 +26,33 @@ def main() -> int:
         supervisor,
     )
 
-    order = spec.receive(0)
-    if order is None:
+    run = spec.receive(0)
+    if run is None:
         return 0
-    failpoint.arm(order["failpoints"])
-    shim = supervisor.Shim(order)
+    failpoint.arm(run["failpoints"])
+    shim = supervisor.Shim(run)
     prctl.adopt_orphans()
     failpoint.hit("shim.ready")
     if not shim.wait_to_proceed(0):
-        nothing = shim.nothing("cancelled", "the agent ended before it began: nothing ran")
-        return result.leave(order["result"], nothing)
+        nothing = shim.nothing("cancelled", "the agent ended before the run began: nothing ran")
+        return result.write(run["result"], nothing)
     null = os.open("/dev/null", os.O_RDWR)
     os.dup2(null, 0)
     failpoint.hit("shim.go")
-    mine = lock.Lock(order["lock"])
+    mine = lock.Lock(run["lock"])
     try:
         free = mine.take()
     except OSError as error:
         free = True
-        shim.warnings.append(f"{lock.UNGUARDED}: {order['lock']}: {error.strerror}")
+        shim.warnings.append(f"{lock.UNGUARDED}: {run['lock']}: {error.strerror}")
     else:
         if free:
-            mine.tell(order)
+            mine.write(run)
     failpoint.hit("shim.locked")
-    made = shim.run() if free else shim.nothing("busy", lock.holder(order["lock"]))
+    made = shim.run() if free else shim.nothing("busy", lock.holder(run["lock"]))
     failpoint.hit("shim.ended")
-    status = result.leave(order["result"], {**made, "run": order["account"]})
-    mine.over(made)
+    status = result.write(run["result"], {**made, "run": run["run"]})
+    mine.end(made)
     failpoint.hit("shim.left")
     return status
 

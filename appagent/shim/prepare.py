@@ -246,14 +246,14 @@ class Child:
                 f"{gone}, and the copy of its Makefile is {whose}'s, so it is never run as "
                 f"{user.name}: set run_as to {whose} until it is stopped"
             )
-        os.mkdir(spec["bare"], 0o755)
-        fd = os.open(spec["bare"], os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        os.mkdir(spec["stop_dir"], 0o755)
+        fd = os.open(spec["stop_dir"], os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
         with open(os.open("Makefile", flags, 0o644, dir_fd=fd), "wb") as file:
             file.write(self.kept.makefile)
         self.is_bare = True
         self.tell(f"warn {gone}: stopped with the copy of its Makefile")
-        return Directory(fd, spec["bare"], None, os.fstat(fd))
+        return Directory(fd, spec["stop_dir"], None, os.fstat(fd))
 
     def _ask_and_go(self, made: dict[str, str]) -> None:
         spec = self.spec

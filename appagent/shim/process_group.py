@@ -26,7 +26,7 @@ class Reach:
     def __init__(self, spec: Spec) -> None:
         """Make the cgroup of the run, if the shim is in the scope that it should be in."""
         self.grace = spec["grace"]
-        self.left = spec["left"]
+        self.left = spec["processes"]
         self.me = os.getpid()
         self.run = ""  # the cgroup of what is run; "": there is none
         self.slice = ""

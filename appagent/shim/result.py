@@ -1,8 +1,12 @@
-"""The result of a run: a file that its shim leaves as its last act, and any later agent can read.
+"""The result of a run: a file that its shim writes at its end, for any later agent to read.
 
-JSON, so that another version of the agent understands it; written by hand, because importing json
+JSON, so that another version of the agent understands it; encoded here, because importing json
 would cost each run 10 ms. It is not synced: it only has to outlive the agent. When the machine
-goes down, the run is LOST, which is the truth as far as anybody can know.
+goes down, the run is LOST: nobody can know more.
+
+The same is in the app's lock (lock.py), because each of the two directories can be gone when the
+next agent needs it: the state directory is full or was removed, the runtime directory went with
+the agent. And the lock has only the newest run, while the history may need those before it.
 """
 
 from __future__ import annotations
@@ -15,8 +19,8 @@ _ESCAPES = {number: f"\\u{number:04x}" for number in range(32)} | {
     0x7F: "\\u007f",
 }
 
-# Should the file be impossible to write (a full disk), the exit status still tells the agent that
-# started the shim how it went: this, plus the place in the list.
+# Where neither can be written (no lock and a full disk), the exit status still gives the outcome
+# to the agent that started the shim: this, plus its place in the list.
 EXIT_BASE = 64
 OUTCOMES = ("ok", "failed", "timeout", "missing", "refused", "moved", "cancelled", "lost", "busy")
 
@@ -37,11 +41,11 @@ def to_json(value: object) -> str:
         return "{" + ",".join(f"{to_json(str(k))}:{to_json(v)}" for k, v in value.items()) + "}"
     if isinstance(value, list | tuple):
         return "[" + ",".join(to_json(one) for one in value) + "]"
-    raise TypeError(f"{type(value).__name__} has no place in a result")
+    raise TypeError(f"{type(value).__name__} cannot be part of a result")
 
 
-def leave(path: str, result: dict[str, object]) -> int:
-    """Write the file, whole or not at all; give the status to exit with."""
+def write(path: str, result: dict[str, object]) -> int:
+    """Write the file, whole or not at all; the status to exit with."""
     try:
         files.replace(path, to_json(result).encode("utf-8", "replace"))
     except OSError:

@@ -1,4 +1,4 @@
-"""What the daemon tells a shim: one message over its stdin, then, in its own time, the go.
+"""What the daemon sends to a shim: one message over its stdin, later the word to proceed.
 
 It is written with marshal (built into the interpreter, the same on both ends, as the shim is
 started by the very Python that the daemon runs on): importing json would cost every run 10 ms.
@@ -28,13 +28,17 @@ if TYPE_CHECKING:
         conf: str  # the id that the environment must have; "": any
         layout: str
         release_dir: str
-        seen: bool  # the release is what the app's entry leads to now
+        # The release is what the app's entry leads to now: if it leads elsewhere when the run
+        # begins, that is MOVED. False for an earlier release. A stop ignores it.
+        seen: bool
         reason: str
         timeout: float
         grace: float
         patience: dict[str, float]  # seconds for `names` and for `share`, before anything runs
         root: str
-        fstype: str  # of the filesystem that must hold the root; "": any
+        # Of the filesystem that must hold the root, so that the empty directory below a share that
+        # is not mounted is not taken for it; "": any
+        fstype: str
         run_as: str
         trusted: list[str]
         release_dirs: list[str]
@@ -46,31 +50,32 @@ if TYPE_CHECKING:
         lang: str
         targets: dict[str, str] | None  # what an earlier run found out; None: ask make
         unit: str  # the scope that the shim is in, or ""
-        left: list[list[int]]  # what earlier runs have left running, where there are no scopes
+        processes: list[list[int]]  # left by earlier runs, where there is no scope
         journal: bool  # output goes to the journal
         log: str  # … or to this file
         log_limit: int
         result: str
         lock: str  # of the app, see lock.py
-        account: str  # the run as an agent to come is to find it
+        run: str  # as JSON, for an agent that has no record of it
         boot: str
+        may_run: bool  # the app may have processes in this boot
         kept: str  # directory of what is kept about the app: a copy of its Makefile
-        bare: str  # a directory of its own, made for a stop when nothing else is left
+        stop_dir: str  # to make and work in, for a stop when nothing else is left of the app
         failpoints: str
 
 
-GO = b"go\n"
-MAX_BYTES = 48 * 1024  # it must fit into a pipe: the daemon never waits for a shim to read
+PROCEED = b"go\n"
+MAX_BYTES = 48 * 1024  # it must fit into a pipe: the daemon never waits for a shim to read it
 
 _LENGTH = 4
 _VERSION = 2  # of marshal's format: the oldest that has all that is needed here
 
 
 def pack(spec: Spec) -> bytes:
-    """Give the bytes to send, or raise ValueError if they are too many."""
+    """Make the bytes to send. Raises ValueError if they are too many."""
     body = marshal.dumps(dict(spec), _VERSION)
     if len(body) > MAX_BYTES:
-        raise ValueError(f"what is to be told to the shim is larger than {MAX_BYTES // 1024} KiB")
+        raise ValueError(f"the message to the shim is larger than {MAX_BYTES // 1024} KiB")
     return len(body).to_bytes(_LENGTH, "big") + body
 
 

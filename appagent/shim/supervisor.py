@@ -1,4 +1,4 @@
-"""The parent half of a shim: it waits for the go, sees the run through, and leaves a result.
+"""The parent half of a shim: it waits for the word to proceed, and runs until there is a result.
 
 A run is the step that it was begun for, or the first one after it that the Makefile does not lack
 (targets.py). Most are one child that becomes make (attempt.py). A check is tried again and again;
@@ -15,6 +15,7 @@ from appagent.host import proc
 from appagent.shim import kept, output
 from appagent.shim.attempt import Attempts, span
 from appagent.shim.prepare import KEEPS_COPY
+from appagent.shim.spec import PROCEED
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -24,28 +25,28 @@ _CHECK_EVERY = 1.0
 
 
 class Shim(Attempts):
-    """One run, from the go to its result."""
+    """One run, from the word to proceed to its result."""
 
     stopped = False  # by a restart, that is: its second half is a start
 
     def wait_to_proceed(self, fd: int) -> bool:
-        """Wait until the daemon says go; False if it went away or thought better of it."""
+        """Wait for the word of the daemon; False if it ended, or cancelled the run."""
         self._poll.register(fd, select.POLLIN)
-        heard = b""
-        while not self.asked_to_end and len(heard) < 3:  # noqa: PLR2004 - b"go\n"
+        word = b""
+        while not self.asked_to_end and len(word) < len(PROCEED):
             for ready, _ in self._poll.poll():
                 if ready == fd:
-                    more = os.read(fd, 3 - len(heard))
+                    more = os.read(fd, len(PROCEED) - len(word))
                     if not more:
                         return False
-                    heard += more
+                    word += more
                 else:
                     self._drain()
         self._poll.unregister(fd)
         return not self.asked_to_end
 
     def nothing(self, outcome: str, line: str) -> dict[str, object]:
-        """Give the result of a run that was not to be."""
+        """Build the result of a run that never started."""
         return self._result(outcome, None, line)
 
     def run(self) -> dict[str, object]:

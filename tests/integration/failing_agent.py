@@ -14,7 +14,7 @@ from unittest import mock
 from appagent import cli
 from appagent.daemon import watchers
 from appagent.host import proc
-from appagent.run.launch import order_for
+from appagent.run.launch import spec_for
 from appagent.share.process import Watcher
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
@@ -33,9 +33,7 @@ def main(script: str, *args: str) -> int:
         ),
         "appagent.host.proc.mountinfo": lambda: table() + look.mounts(),
         # A shim asks the kernel what is mounted, and the kernel does not know the script.
-        "appagent.daemon.runner.order_for": lambda run, **more: order_for(
-            run, **{**more, "fstype": ""}
-        ),
+        "appagent.daemon.runner.spec_for": lambda *given: {**spec_for(*given), "fstype": ""},
         "appagent.share.process._TICK": 0.1,
         "appagent.share.process._SILENT": 1.0,
         "appagent.share.process._SCANNING": 1.0,

@@ -12,9 +12,8 @@ from pathlib import Path
 import pytest
 
 from appagent.model.words import Outcome
-from appagent.run.launch import Order
 from tests import running
-from tests.running import ME, World
+from tests.running import ME, Given, World
 
 HERE = Path(__file__).resolve().parents[2]
 
@@ -34,7 +33,7 @@ WHO = "install:\n\t@id -u; id -g; id -G; umask; echo $$HOME $$USER $$LOGNAME $$S
 @pytest.mark.parametrize("name", ["www-data", "daemon", "root"])
 def test_a_run_has_the_user_its_groups_and_its_home(world: World, name: str) -> None:
     world.app(WHO)
-    ended = world.run("install", replace(world.order, run_as=name))
+    ended = world.run("install", replace(world.given, run_as=name))
     assert ended.outcome is Outcome.OK
     uid, gid, groups, umask, rest = world.log().splitlines()
 
@@ -54,7 +53,7 @@ def test_a_run_has_the_user_its_groups_and_its_home(world: World, name: str) -> 
 @needs_root
 def test_rights_are_dropped_for_good(world: World) -> None:
     world.app("install:\n\t@grep -E '^(Uid|Gid|Groups|CapEff|CapPrm):' /proc/self/status\n")
-    ended = world.run("install", replace(world.order, run_as="daemon"))
+    ended = world.run("install", replace(world.given, run_as="daemon"))
     assert ended.outcome is Outcome.OK
     status = dict(line.split(":", 1) for line in world.log().splitlines())
     assert status["Uid"].split() == status["Gid"].split() == ["1"] * 4
@@ -71,7 +70,7 @@ from dataclasses import replace
 from tests import running
 with running.world() as world:
     world.app("install:\\n\\t@echo keys:; cat /proc/keys\\n")
-    print(world.run("install", replace(world.order, run_as="daemon")).outcome, world.log())
+    print(world.run("install", replace(world.given, run_as="daemon")).outcome, world.log())
 """
 
 
@@ -87,11 +86,11 @@ def test_a_run_has_nothing_of_the_keys_of_who_started_the_agent() -> None:
     assert "of-root" not in done.stdout
 
 
-def owned(world: World, uid: int, mode: int = 0o755) -> Order:
+def owned(world: World, uid: int, mode: int = 0o755) -> Given:
     app = world.app(WHO)
     app.chmod(mode)
     os.chown(app, uid, 0)
-    return replace(world.order, run_as="owner")
+    return replace(world.given, run_as="owner")
 
 
 @needs_root
@@ -121,25 +120,25 @@ def test_run_as_owner_is_refused_where_others_could_choose_the_user(
 
 @needs_root
 def test_the_stop_of_what_is_gone_runs_as_the_owner_that_it_had(world: World) -> None:
-    order = owned(world, 33)
+    given = owned(world, 33)
     app = world.app(WHO + "stop:\n\t@id -u\n")
-    assert world.run("install", order).outcome is Outcome.OK
+    assert world.run("install", given).outcome is Outcome.OK
     app.rename(world.base / "away")
-    assert world.run("stop", order).outcome is Outcome.OK
+    assert world.run("stop", given).outcome is Outcome.OK
     assert world.log().endswith("\n33\n")
     (world.state / "apps" / "web" / "Makefile.kept").unlink()
-    assert "its owner is not known" in world.run("stop", order).line
+    assert "its owner is not known" in world.run("stop", given).line
 
 
 @needs_root
 def test_a_user_needs_no_way_into_the_agents_state(world: World) -> None:
     world.state.chmod(0o700)
     world.runtime.mkdir(0o700)
-    order = replace(world.order, run_as="daemon")
+    given = replace(world.given, run_as="daemon")
     app = world.app("install:\n\t@id -u >/dev/stdout\nstop:\n\t@pwd; cat Makefile | head -1\n")
-    assert world.run("install", order).outcome is Outcome.OK
+    assert world.run("install", given).outcome is Outcome.OK
     app.rename(world.base / "away")
-    ended = world.run("stop", order, id="last")
+    ended = world.run("stop", given, id="last")
     assert (ended.outcome, ended.line) == (Outcome.OK, "")
     assert world.log() == f"1\n{world.runtime}/stops/last\ninstall:\n"
 
@@ -147,7 +146,7 @@ def test_a_user_needs_no_way_into_the_agents_state(world: World) -> None:
 @needs_root
 def test_a_root_agent_runs_nothing_as_root_unasked(world: World) -> None:
     world.app(WHO)
-    ended = world.run("install", replace(world.order, run_as="self"))
+    ended = world.run("install", replace(world.given, run_as="self"))
     assert ended.outcome is Outcome.REFUSED
     assert "run_as must name a user" in ended.line
 
@@ -155,7 +154,7 @@ def test_a_root_agent_runs_nothing_as_root_unasked(world: World) -> None:
 @needs_root
 def test_a_user_that_is_not_known_is_refused(world: World) -> None:
     world.app(WHO)
-    ended = world.run("install", replace(world.order, run_as="no-such-user"))
+    ended = world.run("install", replace(world.given, run_as="no-such-user"))
     assert ended.outcome is Outcome.REFUSED
     assert "no-such-user" in ended.line
 
@@ -164,7 +163,7 @@ def test_a_user_that_is_not_known_is_refused(world: World) -> None:
 @pytest.mark.parametrize("run_as", ["self", "owner", "root", "no-such-user"])
 def test_an_agent_that_is_not_root_runs_everything_as_itself(world: World, run_as: str) -> None:
     world.app("install:\n\t@id -un\n")
-    assert world.run("install", replace(world.order, run_as=run_as)).outcome is Outcome.OK
+    assert world.run("install", replace(world.given, run_as=run_as)).outcome is Outcome.OK
     assert world.log() == f"{ME}\n"
 
 
@@ -193,7 +192,7 @@ def test_what_an_env_file_sets_takes_effect_only_behind_the_change_of_user(world
     env = world.base / "web.env"
     env.write_text(f"LD_PRELOAD={library}\nPATH={tools}:/usr/bin:/bin\n")
     world.app("install:\n\t@id -u\n")
-    order = replace(world.order, run_as="daemon", env_files=(str(env),))
-    assert world.run("install", order).outcome is Outcome.OK
+    given = replace(world.given, run_as="daemon", env_files=(str(env),))
+    assert world.run("install", given).outcome is Outcome.OK
     assert world.log() == "1\n"
     assert {path.name for path in marks.iterdir()} == {"lib-1-1"}

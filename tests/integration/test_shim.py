@@ -144,7 +144,7 @@ def test_a_forced_end_leaves_nothing_however_it_was_started(world: World, escape
     async def scene(agent: Runs) -> None:
         run = world.plan("install", grace=0.2)
         await agent.begin(run)
-        agent.spawner.go(run.id)
+        agent.spawner.proceed(run.id)
         await becomes(lambda: (app / "pid").exists() and (app / "pid").read_text().strip())
         assert alive(pid_in(app / "pid"))
         agent.spawner.end(run.id, "a newer release")
@@ -165,7 +165,7 @@ def test_one_that_forks_without_end_is_ended_all_the_same(world: World) -> None:
     async def scene(agent: Runs) -> None:
         run = world.plan("install", grace=0.1)
         identity = await agent.begin(run)
-        agent.spawner.go(run.id)
+        agent.spawner.proceed(run.id)
         await becomes(
             lambda: (app / "pids").exists() and len((app / "pids").read_text().split()) >= 300
         )
@@ -202,8 +202,8 @@ def test_what_prints_without_end_does_not_fill_the_disk(world: World) -> None:
     app = world.app(f"install:\n\t@echo begin; {flood}; {cut}; echo; echo end; exit 1\n")
     (app.parent / "env").write_text(f"BYTES={int(os.environ.get('TEST_PRINTS', '200000000'))}\n")
     (app.parent / "env").chmod(0o644)
-    order = replace(world.order, env_files=(str(world.root / "env"),))
-    ended = world.run("install", order)
+    given = replace(world.given, env_files=(str(world.root / "env"),))
+    ended = world.run("install", given)
     assert (ended.outcome, ended.exit_code) == (Outcome.FAILED, 2)
     assert "\nend\n" in ended.tail
     kept = sum(path.stat().st_size for path in (world.state / "log").iterdir())
@@ -240,7 +240,7 @@ def test_a_run_is_cancelled_at_once_after_its_go(world: World) -> None:
     async def scene(agent: Runs) -> None:
         run = world.plan("install")
         await agent.begin(run)
-        agent.spawner.go(run.id)
+        agent.spawner.proceed(run.id)
         agent.spawner.end(run.id, "not any more")  # its handler is not there yet
         assert (await agent.ended()).outcome is Outcome.CANCELLED
 
@@ -254,7 +254,7 @@ def test_the_shim_does_not_care_for_other_signals(world: World, number: int) -> 
     async def scene(agent: Runs) -> None:
         run = world.plan("install")
         identity = await agent.begin(run)
-        agent.spawner.go(run.id)
+        agent.spawner.proceed(run.id)
         await becomes((app / "begun").exists)
         os.kill(identity.pid, number)
         (app / "go").touch()
@@ -359,7 +359,7 @@ def test_a_check_can_be_cancelled_between_two_tries(world: World) -> None:
     async def scene(agent: Runs) -> None:
         run = world.plan("check")
         await agent.begin(run)
-        agent.spawner.go(run.id)
+        agent.spawner.proceed(run.id)
         await becomes((app / "tried").exists)
         agent.spawner.end(run.id, "asked")
         assert (await agent.ended()).outcome is Outcome.CANCELLED

@@ -14,7 +14,7 @@ import pytest
 from appagent.model.applied import Run
 from appagent.model.events import Ended
 from appagent.model.words import Layout, Outcome
-from appagent.run import spawn
+from appagent.run import launch
 from tests import running
 from tests.running import Runs, World, becomes
 
@@ -150,7 +150,7 @@ class Shared:
         self.others.mkdir()
         give(self.others, "news")
         world.root.chmod(0o1777)
-        self.order = replace(world.order, run_as="owner")
+        self.given = replace(world.given, run_as="owner")
 
     def link(self, text: str, user: str) -> None:
         self.app.unlink(missing_ok=True)
@@ -163,7 +163,7 @@ class Shared:
 
     def run(self, target: str) -> Ended:
         run = self.plan(target)
-        return self.world.play(lambda agent: agent.whole(run, self.order))
+        return self.world.play(lambda agent: agent.whole(run, self.given))
 
 
 @pytest.fixture
@@ -196,12 +196,12 @@ def test_who_takes_the_name_in_the_midst_of_a_stop_gets_nothing_of_it(
     shutil.rmtree(shared.release.parent)
     shared.app.unlink()
     base.chmod(0o777)
-    monkeypatch.setenv(spawn.FAILPOINTS, f"child.names=pause:{base}")
+    monkeypatch.setenv(launch.FAILPOINTS, f"child.names=pause:{base}")
 
     async def scene(agent: Runs) -> Ended:
         run = shared.plan("stop")
-        await agent.begin(run, shared.order)
-        agent.spawner.go(run.id)
+        await agent.begin(run, shared.given)
+        agent.spawner.proceed(run.id)
         await becomes((base / "child.names.here").exists)
         shared.link("others", "games")
         (base / "child.names.go").touch()
@@ -225,8 +225,8 @@ def test_after_a_change_of_owner_the_stop_is_still_the_one_that_it_was(shared: S
 @needs_root
 def test_after_a_change_of_run_as_what_is_kept_does_not_run(world: World) -> None:
     app = world.app(WHO)
-    assert world.run("install", replace(world.order, run_as="games")).outcome is Outcome.OK
-    other = replace(world.order, run_as="news")
+    assert world.run("install", replace(world.given, run_as="games")).outcome is Outcome.OK
+    other = replace(world.given, run_as="news")
     app.rename(world.base / "away")
     ended = world.run("stop", other)
     assert ended.outcome is Outcome.REFUSED
@@ -240,13 +240,13 @@ def test_after_a_change_of_run_as_what_is_kept_does_not_run(world: World) -> Non
 @needs_root
 def test_a_makefile_that_says_whose_it_is_is_not_believed(world: World) -> None:
     world.app(WHO)
-    assert world.run("install", replace(world.order, run_as="root")).outcome is Outcome.OK
+    assert world.run("install", replace(world.given, run_as="root")).outcome is Outcome.OK
     (copy,) = kept(world)
     says_root = copy.read_text()
     app = world.app(says_root)
-    assert world.run("install", replace(world.order, run_as="games")).outcome is Outcome.OK
+    assert world.run("install", replace(world.given, run_as="games")).outcome is Outcome.OK
     shutil.rmtree(app)
-    assert world.run("stop", replace(world.order, run_as="root")).outcome is Outcome.REFUSED
+    assert world.run("stop", replace(world.given, run_as="root")).outcome is Outcome.REFUSED
     copy.write_text("# nobody says whose\n" + WHO)
-    assert world.run("stop", replace(world.order, run_as="root")).outcome is Outcome.MISSING
+    assert world.run("stop", replace(world.given, run_as="root")).outcome is Outcome.MISSING
     assert world.log() == ""

@@ -13,9 +13,9 @@ import pytest
 from appagent.core import envfile, ids
 from appagent.model.events import Ended
 from appagent.model.words import Layout, Outcome, Version
-from appagent.run import spawn
+from appagent.run import launch
 from tests import running
-from tests.running import ME, Runs, World, becomes
+from tests.running import ME, SECRET, Runs, World, becomes
 
 
 @pytest.fixture
@@ -55,8 +55,8 @@ def test_a_release_that_is_not_the_current_one_any_more_has_moved(world: World) 
 def test_going_back_to_an_earlier_release_does_not_ask_where_current_leads(world: World) -> None:
     old = world.release("1", "restart:\n\ttouch done\n")
     world.release("2", "restart:\n\tfalse\n")
-    order = replace(world.order, seen=False)
-    ended = world.run("restart", order, layout=Layout.SYMLINK, release_dir=str(old))
+    given = replace(world.given, seen=False)
+    ended = world.run("restart", given, layout=Layout.SYMLINK, release_dir=str(old))
     assert ended.outcome is Outcome.OK
     assert (old / "done").exists()
 
@@ -114,8 +114,8 @@ def test_releases_may_lie_in_release_dirs(world: World) -> None:
     ended = world.run("install", layout=Layout.SYMLINK, release_dir=str(release))
     assert ended.outcome is Outcome.REFUSED
     assert "release_dirs" in ended.line
-    order = replace(world.order, release_dirs=(f"{world.base}/releases",))
-    ended = world.run("install", order, layout=Layout.SYMLINK, release_dir=str(release))
+    given = replace(world.given, release_dirs=(f"{world.base}/releases",))
+    ended = world.run("install", given, layout=Layout.SYMLINK, release_dir=str(release))
     assert ended.outcome is Outcome.OK
 
 
@@ -131,9 +131,9 @@ def test_a_root_that_is_away_has_moved_and_nothing_runs(world: World) -> None:
 
 def test_a_root_on_another_filesystem_has_moved(world: World) -> None:
     world.app("install stop:\n\ttouch done\n")
-    order = replace(world.order, fstype="fuse.glusterfs")
+    given = replace(world.given, fstype="fuse.glusterfs")
     for target in ("install", "stop"):
-        ended = world.run(target, order)
+        ended = world.run(target, given)
         assert ended.outcome is Outcome.MOVED
         assert "is the share mounted?" in ended.line
     assert not world.ran()
@@ -148,7 +148,7 @@ def test_the_filesystem_that_is_expected_is_recognised(world: World) -> None:
         if inside and len(point) >= deepest:
             deepest, kind = len(point), tail.split()[0]
     world.app("install:\n\ttouch done\n")
-    assert world.run("install", replace(world.order, fstype=kind)).outcome is Outcome.OK
+    assert world.run("install", replace(world.given, fstype=kind)).outcome is Outcome.OK
 
 
 def test_a_swap_between_look_and_use_does_not_matter(
@@ -158,12 +158,12 @@ def test_a_swap_between_look_and_use_does_not_matter(
     evil = world.base / "evil"
     evil.mkdir()
     (evil / "Makefile").write_text("install:\n\ttouch evil\n")
-    monkeypatch.setenv(spawn.FAILPOINTS, f"child.read=pause:{world.base}")
+    monkeypatch.setenv(launch.FAILPOINTS, f"child.read=pause:{world.base}")
 
     async def scene(agent: Runs) -> Ended:
         run = world.plan("install")
         await agent.begin(run)
-        agent.spawner.go(run.id)
+        agent.spawner.proceed(run.id)
         await becomes((world.base / "child.read.here").exists)
         app.rename(world.base / "moved-away")
         app.symlink_to(evil)
@@ -183,8 +183,8 @@ def test_what_does_not_answer_is_not_waited_for(
     world: World, monkeypatch: pytest.MonkeyPatch, place: str, what: str
 ) -> None:
     world.app("install:\n\ttouch done\n")
-    monkeypatch.setenv(spawn.FAILPOINTS, f"child.{place}=hang")
-    ended = world.run("install", replace(world.order, names_within=0.3, share_within=0.3))
+    monkeypatch.setenv(launch.FAILPOINTS, f"child.{place}=hang")
+    ended = world.run("install", replace(world.given, patience={"names": 0.3, "share": 0.3}))
     assert ended.outcome is Outcome.MOVED
     assert ended.line == f"nothing ran: {what} did not answer for 300ms"
     assert not world.ran()
@@ -194,12 +194,12 @@ def test_a_run_that_hangs_on_the_share_can_be_cancelled(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     world.app("install:\n\ttouch done\n")
-    monkeypatch.setenv(spawn.FAILPOINTS, "child.share=hang")
+    monkeypatch.setenv(launch.FAILPOINTS, "child.share=hang")
 
     async def scene(agent: Runs) -> Ended:
         run = world.plan("install")
         await agent.begin(run)
-        agent.spawner.go(run.id)
+        agent.spawner.proceed(run.id)
         await asyncio.sleep(0)
         agent.spawner.end(run.id, "asked")
         return await agent.ended()
@@ -220,10 +220,9 @@ def env(world: World, name: str, text: str) -> str:
     return str(path)
 
 
-def conf(world: World, *texts: str | None) -> str:
-    secret = world.order.secret
+def conf(*texts: str | None) -> str:
     digests = [
-        ids.NO_FILE if text is None else envfile.digest(secret, envfile.parse(text, "f"))
+        ids.NO_FILE if text is None else envfile.digest(SECRET, envfile.parse(text, "f"))
         for text in texts
     ]
     return ids.conf_id(ME, digests)
@@ -232,45 +231,45 @@ def conf(world: World, *texts: str | None) -> str:
 def test_env_files_are_read_in_order_and_the_later_one_wins(world: World) -> None:
     world.app(SHOW)
     first, second = "A=1\nB='x y'\n", "A=2\n# c\n"
-    order = replace(
-        world.order, env_files=(env(world, "one", first), "-" + env(world, "two", second))
+    given = replace(
+        world.given, env_files=(env(world, "one", first), "-" + env(world, "two", second))
     )
-    version = Version("tree.1:a:b", conf(world, first, second))
-    ended = world.run("install", order, version=version)
+    version = Version("tree.1:a:b", conf(first, second))
+    ended = world.run("install", given, version=version)
     assert (ended.outcome, ended.line) == (Outcome.OK, "")
     assert world.log().startswith("[2] [x y] [")
 
 
 def test_env_files_that_have_changed_since_the_look_are_looked_at_anew(world: World) -> None:
     world.app(SHOW)
-    order = replace(world.order, env_files=(env(world, "one", "A=2\n"),))
-    ended = world.run("install", order, version=Version("tree.1:a:b", conf(world, "A=1\n")))
+    given = replace(world.given, env_files=(env(world, "one", "A=2\n"),))
+    ended = world.run("install", given, version=Version("tree.1:a:b", conf("A=1\n")))
     assert ended.outcome is Outcome.MOVED
     assert "changed since" in ended.line
 
 
 def test_a_changed_comment_is_no_change(world: World) -> None:
     world.app(SHOW)
-    order = replace(world.order, env_files=(env(world, "one", "# new\nA='1'\n"),))
-    ended = world.run("install", order, version=Version("tree.1:a:b", conf(world, "A=1\n")))
+    given = replace(world.given, env_files=(env(world, "one", "# new\nA='1'\n"),))
+    ended = world.run("install", given, version=Version("tree.1:a:b", conf("A=1\n")))
     assert ended.outcome is Outcome.OK
 
 
 def test_a_missing_env_file_blocks_unless_it_may_be_missing(world: World) -> None:
     world.app(SHOW)
     missing = f"{world.base}/nowhere/app.env"
-    order = replace(world.order, env_files=(missing,))
-    ended = world.run("install", order)
+    given = replace(world.given, env_files=(missing,))
+    ended = world.run("install", given)
     assert (ended.outcome, ended.line) == (Outcome.MOVED, f"env file {missing} is not there")
-    order = replace(world.order, env_files=(f"-{missing}",))
-    version = Version("tree.1:a:b", conf(world, None))
-    assert world.run("install", order, version=version).outcome is Outcome.OK
+    given = replace(world.given, env_files=(f"-{missing}",))
+    version = Version("tree.1:a:b", conf(None))
+    assert world.run("install", given, version=version).outcome is Outcome.OK
 
 
 def test_a_broken_env_file_is_refused_with_its_line_and_never_its_value(world: World) -> None:
     world.app(SHOW)
     path = env(world, "one", "A=1\nhunter2 is secret\n")
-    ended = world.run("install", replace(world.order, env_files=(path,)))
+    ended = world.run("install", replace(world.given, env_files=(path,)))
     assert ended.outcome is Outcome.REFUSED
     assert ended.line.startswith(f"{path}:2: ")
     assert "hunter2" not in str(ended)
@@ -280,8 +279,8 @@ def test_a_broken_env_file_is_refused_with_its_line_and_never_its_value(world: W
 def test_a_stop_goes_on_without_its_env_files(world: World) -> None:
     world.app(SHOW)
     path = env(world, "one", "A=1\nbroken\n")
-    order = replace(world.order, env_files=(path, f"{world.base}/missing"))
-    ended = world.run("stop", order, version=Version("tree.1:a:b", "env.1:0000000000000000"))
+    given = replace(world.given, env_files=(path, f"{world.base}/missing"))
+    ended = world.run("stop", given, version=Version("tree.1:a:b", "env.1:0000000000000000"))
     assert ended.outcome is Outcome.OK
     assert len(ended.warnings) == 2
     assert world.log().startswith("[] [] [")
@@ -291,7 +290,7 @@ def test_what_an_env_file_must_not_set_is_left_out_with_a_warning(world: World) 
     app = world.app("install:\n\t@env >seen\n")
     names = ("APP_NAME", "MAKEFLAGS", "NOTIFY_SOCKET", "LISTEN_FDS", "APP_KEY", "HOME", "APP_NAME")
     path = env(world, "one", "".join(f"{name}=n\n" for name in names))
-    ended = world.run("install", replace(world.order, env_files=(path,)))
+    ended = world.run("install", replace(world.given, env_files=(path,)))
     assert ended.outcome is Outcome.OK
     assert ended.warnings == (f"{path} sets {', '.join(names[:4])}, which are left out",)
     seen = (app / "seen").read_text().splitlines()
@@ -303,7 +302,7 @@ def test_the_warnings_of_a_run_are_few_whatever_its_env_files_hold(world: World)
     many = "".join(f"LISTEN_{number}=\n" for number in range(50_000))
     files = [env(world, str(number), f"APP_NODE=n\n{many}") for number in range(2)]
     few = [env(world, f"few-{number}", "LISTEN_FDS=1\n") for number in range(30)]
-    ended = world.run("install", replace(world.order, env_files=(*files, *few)))
+    ended = world.run("install", replace(world.given, env_files=(*files, *few)))
     assert ended.outcome is Outcome.OK
     assert len(ended.warnings) == 20
     names = "APP_NODE, LISTEN_0, LISTEN_1, LISTEN_2, LISTEN_3"
@@ -325,8 +324,8 @@ def test_values_never_appear_in_arguments_or_results(world: World) -> None:
 
     async def scene(agent: Runs) -> None:
         run = world.plan("install")
-        identity = await agent.begin(run, replace(world.order, env_files=(path,)))
-        agent.spawner.go(run.id)
+        identity = await agent.begin(run, replace(world.given, env_files=(path,)))
+        agent.spawner.proceed(run.id)
         await becomes((app / "begun").exists)
         for pid in running.members(identity.pid):
             assert b"hunter2" not in of_process(pid, "cmdline")
@@ -349,6 +348,6 @@ def test_env_files_may_be_readable_by_root_alone(world: World) -> None:
     world.app(SHOW)
     path = env(world, "one", "A=1\n")
     os.chmod(path, 0o600)  # noqa: PTH101
-    order = replace(world.order, run_as="daemon", env_files=(path,))
-    assert world.run("install", order).outcome is Outcome.OK
+    given = replace(world.given, run_as="daemon", env_files=(path,))
+    assert world.run("install", given).outcome is Outcome.OK
     assert world.log().startswith("[1]")

@@ -13,6 +13,7 @@ import pytest
 from appagent.host import boot, units
 from appagent.model.words import Outcome
 from appagent.run import processes, scope
+from appagent.run.launch import Places
 from appagent.shim import cgroup, kill
 from tests import running
 from tests.running import Runs, World, alive, becomes
@@ -164,7 +165,7 @@ def test_a_stop_while_the_machine_is_shutting_down_has_no_scope_and_ends_all_of_
         stop = scoped.plan("stop")
         identity = await agent.begin(stop)
         assert identity.unit == ""
-        agent.spawner.go(stop.id)
+        agent.spawner.proceed(stop.id)
         ended = await agent.ended()
         assert ended.outcome is Outcome.OK
         assert "after stop 3 processes were left and ended: sh, sleep" in ended.warnings[0]
@@ -206,7 +207,7 @@ def test_what_a_killed_shim_left_is_found_by_its_scope(scoped: World) -> None:
         run = scoped.plan("install")
         identity = await agent.begin(run)
         assert identity.unit == units.scope_of("web", run.id)
-        agent.spawner.go(run.id)
+        agent.spawner.proceed(run.id)
         await becomes(lambda: (app / "pid").exists() and (app / "pid").read_text().strip())
         os.kill(identity.pid, signal.SIGKILL)
         assert (await agent.ended()).outcome is Outcome.LOST
@@ -238,8 +239,8 @@ def test_limits_are_properties_of_the_slice_and_are_set_when_they_change(scoped:
 
     async def scene(agent: Runs) -> None:
         async def run(**limits: str) -> tuple[str, ...]:
-            order = replace(scoped.order, limits=limits)
-            return (await agent.whole(scoped.plan("install"), order)).warnings
+            given = replace(scoped.given, limits=limits)
+            return (await agent.whole(scoped.plan("install"), given)).warnings
 
         assert await run() == ()
         assert not said.exists()
@@ -262,8 +263,8 @@ def test_limits_are_properties_of_the_slice_and_are_set_when_they_change(scoped:
 
 def family(world: World, app: str = "web") -> set[int]:
     """All processes that runs of an app have left, as the next run would find them."""
-    kept = world.state / "apps" / app / "left.json"
-    return kill.family(processes.load(str(kept), boot.boot()))
+    places = Places(str(world.state), str(world.runtime))
+    return kill.family(processes.AppProcesses(places, boot.boot(), scopes=False).left(app))
 
 
 def test_without_scopes_what_start_leaves_is_remembered_and_counted(world: World) -> None:
@@ -291,7 +292,7 @@ def test_without_scopes_what_start_leaves_is_remembered_and_counted(world: World
 
     world.play(later)
     assert not alive(int((app / "pid").read_text()))
-    assert not (world.state / "apps" / "web" / "left.json").exists()
+    assert not family(world)
 
 
 def test_an_app_that_ends_by_itself_is_seen_to_have_ended(world: World) -> None:
@@ -310,9 +311,9 @@ def test_an_app_that_ends_by_itself_is_seen_to_have_ended(world: World) -> None:
 def test_what_is_remembered_of_another_boot_is_nobody(world: World) -> None:
     world.app(DAEMON)
     world.run("start")
-    path = world.state / "apps" / "web" / "left.json"
+    path = world.runtime / "runs" / "web.lock"
     pids = family(world)
-    path.write_text(path.read_text().replace('"boot": "', '"boot": "x'))
+    path.write_text(path.read_text().replace('"boot":"', '"boot":"x'))
     try:
         assert not world.run("stop").warnings
         assert all(alive(pid) for pid in pids)
@@ -327,7 +328,7 @@ def test_the_shim_leads_a_session_of_its_own(world: World) -> None:
     async def scene(agent: Runs) -> None:
         run = world.plan("install")
         identity = await agent.begin(run)
-        agent.spawner.go(run.id)
+        agent.spawner.proceed(run.id)
         await agent.ended()
         fields = world.log().rpartition(")")[2].split()
         assert int(fields[3]) == identity.pid

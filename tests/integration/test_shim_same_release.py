@@ -38,11 +38,11 @@ def made_anew(release: Path, makefile: str) -> None:
 def test_a_release_that_was_made_anew_under_its_name_has_moved(world: World, *, seen: bool) -> None:
     release = world.release("1", "install restart:\n\ttrue\n")
     version = id_of(release)
-    order = replace(world.order, seen=seen)
+    given = replace(world.given, seen=seen)
 
     def run(target: str) -> Ended:
         return world.run(
-            target, order, layout=Layout.SYMLINK, release_dir=str(release), version=version
+            target, given, layout=Layout.SYMLINK, release_dir=str(release), version=version
         )
 
     assert run("install").outcome is Outcome.OK

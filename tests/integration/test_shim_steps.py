@@ -100,7 +100,7 @@ def test_an_install_that_a_run_has_come_to_can_be_ended(world: World) -> None:
     async def scene(agent: Runs) -> None:
         run = world.plan("build", then=WHOLE)
         await agent.begin(run)
-        agent.spawner.go(run.id)
+        agent.spawner.proceed(run.id)
         await becomes((app / "begun").exists)
         agent.spawner.end(run.id, "a newer release")
         assert (await agent.ended()).outcome is Outcome.CANCELLED
@@ -115,7 +115,7 @@ def test_a_restart_that_a_run_has_come_to_is_not_ended_any_more(world: World) ->
     async def scene(agent: Runs) -> None:
         run = world.plan("build", then=WHOLE)
         await agent.begin(run)
-        agent.spawner.go(run.id)
+        agent.spawner.proceed(run.id)
         await becomes((app / "begun").exists)
         agent.spawner.end(run.id, "a newer release")
         (app / "go").touch()
@@ -133,7 +133,7 @@ def test_an_agent_that_was_not_there_learns_the_step_from_the_end(world: World) 
         nonlocal run
         identity = await agent.begin(run)
         run = world.plan("build", then=WHOLE, id=run.id, identity=identity)
-        agent.spawner.go(run.id)
+        agent.spawner.proceed(run.id)
         await becomes((app / "begun").exists)
 
     async def second(agent: Runs) -> None:
@@ -229,7 +229,7 @@ def test_an_agent_that_ends_between_the_stop_and_the_start_leaves_no_app_down(
     async def scene(agent: Runs) -> None:
         run = world.plan("restart")
         await agent.begin(run)
-        agent.spawner.go(run.id)
+        agent.spawner.proceed(run.id)
         await becomes((app / "begun").exists)
 
     async def nobody(_: Runs) -> None:
@@ -246,7 +246,7 @@ def test_a_shim_that_is_killed_between_the_two_is_lost(world: World) -> None:
     async def scene(agent: Runs) -> None:
         run = world.plan("restart")
         identity = await agent.begin(run)
-        agent.spawner.go(run.id)
+        agent.spawner.proceed(run.id)
         await becomes((app / "begun").exists)
         os.kill(identity.pid, signal.SIGKILL)
         ended = await agent.ended()

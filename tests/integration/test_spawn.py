@@ -18,7 +18,7 @@ import pytest
 from appagent.host import boot
 from appagent.model.applied import Identity
 from appagent.model.words import Outcome
-from appagent.run import popen, spawn
+from appagent.run import launch, popen
 from tests import running
 from tests.running import ME, RunFields, Runs, World, alive, becomes, members
 from tests.waiting import until
@@ -205,7 +205,7 @@ def test_an_agent_that_ends_cleanly_leaves_its_runs_alone(world: World) -> None:
     async def first(agent: Runs) -> Identity:
         run = world.plan("install", id="one")
         identity = await agent.begin(run)
-        agent.spawner.go(run.id)
+        agent.spawner.proceed(run.id)
         await becomes((app / "begun").exists)
         return identity
 
@@ -234,7 +234,7 @@ def test_a_killed_shim_is_lost_only_once_nothing_of_its_run_is_left(world: World
     async def scene(agent: Runs) -> None:
         run = world.plan("install", grace=0.3)
         identity = await agent.begin(run)
-        agent.spawner.go(run.id)
+        agent.spawner.proceed(run.id)
         await becomes((app / "begun").exists)
         os.kill(identity.pid, signal.SIGKILL)
         ended = await agent.ended()
@@ -281,30 +281,28 @@ def test_a_kill_anywhere_in_the_shim_is_told(
     world: World, monkeypatch: pytest.MonkeyPatch, place: str, outcome: Outcome, *, ran: bool
 ) -> None:
     app = world.app("install:\n\t@echo x >>done\n")
-    monkeypatch.setenv(spawn.FAILPOINTS, f"{place}=die")
+    monkeypatch.setenv(launch.FAILPOINTS, f"{place}=die")
 
     async def scene(agent: Runs) -> Outcome:
         run = world.plan("install")
         await agent.begin(run)
-        if place == "shim.ready":  # it dies before it can be told
-            await becomes(lambda: not agent.spawner._watched)  # noqa: SLF001
-        agent.spawner.go(run.id)
+        if place == "shim.ready":  # it dies before it can proceed
+            await becomes(lambda: run.id in agent.spawner.over(()))
+        agent.spawner.proceed(run.id)
         return (await agent.ended()).outcome
 
     assert world.play(scene) is outcome
     assert (app / "done").exists() is ran
 
 
-def test_a_shim_that_is_stopped_does_not_hold_its_app_for_ever(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(spawn, "_OVERDUE", 0.3)
+def test_a_shim_that_is_stopped_does_not_hold_its_app_for_ever(world: World) -> None:
+    world.overdue = 0.3
     app = world.app("install:\n\t@touch begun; sleep 600\n")
 
     async def scene(agent: Runs) -> None:
         run = world.plan("install", timeout=0.7, grace=0.1)
         identity = await agent.begin(run)
-        agent.spawner.go(run.id)
+        agent.spawner.proceed(run.id)
         await becomes((app / "begun").exists)
         os.kill(identity.pid, signal.SIGSTOP)
         assert (await agent.ended()).outcome is Outcome.LOST
@@ -339,7 +337,7 @@ def test_a_run_without_systemd_run_says_what_to_install(
     world.app("install:\n\ttrue\n")
 
     async def scene(agent: Runs) -> None:
-        with pytest.raises(OSError, match=f"{gone}.*install the package systemd") as told:
+        with pytest.raises(OSError, match=f"{gone}.*install the systemd package") as told:
             await agent.begin(world.plan("install"))
         assert "No such file" in str(told.value)
 
@@ -382,7 +380,7 @@ def test_a_result_that_the_disk_does_not_take_is_told_all_the_same(world: World,
     async def scene(agent: Runs) -> None:
         run = world.plan("install")
         await agent.begin(run)
-        agent.spawner.go(run.id)
+        agent.spawner.proceed(run.id)
         await becomes((app / "begun").exists)
         shutil.rmtree(world.state / "runs")
         (app / "go").touch()

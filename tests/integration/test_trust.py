@@ -12,7 +12,7 @@ import pytest
 
 from appagent.model.events import Ended
 from appagent.model.words import Layout, Outcome
-from appagent.run import spawn
+from appagent.run import launch
 from tests import running
 from tests.running import Runs, World, becomes
 
@@ -50,7 +50,7 @@ class Scene:
         self.env = world.base / "env" / "web.env"
         self.env.parent.mkdir()
         self.env.write_text("A=1\n")
-        self.order = replace(world.order, env_files=(str(self.env),))
+        self.given = replace(world.given, env_files=(str(self.env),))
         self.release_dir = self.release
 
     def link(self, text: str | Path, at: Path | None = None) -> None:
@@ -69,7 +69,7 @@ class Scene:
 
     def run(self, target: str = "install") -> Ended:
         return self.world.run(
-            target, self.order, layout=Layout.SYMLINK, release_dir=str(self.release_dir)
+            target, self.given, layout=Layout.SYMLINK, release_dir=str(self.release_dir)
         )
 
 
@@ -278,9 +278,9 @@ def test_trusted_owners_may_own_and_their_groups_may_write(world: World) -> None
         if not path.is_symlink():
             path.chmod(0o2775 if path.is_dir() else 0o664)
     assert scene.run().outcome is Outcome.REFUSED
-    scene.order = replace(scene.order, trusted_owners=("bin",))
+    scene.given = replace(scene.given, trusted_owners=("bin",))
     assert "group games" in scene.run().line
-    scene.order = replace(scene.order, trusted_owners=("bin", "games", "no-such-name"))
+    scene.given = replace(scene.given, trusted_owners=("bin", "games", "no-such-name"))
     assert scene.run().outcome is Outcome.OK
 
 
@@ -294,7 +294,7 @@ def test_the_private_group_of_the_user_may_write(world: World) -> None:
     scene.mark.touch()
     os.chown(scene.mark, 33, 33)
     scene.mark.write_text("")
-    scene.order = replace(scene.order, run_as="www-data")
+    scene.given = replace(scene.given, run_as="www-data")
     ended = scene.run()
     assert ended.outcome is Outcome.OK, ended
 
@@ -309,12 +309,12 @@ def test_what_is_swapped_after_the_walk_is_not_used(
     scene = Scene(world)
     good = world.base / "ok"
     scene.makefile.write_text(f"install:\n\ttouch {good}\n")
-    monkeypatch.setenv(spawn.FAILPOINTS, f"{place}=pause:{world.base}")
+    monkeypatch.setenv(launch.FAILPOINTS, f"{place}=pause:{world.base}")
 
     async def play(agent: Runs) -> Ended:
         run = world.plan("install", layout=Layout.SYMLINK, release_dir=str(scene.release))
-        await agent.begin(run, scene.order)
-        agent.spawner.go(run.id)
+        await agent.begin(run, scene.given)
+        agent.spawner.proceed(run.id)
         await becomes((world.base / f"{place}.here").exists)
         scene.link(scene.outside)
         scene.release.rename(scene.app / "releases" / "2")
@@ -332,12 +332,12 @@ def test_what_is_swapped_before_the_walk_is_moved_or_refused(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     scene = Scene(world)
-    monkeypatch.setenv(spawn.FAILPOINTS, f"child.share=pause:{world.base}")
+    monkeypatch.setenv(launch.FAILPOINTS, f"child.share=pause:{world.base}")
 
     async def play(agent: Runs) -> Ended:
         run = world.plan("install", layout=Layout.SYMLINK, release_dir=str(scene.release))
-        await agent.begin(run, scene.order)
-        agent.spawner.go(run.id)
+        await agent.begin(run, scene.given)
+        agent.spawner.proceed(run.id)
         await becomes((world.base / "child.share.here").exists)
         scene.release.rename(scene.app / "releases" / "2")
         scene.link(scene.outside, scene.release)

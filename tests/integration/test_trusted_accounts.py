@@ -15,9 +15,8 @@ from pathlib import Path
 import pytest
 
 from appagent.model.words import Layout, Outcome
-from appagent.run.launch import Order
 from tests import running
-from tests.running import World
+from tests.running import Given, World
 
 pytestmark = pytest.mark.skipif(not running.ROOT, reason="needs root to give files away")
 
@@ -34,7 +33,7 @@ def world() -> Iterator[World]:
 # --- links that anybody can make -----------------------------------------------------------------
 
 
-def sticky(world: World) -> Order:
+def sticky(world: World) -> Given:
     """Make a root like /tmp, with an app of www-data's in it."""
     release = world.release("1", "install start stop:\n\techo $$APP_NAME >>done\n")
     for path in (world.root / "web", *(world.root / "web").rglob("*")):
@@ -42,17 +41,17 @@ def sticky(world: World) -> Order:
     (release / "done").touch()
     (release / "done").unlink()
     world.root.chmod(0o1777)
-    return replace(world.order, run_as="www-data")
+    return replace(world.given, run_as="www-data")
 
 
 @pytest.mark.parametrize("seen", [True, False], ids=["what is seen", "an earlier release"])
 def test_nobody_makes_an_app_of_anothers_files_with_a_link(world: World, *, seen: bool) -> None:
-    order = replace(sticky(world), seen=seen)
+    given = replace(sticky(world), seen=seen)
     release = world.root / "web" / "releases" / "1"
     link = world.root / "evil"
     link.symlink_to("web/releases/1")
     os.chown(link, BACKUP, BACKUP, follow_symlinks=False)
-    ended = world.run("install", order, app="evil", layout=Layout.SYMLINK, release_dir=str(release))
+    ended = world.run("install", given, app="evil", layout=Layout.SYMLINK, release_dir=str(release))
     assert ended.outcome is Outcome.REFUSED
     assert f"{link} belongs to backup, who is not trusted" in ended.line
     assert not world.ran()
@@ -60,13 +59,13 @@ def test_nobody_makes_an_app_of_anothers_files_with_a_link(world: World, *, seen
 
 @pytest.mark.parametrize("whose", [0, WWW], ids=["root", "the user"])
 def test_a_link_of_somebody_trusted_is_followed_in_a_sticky_root(world: World, whose: int) -> None:
-    order = sticky(world)
+    given = sticky(world)
     link = world.root / "more"
     link.symlink_to("web/releases/1")
     os.chown(link, whose, whose, follow_symlinks=False)
     ended = world.run(
         "install",
-        order,
+        given,
         app="more",
         layout=Layout.SYMLINK,
         release_dir=str(world.root / "web" / "releases" / "1"),
@@ -81,11 +80,11 @@ def test_an_env_file_in_a_sticky_directory_is_no_strangers_link(world: World) ->
     env.chmod(0o1777)
     (env / "good.env").write_text("A=1\n")
     (env / "web.env").symlink_to("good.env")
-    order = replace(world.order, run_as="root", env_files=(f"{env}/web.env",))
-    assert world.run("install", order).outcome is Outcome.OK
+    given = replace(world.given, run_as="root", env_files=(f"{env}/web.env",))
+    assert world.run("install", given).outcome is Outcome.OK
     (world.root / "web" / "done").unlink()
     os.chown(env / "web.env", BACKUP, BACKUP, follow_symlinks=False)
-    ended = world.run("install", order)
+    ended = world.run("install", given)
     assert ended.outcome is Outcome.REFUSED
     assert "web.env belongs to backup" in ended.line
     assert not world.ran()
@@ -168,20 +167,20 @@ def test_what_an_acl_lets_another_write_is_refused(world: World, what: str) -> N
     (app / "appagent.yaml").write_text("settle: 1s\n")
     path = Path(f"{world.root}{what}")
     let_write(path, BACKUP)
-    ended = world.run("install", replace(world.order, run_as="root"))
+    ended = world.run("install", replace(world.given, run_as="root"))
     assert ended.outcome is Outcome.REFUSED
     assert f"{path} can be changed by those whom its ACL names" in ended.line
     assert "setfacl -b it" in ended.line
     assert not world.ran()
     os.removexattr(path, "system.posix_acl_access")
     path.chmod(0o755)
-    assert world.run("install", replace(world.order, run_as="root")).outcome is Outcome.OK
+    assert world.run("install", replace(world.given, run_as="root")).outcome is Outcome.OK
 
 
 def test_run_as_owner_is_refused_where_an_acl_lets_another_choose_the_user(world: World) -> None:
     app = world.app("install:\n\ttouch done\n")
     os.chown(app, GAMES, pwd.getpwnam("games").pw_gid)
     let_write(app, BACKUP)
-    ended = world.run("install", replace(world.order, run_as="owner"))
+    ended = world.run("install", replace(world.given, run_as="owner"))
     assert ended.outcome is Outcome.REFUSED
     assert "others than games may write the app's directory (those whom its ACL" in ended.line

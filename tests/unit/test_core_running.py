@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 import pytest
 
-from appagent.daemon.boot_marks import Started
 from appagent.model import codec
 from appagent.model.applied import Applied, Record
 from appagent.model.events import ShuttingDown
 from appagent.model.words import Outcome, Version
-from appagent.run.launch import Places
-from appagent.state.store import Loaded
 from tests.unit.core_play import Play, deployed
 
 V1 = Version("symlink.1:releases/r1:7", "conf")
@@ -158,22 +154,3 @@ def test_a_record_of_an_older_agent_tells_what_may_run_by_what_is_up() -> None:
     del body["applied"]["may_run"]
     assert codec.decode(Record, body) == record
     assert record.applied.may_run == "boot-1"
-
-
-def test_a_mark_is_there_as_long_as_something_may_run(tmp_path: Path) -> None:
-    started = Started(str(tmp_path), "boot-1")
-    started.note(Record("web", "/files", Applied(may_run="boot-1")))
-    assert Started(str(tmp_path), "boot-1").apps() == {"web"}
-    assert Started(str(tmp_path), "boot-2").apps() == frozenset()
-    started.note(Record("web", "/files", Applied()))
-    assert started.apps() == frozenset()
-
-
-def test_a_record_that_cannot_be_read_says_nothing_of_what_may_run(tmp_path: Path) -> None:
-    places = Places(str(tmp_path), str(tmp_path))
-    started = Started(str(tmp_path), "boot-1")
-    started.note(Record("marked", "/files", Applied(may_run="boot-1")))
-    kept = Record("kept", "/files", Applied(may_run="boot-1"))
-    started.note(kept)
-    found = Loaded({"kept": kept}, frozenset({"marked", "damaged"}))
-    assert started.unrecorded(found, places) == {"marked"}

@@ -12,14 +12,16 @@ from typing import TYPE_CHECKING
 import pytest
 
 from appagent.core.reduce import first
-from appagent.daemon.recovery import Unrecorded, written
+from appagent.core.state import Node
+from appagent.daemon.recovery import recover
 from appagent.host import proc
 from appagent.model.applied import Applied, Identity, Record, Run
 from appagent.model.notices import Level
 from appagent.model.settings import Settings
 from appagent.model.words import Layout, Location, Now, Target, Version
 from appagent.run import lockfile
-from appagent.run.launch import Order, Places, spec_of
+from appagent.run.launch import Places, spec_for
+from appagent.run.lockfile import run_line
 from appagent.shim import lock
 
 if TYPE_CHECKING:  # it is a type and nothing else: see spec.py
@@ -65,15 +67,14 @@ def taken() -> Iterator[list[lock.Lock]]:
             one.fd = -1
 
 
-def spec_for(places: Places, run: Run, boot: str = BOOT) -> Spec:
-    order = Order(account=written(run))
-    return spec_of(run, order, places, journal=False, boot=boot, unit="a.scope")
+def message(places: Places, run: Run, boot: str = BOOT) -> Spec:
+    return {**spec_for(run, Node(Settings(), boot), places, b""), "unit": "a.scope"}
 
 
 def take(places: Places, run: Run, boot: str = BOOT) -> lock.Lock:
     made = lock.Lock(places.lock(run.app))
     assert made.take()
-    made.tell(spec_for(places, run, boot))
+    made.write(message(places, run, boot))
     return made
 
 
@@ -90,7 +91,7 @@ def test_one_has_it_and_is_named_to_the_other(places: Places, taken: list[lock.L
     other = lock.Lock(places.lock("web"))
     assert not other.take()
     who = f"make restart (pid {os.getpid()}, run {run_of().id})"
-    assert lock.holder(places.lock("web")).endswith(f"still lives: {who}")
+    assert lock.holder(places.lock("web")).endswith(f"still alive: {who}")
     let_go(taken.pop())
     assert other.take()
     taken.append(other)
@@ -127,7 +128,7 @@ def test_a_lock_is_its_owners_alone(places: Places, taken: list[lock.Lock]) -> N
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"pid": []}', "\0"])
 def test_a_holder_that_says_nothing_of_itself_is_told_so(places: Places, text: str) -> None:
     Path(places.lock("web")).write_text(text)
-    assert "see who holds" in lock.holder(places.lock("web"))
+    assert "see what holds" in lock.holder(places.lock("web"))
 
 
 def test_it_is_not_removed_while_a_run_has_it(places: Places, taken: list[lock.Lock]) -> None:
@@ -162,7 +163,7 @@ def test_what_a_run_says_is_understood(places: Places, taken: list[lock.Lock]) -
     assert (identity.pid, identity.started) == (os.getpid(), me.started)
     assert (identity.unit, identity.boot) == ("a.scope", BOOT)
     assert (found.run_id, found.result) == (run_of().id, None)
-    made.over({"outcome": "failed", "line": 'two\nlines, "quoted" \x00 \udc80'})
+    made.end({"outcome": "failed", "line": 'two\nlines, "quoted" \x00 \udc80'})
     result = lockfile.result(places.lock("web"), run_of().id)
     assert result is not None
     assert result["line"] == 'two\nlines, "quoted" \x00 ?'
@@ -171,7 +172,7 @@ def test_what_a_run_says_is_understood(places: Places, taken: list[lock.Lock]) -
 
 def test_the_next_run_takes_the_place_of_the_last(places: Places, taken: list[lock.Lock]) -> None:
     made = take(places, run_of())
-    made.over({"outcome": "ok", "line": "x" * 1000})
+    made.end({"outcome": "ok", "line": "x" * 1000})
     let_go(made)
     taken.append(take(places, run_of(8)))
     found = lockfile.read(places.lock("web"))
@@ -181,7 +182,7 @@ def test_the_next_run_takes_the_place_of_the_last(places: Places, taken: list[lo
 
 def test_half_a_result_is_none(places: Places) -> None:
     made = take(places, run_of())
-    made.over({"outcome": "ok"})
+    made.end({"outcome": "ok"})
     let_go(made)
     path = Path(places.lock("web"))
     path.write_bytes(path.read_bytes()[:-3])
@@ -223,7 +224,7 @@ def test_a_run_that_is_newer_than_its_record_is_taken_over(
 ) -> None:
     let_go(take(places, run_of()))
     records = {"web": record} if record is not None else {}
-    over = Unrecorded(places, BOOT, records)
+    over = recover(places, BOOT, records)
     assert bool(over.runs) is found
     assert [notice.kind for notice in over.notices] == ["run.found"] * found
     if found:
@@ -234,18 +235,16 @@ def test_a_run_that_is_newer_than_its_record_is_taken_over(
 
 def test_a_run_of_another_boot_is_over(places: Places) -> None:
     let_go(take(places, run_of(), boot="boot-0"))
-    assert Unrecorded(places, BOOT, {}).runs == {}
+    assert recover(places, BOOT, {}).runs == {}
 
 
-@pytest.mark.parametrize("text", ["", "{}", '{"format": 99, "run": {}}', written(run_of(9))])
+@pytest.mark.parametrize("text", ["", "{}", '{"format": 99, "run": {}}', run_line(run_of(9))])
 def test_a_run_that_cannot_be_read_is_left_to_its_lock(places: Places, text: str) -> None:
     made = lock.Lock(places.lock("web"))
     assert made.take()
-    spec = spec_for(places, run_of())
-    spec["account"] = text
-    made.tell(spec)
+    made.write({**message(places, run_of()), "run": text})
     let_go(made)
-    over = Unrecorded(places, BOOT, {})
+    over = recover(places, BOOT, {})
     assert (over.runs, over.notices) == ({}, [])
 
 

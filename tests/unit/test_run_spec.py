@@ -12,12 +12,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from appagent.core.state import Node
 from appagent.host import units
 from appagent.model.applied import Run
-from appagent.model.settings import AppSettings, RootSettings
+from appagent.model.settings import RootSettings, Settings
 from appagent.model.words import Layout, Now, Target, Version
 from appagent.run import scope
-from appagent.run.launch import Places, order_for, spec_of
+from appagent.run.launch import Places, spec_for
 from appagent.shim import environment, result, spec, walk
 from appagent.shim.users import Account
 
@@ -39,14 +40,14 @@ def test_a_result_is_json(value: object) -> None:
 
 def test_a_result_is_there_whole_or_not_at_all(tmp_path: Path) -> None:
     path = tmp_path / "one.json"
-    assert result.leave(str(path), {"outcome": "ok", "line": 'a\n"b"\\ é \ud800'}) == 0
+    assert result.write(str(path), {"outcome": "ok", "line": 'a\n"b"\\ é \ud800'}) == 0
     assert json.loads(path.read_bytes())["line"] == 'a\n"b"\\ é ?'
     assert list(tmp_path.iterdir()) == [path]
 
 
 @pytest.mark.parametrize("outcome", result.OUTCOMES)
 def test_a_result_without_a_place_is_an_exit_status(tmp_path: Path, outcome: str) -> None:
-    status = result.leave(str(tmp_path / "none" / "one.json"), {"outcome": outcome})
+    status = result.write(str(tmp_path / "none" / "one.json"), {"outcome": outcome})
     assert result.OUTCOMES[status - result.EXIT_BASE] == outcome
 
 
@@ -69,31 +70,28 @@ def run(**fields: object) -> Run:
     return Run(**{**base, **fields})  # type: ignore[arg-type]
 
 
-def order_of(**fields: object) -> spec.Spec:
-    made = run(**fields)
+def message(**fields: object) -> spec.Spec:
     root = RootSettings(path="/files", run_as="www-data", env_files=("/env/{app}.env", "-/x"))
-    order = order_for(
-        made, root=root, app=AppSettings(), environment="test", node="app1", secret=b"s"
-    )
-    return spec_of(made, order, Places("/state", "/run/here"), journal=False)
+    settings = Settings(environment="test", node="app1", roots=(root,))
+    return spec_for(run(**fields), Node(settings, "boot-1"), Places("/state", "/run/here"), b"s")
 
 
-def test_what_is_told_is_understood() -> None:
-    told = order_of()
+def test_a_message_arrives_as_it_was_sent() -> None:
+    sent = message()
     listen, say = os.pipe()
-    os.write(say, spec.pack(told))
-    assert spec.receive(listen) == told
+    os.write(say, spec.pack(sent))
+    assert spec.receive(listen) == sent
     os.close(say)
     assert spec.receive(listen) is None
     os.close(listen)
-    assert told["env_files"] == ["/env/web.env", "-/x"]
-    assert (told["release_name"], told["previous_name"]) == ("2", "1")
-    assert told["kept"] == "/state/apps/web"
+    assert sent["env_files"] == ["/env/web.env", "-/x"]
+    assert (sent["release_name"], sent["previous_name"]) == ("2", "1")
+    assert sent["kept"] == "/state/apps/web"
 
 
 def test_half_a_message_is_none() -> None:
     listen, say = os.pipe()
-    os.write(say, spec.pack(order_of())[:-1])
+    os.write(say, spec.pack(message())[:-1])
     os.close(say)
     assert spec.receive(listen) is None
     os.close(listen)
@@ -101,7 +99,7 @@ def test_half_a_message_is_none() -> None:
 
 def test_what_does_not_fit_into_a_pipe_is_not_sent() -> None:
     with pytest.raises(ValueError, match="larger"):
-        spec.pack(order_of(reason="x" * 100_000))
+        spec.pack(message(reason="x" * 100_000))
 
 
 @pytest.mark.parametrize(
@@ -114,13 +112,13 @@ def test_what_does_not_fit_into_a_pipe_is_not_sent() -> None:
     ],
 )
 def test_a_target_knows_a_release_by_the_name_that_people_use(release: str, name: str) -> None:
-    assert order_of(previous=release)["previous_name"] == name
+    assert message(previous=release)["previous_name"] == name
 
 
 def test_the_agents_own_variables_win_and_files_win_over_the_users() -> None:
     user = Account(1, 1, "me", "/home/me", "/bin/bash")
     values = {"HOME": "/elsewhere", "APP_DEBUG": "1"}
-    made = environment.build(order_of(), user, values, "/files/web/releases/2")
+    made = environment.build(message(), user, values, "/files/web/releases/2")
     assert made["HOME"] == "/elsewhere"
     assert made["APP_DEBUG"] == "1"
     assert made["APP_DIR"] == "/files/web"

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 
-from appagent.daemon.recovery import written
 from appagent.daemon.unreported import MOST_KEPT, Unreported
 from appagent.model.applied import Later, Run
 from appagent.model.notices import Notice
@@ -18,6 +17,7 @@ from appagent.model.words import Layout, Now, Target, Version
 from appagent.report.history import History
 from appagent.report.history_db import PastRun
 from appagent.run.launch import Places
+from appagent.run.lockfile import run_line
 
 
 class Node:
@@ -35,7 +35,7 @@ class Node:
                   "new release", "deploy-1", 1.0, 1.0, Now(0.0, 0.0),
                   then=(Later(Target.INSTALL, 1.0),))  # fmt: skip
         whole = {"outcome": "ok", "seconds": 0.5, "step": "install", "calls": "install",
-                 "run": written(run), **result}  # fmt: skip
+                 "run": run_line(run), **result}  # fmt: skip
         Path(self.places.result(run_id)).write_text(json.dumps(whole))
 
     def results(self) -> list[str]:

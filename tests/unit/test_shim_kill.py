@@ -11,14 +11,13 @@ from pathlib import Path
 import pytest
 
 from appagent.host import proc
-from appagent.run import processes
-from appagent.run.app_processes import AppProcesses
 from appagent.run.launch import Places
+from appagent.run.processes import AppProcesses
 from appagent.shim import kill, spec
 from appagent.shim.process_group import Reach
 
 BOOT = "this-boot"
-SPEC: spec.Spec = {"grace": 0.0, "left": [], "unit": ""}  # type: ignore[typeddict-item]
+SPEC: spec.Spec = {"grace": 0.0, "processes": [], "unit": ""}  # type: ignore[typeddict-item]
 
 
 @contextlib.contextmanager
@@ -63,10 +62,11 @@ def test_what_thousands_of_processes_are_left_of_can_still_be_run(tmp_path: Path
     mine = proc.process(os.getpid())
     assert mine is not None
     marks = [[mine.pid, mine.started]] * 4_000
-    processes.save(places.left("web"), BOOT, marks)
-    told: spec.Spec = {**SPEC, "left": AppProcesses(places, BOOT, scopes=False).marks("web")}
-    assert told["left"]
-    spec.pack(told)
+    app_processes = AppProcesses(places, BOOT, scopes=False)
+    app_processes.add("web", marks)
+    message: spec.Spec = {**SPEC, "processes": app_processes.to_send("web")}
+    assert message["processes"]
+    spec.pack(message)
 
 
 def test_who_has_got_the_number_of_a_process_that_was_found_is_not_killed(

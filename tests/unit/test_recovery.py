@@ -1,14 +1,17 @@
-"""Which runs are taken over from the locks of their apps."""
+"""What the locks of the apps say beyond the records: runs to adopt, apps that may run."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
 
-from appagent.daemon.recovery import Unrecorded, written
+import pytest
+
+from appagent.daemon.recovery import recover
 from appagent.model.applied import Identity, Record, Run
 from appagent.model.words import Layout, Now, Target, Version
 from appagent.run.launch import Places
+from appagent.run.lockfile import run_line
 
 BOOT = "this-boot"
 
@@ -21,9 +24,17 @@ def taken(base: Path, run_id: str, started: int, record: Record | None) -> list[
     head = {"pid": 7, "started": started, "unit": "", "boot": BOOT, "run_id": run_id,
             "target": "install"}  # fmt: skip
     Path(places.locks).mkdir(exist_ok=True)
-    Path(places.lock("web")).write_text(f"{json.dumps(head)}\n{written(run)}\n")
+    Path(places.lock("web")).write_text(f"{json.dumps(head)}\n{run_line(run)}\n")
     records = {"web": record} if record is not None else {}
-    return [one.id for one in Unrecorded(places, BOOT, records).runs.values()]
+    return [one.id for one in recover(places, BOOT, records).runs.values()]
+
+
+def write_lock(places: Places, app: str, **head: object) -> None:
+    """A lock whose run cannot be read."""
+    whole = {"pid": 7, "started": 1, "unit": "", "boot": BOOT, "run_id": "a-1",
+             "target": "install", "may_run": False, **head}  # fmt: skip
+    Path(places.locks).mkdir(exist_ok=True)
+    Path(places.lock(app)).write_text(f"{json.dumps(whole)}\n\n")
 
 
 def known(run_id: str, started: int, boot: str = BOOT) -> Record:
@@ -50,3 +61,31 @@ def test_also_where_what_is_known_is_of_another_boot(tmp_path: Path) -> None:
 def test_a_known_run_and_an_older_one_are_not(tmp_path: Path) -> None:
     assert taken(tmp_path, "b-1", 100, known("b-1", 100)) == []
     assert taken(tmp_path, "c-1", 50, known("b-1", 100)) == []
+
+
+@pytest.mark.parametrize(
+    ("head", "may_run"),
+    [
+        ({"may_run": True}, True),
+        ({"may_run": True, "boot": "another"}, False),
+        ({"may_run": False}, False),
+        ({"target": "start"}, True),
+        ({"target": "install or restart"}, True),
+        ({"target": "stop"}, False),
+    ],
+)
+def test_an_app_without_a_record_may_run_if_its_lock_says_so(
+    tmp_path: Path, head: dict[str, object], *, may_run: bool
+) -> None:
+    places = Places(str(tmp_path), str(tmp_path))
+    write_lock(places, "web", **head)
+    assert recover(places, BOOT, {}).may_run == ({"web"} if may_run else set())
+    assert recover(places, BOOT, {"web": known("a-1", 1)}).may_run == set()
+
+
+def test_a_record_that_cannot_be_read_says_nothing_of_what_may_run(tmp_path: Path) -> None:
+    places = Places(str(tmp_path), str(tmp_path))
+    for name in ("locked", "kept"):
+        write_lock(places, name, may_run=True)
+    records = {"kept": known("a-1", 1)}
+    assert recover(places, BOOT, records, {"locked", "damaged"}).may_run == {"locked"}
