@@ -13,7 +13,7 @@ from appagent.core.state import App, Attempt, Queue
 from appagent.core.transition import Turn
 from appagent.core.want import Kind, Want
 from appagent.model.commands import Drop, Rewatch
-from appagent.model.notices import Deploy, Level
+from appagent.model.notices import Deploy, NoticeKind
 from appagent.model.words import Layout, Location
 
 
@@ -54,11 +54,11 @@ def note_deploy(turn: Turn, app: App, wanted: Want) -> App:
     reason = reason_for(turn, app, wanted)
     how = app.seen.latest.how if app.seen.latest is not None else ""
     if deploy is not None and deploy.begun is not None:
-        turn.tell(
-            "deploy.superseded",
-            f"{app.name}: {short(deploy.version.release)} is overtaken by {short(version.release)}",
+        turn.report(
+            NoticeKind.DEPLOY_SUPERSEDED,
             app,
             release=deploy.version.release,
+            newer=version.release,
             reason=reason,
         )
         deploy = None
@@ -68,9 +68,8 @@ def note_deploy(turn: Turn, app: App, wanted: Want) -> App:
         previous = app.record.last_good.release if app.record.last_good else ""
         deploy = Deploy(turn.make_id(), version, previous, how, turn.now)
         app = turn.put(replace(app, attempt=replace(app.attempt, deploy=deploy)))
-        turn.tell(
-            "deploy.seen",
-            f"{app.name}: {reason}: {short(version.release)}",
+        turn.report(
+            NoticeKind.DEPLOY_SEEN,
             app,
             release=version.release,
             previous=previous,
@@ -80,9 +79,8 @@ def note_deploy(turn: Turn, app: App, wanted: Want) -> App:
         )
     deploy = replace(deploy, version=version, settled=turn.now)
     app = turn.put(replace(app, attempt=replace(app.attempt, deploy=deploy)))
-    turn.tell(
-        "deploy.settled",
-        f"{app.name}: {short(version.release)} is complete; {reason}",
+    turn.report(
+        NoticeKind.DEPLOY_SETTLED,
         app,
         release=version.release,
         previous=deploy.previous,
@@ -102,12 +100,8 @@ def conclude(turn: Turn, app: App) -> App:
     deploy = app.attempt.deploy
     if deploy is not None and deploy.begun is not None and deploy.settled is not None:
         seen, settled, begun = deploy.seen.mono, deploy.settled.mono, deploy.begun.mono
-        turn.tell(
-            "deploy.done",
-            f"{app.name}: {short(deploy.version.release)} is good, "
-            f"{turn.now.mono - seen:.1f} s after it was seen "
-            f"(complete after {settled - seen:.1f} s, begun after {begun - settled:.1f} s, "
-            f"done in {turn.now.mono - begun:.1f} s)",
+        turn.report(
+            NoticeKind.DEPLOY_DONE,
             app,
             release=deploy.version.release,
             previous=deploy.previous,
@@ -138,7 +132,7 @@ def finish(turn: Turn, app: App, wanted: Want) -> None:
         turn.put(replace(app, attempt=replace(app.attempt, in_progress=False)))
         return
     if wanted.kind is Kind.GONE:
-        turn.tell("app.gone", f"{app.name} has left {app.record.root}", app)
+        turn.report(NoticeKind.APP_REMOVED, app, root=app.record.root)
         turn.do(Drop(app.name))
         turn.do(Rewatch())
         turn.drop(app.name)
@@ -151,7 +145,7 @@ def finish(turn: Turn, app: App, wanted: Want) -> None:
             app = leave(turn, app, deploy, wanted)
     elif deploy is not None and (deploy.settled is not None or at_rest(app)):
         # The change was reverted before anything began.
-        turn.tell("deploy.void", f"{app.name}: as it was before; nothing to do", app, Level.DEBUG)
+        turn.report(NoticeKind.DEPLOY_VOID, app)
         app = replace(app, attempt=replace(app.attempt, deploy=None))
     attempt = Attempt(deploy=app.attempt.deploy)  # one that waits until its files are complete
     if wanted.kind is Kind.RUN:
@@ -171,9 +165,8 @@ def at_rest(app: App) -> bool:
 
 def leave(turn: Turn, app: App, deploy: Deploy, wanted: Want) -> App:
     """End a deploy that began and is not wanted any more, while nothing newer is wanted."""
-    turn.tell(
-        "deploy.superseded",
-        f"{app.name}: {short(deploy.version.release)} is left as it is: {wanted.why}",
+    turn.report(
+        NoticeKind.DEPLOY_SUPERSEDED,
         app,
         release=deploy.version.release,
         reason=wanted.why,

@@ -19,7 +19,7 @@ from appagent.core.state import App, Attempt, Root, Seen
 from appagent.core.transition import Turn
 from appagent.model.applied import Record
 from appagent.model.commands import PollNow, Rewatch
-from appagent.model.notices import Level
+from appagent.model.notices import NoticeKind
 from appagent.model.seen import RootSeen
 
 
@@ -38,7 +38,7 @@ def note_refused(turn: Turn, look: RootSeen) -> None:
     mine = {place(look.root, name): why for name, why in look.refused.items()}
     for path, why in mine.items():
         if turn.node.refused.get(path) != why:
-            turn.tell("app.refused", f"{path}: {why}", level=Level.WARNING, path=path)
+            turn.report(NoticeKind.APP_REFUSED, path=path, reason=why)
     taken = {place(look.root, name) for name in look.names}
     others = {
         path: why
@@ -151,7 +151,7 @@ def refuse(turn: Turn, app: App, root: str) -> None:
     path = place(root, app.name)
     why = f"an app of this name is in {app.record.root} already; names are unique on a node"
     if turn.node.refused.get(path) != why:
-        turn.tell("app.refused", f"{path}: {why}", level=Level.WARNING, path=path)
+        turn.report(NoticeKind.APP_REFUSED, path=path, reason=why)
         turn.node = replace(turn.node, refused={**turn.node.refused, path: why})
 
 
@@ -170,7 +170,7 @@ def moved_to(turn: Turn, app: App) -> str:
 def move(turn: Turn, app: App, root: str) -> None:
     """Assign the app to another root; what is applied of it here stays as it is."""
     if app.record.root:  # "": the record was lost
-        turn.tell("app.moved", f"{app.name} is now in {root}, not in {app.record.root}", app)
+        turn.report(NoticeKind.APP_MOVED, app, root=root, old_root=app.record.root)
     app = turn.save(app, replace(app.record, root=root, mass_removal=False, forgotten=False))
     attempt = Attempt(permit=app.attempt.permit)
     turn.put(App(app.record, Seen(listed=True), attempt, starting=app.starting))

@@ -19,7 +19,7 @@ from appagent.core.state import App, Backoff
 from appagent.core.transition import Turn
 from appagent.core.want import Kind, version_of, want
 from appagent.model.events import Alive
-from appagent.model.notices import Level
+from appagent.model.notices import NoticeKind
 from appagent.model.words import Target
 
 STEADY = 300.0  # s without an exit after which the next one counts as the first
@@ -39,7 +39,7 @@ def alive(turn: Turn, event: Alive) -> None:
         back = app.processes.exited
         app = turn.put(replace(app, processes=replace(processes, exited=False)))
         if back:
-            turn.tell("app.back", f"{app.name}: has processes again", app)
+            turn.report(NoticeKind.APP_RUNNING_AGAIN, app)
         if lasting and not app.record.populated:
             turn.save(app, replace(app.record, populated=True))
     elif app.record.populated and not app.processes.exited:
@@ -53,13 +53,12 @@ def exited(turn: Turn, app: App) -> None:
     unsteady = app.processes.exits > 0 and turn.now.mono - app.processes.exited_at < STEADY
     exits = app.processes.exits + 1 if unsteady else 1
     wait = delay(settings.retry_first, settings.retry_max, exits)
-    then = f"it is started again in {wait:g} s" if again else "on_exit: report leaves it so"
-    turn.tell(
-        "app.exited",
-        f"{app.name}: all its processes have ended by themselves; {then}",
+    running = app.record.applied.running
+    turn.report(
+        NoticeKind.APP_EXITED,
         app,
-        Level.ERROR,
-        release=app.record.applied.running.release if app.record.applied.running else "",
+        release=running.release if running is not None else "",
+        wait_s=wait if again else None,
     )
     processes = replace(app.processes, exited=True, exits=exits, exited_at=turn.now.mono)
     app = turn.put(replace(app, processes=processes))
@@ -95,5 +94,5 @@ def start_again(turn: Turn, app: App) -> None:
 def shutting_down(turn: Turn) -> None:
     """The machine goes down: stop what is to be stopped, begin nothing else."""
     turn.node = replace(turn.node, shutdown=True)
-    turn.tell("agent.shutdown", "the machine goes down; apps with on_shutdown: stop are stopped")
+    turn.report(NoticeKind.AGENT_SHUTDOWN)
     turn.touch(*turn.node.apps)

@@ -12,7 +12,7 @@ from appagent.core.transition import Turn
 from appagent.core.want import env_paths
 from appagent.model.commands import PollNow, Rewatch, SaveRoots
 from appagent.model.events import AppObserved, WatcherBack, WatcherStuck
-from appagent.model.notices import Deploy, Level
+from appagent.model.notices import Deploy, NoticeKind
 from appagent.model.seen import EnvSeen, RootSeen
 from appagent.model.words import Location, Version
 
@@ -33,17 +33,12 @@ def root_observed(turn: Turn, look: RootSeen) -> None:
     )
     if not look.known:
         if changed or old.why != look.why:
-            turn.tell(
-                "root.unknown",
-                f"{look.root}: {look.why}; nothing is begun or stopped there until it is back",
-                level=Level.WARNING,
-                path=look.root,
-            )
+            turn.report(NoticeKind.ROOT_UNKNOWN, path=look.root, reason=look.why)
         note_absence(turn, look.root)
         turn.touch(*apps_of(turn, look.root))
         return
     if changed and old.seen is not None:
-        turn.tell("root.known", f"{look.root} is back", path=look.root)
+        turn.report(NoticeKind.ROOT_KNOWN, path=look.root)
         come_back(turn, look.root, old.since, look.looked)
     if look.mounted and look.root not in turn.node.mounted:
         turn.node = replace(turn.node, mounted=turn.node.mounted | {look.root})
@@ -145,13 +140,7 @@ def rerecord(turn: Turn, app: App) -> App:
         app = replace(app, starting=run)
     app = turn.save(app, record)
     turn.do(Rewatch())
-    turn.tell(
-        "app.rerecorded",
-        f"{app.name}: the same files under a new kind of id; nothing to deploy",
-        app,
-        release=look.release,
-        previous=old,
-    )
+    turn.report(NoticeKind.APP_RERECORDED, app, release=look.release, previous=old)
     settled = look.release if app.seen.settled == old else app.seen.settled
     return turn.put(replace(app, seen=replace(app.seen, settled=settled)))
 
@@ -171,9 +160,8 @@ def note_settled(turn: Turn, app: App) -> None:
         previous = app.record.last_good.release if app.record.last_good else ""
         deploy = Deploy(turn.make_id(), Version(look.release, ""), previous, look.how, turn.now)
         app = turn.put(replace(app, attempt=replace(app.attempt, deploy=deploy)))
-        turn.tell(
-            "deploy.seen",
-            f"{app.name}: a change was seen ({look.how}); waiting until it is complete",
+        turn.report(
+            NoticeKind.DEPLOY_SEEN,
             app,
             release=look.release,
             previous=previous,
@@ -214,12 +202,8 @@ def watcher_stuck(turn: Turn, event: WatcherStuck) -> None:
             turn.node = replace(turn.node, envs_stuck=stuck)
             touch_users(turn, path)
     if fresh:
-        turn.tell(
-            "watcher.stuck",
-            f"{event.why}; apps go on as they are, nothing is begun or stopped until it answers",
-            level=Level.WARNING,
-            path=event.paths[0] if event.paths else "",
-        )
+        path = event.paths[0] if event.paths else ""
+        turn.report(NoticeKind.WATCHER_STUCK, path=path, reason=event.why)
 
 
 def watcher_back(turn: Turn, event: WatcherBack) -> None:
@@ -242,4 +226,4 @@ def watcher_back(turn: Turn, event: WatcherBack) -> None:
             turn.node = replace(turn.node, envs_stuck=left)
             touch_users(turn, path)
     if was:
-        turn.tell("watcher.back", f"the watcher answers again for {', '.join(event.paths[:3])}")
+        turn.report(NoticeKind.WATCHER_BACK, path=", ".join(event.paths[:3]))

@@ -15,11 +15,12 @@ from dataclasses import replace
 from appagent.core.deploy import conclude
 from appagent.core.ignore import made_under
 from appagent.core.plan import begin, succeed
-from appagent.core.state import App, Attempt
+from appagent.core.state import App
 from appagent.core.transition import Turn
 from appagent.model.applied import Record, Run
 from appagent.model.commands import Rewatch
 from appagent.model.events import Ended, StepFound
+from appagent.model.notices import NoticeKind
 from appagent.model.words import Layout, Location, Outcome, Target, Version
 
 BUILT_KEPT = 50
@@ -105,26 +106,21 @@ def let_in(turn: Turn) -> None:
 
 
 def report_began(turn: Turn, app: App, run: Run, calls: Sequence[Target]) -> None:
-    """Report that make is called, once for each run."""
+    """Report that make is called, once for each run and in the deploy that it began in."""
     if app.run_reported == run.id:
         return
     app = turn.put(replace(app, run_reported=run.id))
-    turn.tell(
-        "run.began",
-        f"{app.name}: make {called(run, calls)} ({run.reason})",
-        replace(app, attempt=Attempt()),  # the run belongs to the deploy that it began in
+    turn.report(
+        NoticeKind.RUN_BEGAN,
+        app,
         deploy_id=run.deploy,
         target=calls[0] if len(calls) == 1 else run.target,
         run_id=run.id,
         release=run.version.release,
         reason=run.reason,
         permit=app.attempt.permit.by if app.attempt.permit is not None else "",
+        calls=" ".join(calls),
     )
-
-
-def called(run: Run, calls: Sequence[Target]) -> str:
-    """The targets of make for a run, as people read them; until they are known, the candidates."""
-    return " and ".join(calls) or " or ".join(run.steps)
 
 
 def arrive(turn: Turn, app: App, run: Run, event: Ended) -> tuple[App, Run]:

@@ -18,7 +18,6 @@ from appagent.core.discovery import move, moved_to
 from appagent.core.permits import follow, obtain, release
 from appagent.core.plan import plan
 from appagent.core.progress import accomplish
-from appagent.core.release import short
 from appagent.core.runs import end_run
 from appagent.core.settle import half_there, ignore_lines, is_settled
 from appagent.core.state import App, Makefile, Queue
@@ -26,7 +25,7 @@ from appagent.core.transition import Turn
 from appagent.core.want import Kind, Want, hold_of, location_of, seen_version, version_of, want
 from appagent.model.applied import Later, Run
 from appagent.model.commands import Begin
-from appagent.model.notices import Level
+from appagent.model.notices import NoticeKind
 from appagent.model.words import Layout, Target
 
 PINNED = 2  # how often in a row a tree may supersede its own deploy
@@ -97,7 +96,7 @@ def expire_hold(turn: Turn, app: App) -> App:
     hold = app.record.hold
     if hold is None or hold.until is None or hold.until > turn.now.wall:
         return app
-    turn.tell("app.resumed", f"{app.name}: the hold has run out ({hold.why})", app)
+    turn.report(NoticeKind.APP_RESUMED, app, reason=hold.why)
     return turn.save(app, replace(app.record, hold=None))
 
 
@@ -125,16 +124,13 @@ def outwait(turn: Turn, app: App) -> App:
     if turn.now.mono < unsettled.since.mono + settings.max_wait:
         return app
     if not unsettled.reported:
-        paths = ", ".join(app.seen.changed[:5])
-        lines = ", ".join(f'"{line}"' for line in ignore_lines(app.seen.changed))
-        what = half_there(look) or (f"these keep changing: {paths}" if paths else "it never rests")
-        hint = f"; to leave them out: ignore: [{lines}]" if lines and not look.incomplete else ""
-        turn.tell(
-            "app.waiting",
-            f"{app.name}: not complete for {settings.max_wait:g} s: {what}{hint}",
+        turn.report(
+            NoticeKind.APP_WAITING,
             app,
-            Level.WARNING,
-            path=paths,
+            path=", ".join(app.seen.changed[:5]),
+            incomplete=half_there(look),
+            ignore="" if look.incomplete else "\n".join(ignore_lines(app.seen.changed)),
+            wait_s=settings.max_wait,
         )
         unsettled = replace(unsettled, reported=True)
         app = turn.put(replace(app, seen=replace(app.seen, unsettled=unsettled)))
@@ -169,21 +165,20 @@ def reconsider(turn: Turn, app: App, wanted: Want) -> None:
 
 def note_wait(turn: Turn, app: App, wanted: Want) -> App:
     """Report once why an app waits, and once that it does not any more."""
-    told = {"unknown": Level.WARNING, "blocked": Level.ERROR}
+    kinds = {"unknown": NoticeKind.APP_UNKNOWN, "blocked": NoticeKind.APP_BLOCKED}
     blocked = ""
-    if wanted.kind is Kind.WAIT and wanted.word in told:
+    if wanted.kind is Kind.WAIT and wanted.word in kinds:
         state = turn.node.roots.get(app.record.root)
         # What is wrong with a whole root was reported for the root.
         if state is not None and state.known and not state.stuck:
             blocked = f"{wanted.word}: {wanted.why}"
     if blocked and blocked != app.wait_reported:
-        level = told[wanted.word]
-        turn.tell(f"app.{wanted.word}", f"{app.name}: {wanted.why}", app, level)
+        turn.report(kinds[wanted.word], app, reason=wanted.why)
     elif app.wait_reported and not blocked and wanted.kind is not Kind.WAIT:
         if wanted.kind is not Kind.GONE:
             # The old reason does not apply any more.
             word = app.wait_reported.partition(":")[0]
-            turn.tell("app.known", f"{app.name}: no longer {word}", app)
+            turn.report(NoticeKind.APP_KNOWN, app, reason=word)
     elif app.wait_reported and not blocked:
         blocked = app.wait_reported  # waits for another reason now; the old one may still apply
     return turn.put(replace(app, wait_reported=blocked))
@@ -249,17 +244,13 @@ def churn_allows(turn: Turn, app: App, wanted: Want) -> bool:
         return True
     level = app.churn.level + 1
     if app.churn.reported != level:
-        paths = ", ".join(app.seen.changed[:5])
-        lines = ", ".join(f'"{line}"' for line in ignore_lines(app.seen.changed))
-        hint = f"; if the app writes them itself: ignore: [{lines}]" if lines else ""
-        turn.tell(
-            "app.churning",
-            f"{app.name}: deployed {len(app.churn.times)} times lately; the next waits "
-            f"{churn_delay(level):g} s. What changed: {paths or 'unknown'}{hint}. "
-            f"At once: appagent trigger {app.name}",
+        turn.report(
+            NoticeKind.APP_CHURNING,
             app,
-            Level.WARNING,
-            path=paths,
+            path=", ".join(app.seen.changed[:5]),
+            ignore="\n".join(ignore_lines(app.seen.changed)),
+            count=len(app.churn.times),
+            wait_s=churn_delay(level),
         )
         app = turn.put(replace(app, churn=replace(app.churn, reported=level)))
     turn.put(replace(app, wake=min(app.wake, until)))
@@ -277,11 +268,11 @@ def begin(turn: Turn, app: App, wanted: Want, steps: Sequence[Target]) -> None:
         reason = f"{reason}, try {app.attempt.backoff.attempts + 1}"
     fresh = app.record.applied.installed != wanted.version.release
     if deploy is not None and deploy.begun is None and wanted.kind in (Kind.RUN, Kind.KEEP):
-        turn.tell(
-            "deploy.began",
-            f"{app.name}: deploying {short(version.release)}: {reason}",
+        turn.report(
+            NoticeKind.DEPLOY_BEGAN,
             app,
             release=version.release,
+            rollback=version.release if wanted.back else "",
             previous=deploy.previous,
             conf=version.conf,
             reason=reason,

@@ -47,6 +47,7 @@ from appagent.model.events import (
     WatcherBack,
     WatcherStuck,
 )
+from appagent.model.notices import NoticeKind
 from appagent.model.settings import Settings
 from appagent.model.words import Now
 
@@ -142,7 +143,7 @@ def ticked(turn: Turn) -> None:
     """Compare the apps for which time alone may change something."""
     hold = turn.node.hold
     if hold is not None and hold.until is not None and hold.until <= turn.now.wall:
-        turn.tell("node.resumed", f"the hold on the node has run out ({hold.why})")
+        turn.report(NoticeKind.NODE_RESUMED, reason=hold.why)
         turn.node = replace(turn.node, hold=None)
         turn.do(SaveNodeHold(None))
         turn.touch(*turn.node.apps)

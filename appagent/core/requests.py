@@ -18,7 +18,7 @@ from appagent.model.applied import Cancelled
 from appagent.model.commands import Answer, Drop, PollNow, SaveNodeHold
 from appagent.model.events import Cancel, Forget, HoldAsked, ResumeAsked, Trigger
 from appagent.model.exit_codes import FAILED, LATER, OK, USAGE
-from appagent.model.notices import Level
+from appagent.model.notices import NoticeKind
 from appagent.model.words import Target
 
 
@@ -54,7 +54,7 @@ def trigger(turn: Turn, event: Trigger) -> None:
         turn.do(Answer(LATER, f"{app.name}: {why}"))
         return
     what = f"trigger {target}" if target else "trigger"
-    turn.tell("app.triggered", f"{app.name}: {what} by {event.by}", app, reason=f"{event.by}")
+    turn.report(NoticeKind.APP_TRIGGERED, app, target=target or "", reason=event.by)
     override = replace(app.attempt.override, pinned="")
     attempt = replace(app.attempt, backoff=None, requested_by=event.by, override=override)
     app = replace(app, attempt=attempt, churn=Churn())
@@ -108,14 +108,14 @@ def hold_asked(turn: Turn, event: HoldAsked) -> None:
     if event.app is None:
         turn.node = replace(turn.node, hold=hold)
         turn.do(SaveNodeHold(hold))
-        turn.tell("node.held", f"all apps are held by {hold.by}: {hold.why}", reason=hold.why)
+        turn.report(NoticeKind.NODE_HELD, by=hold.by, reason=hold.why)
         turn.touch(*turn.node.apps)
         turn.do(Answer(OK, "all apps of this node are held"))
         return
     app = find(turn, event.app)
     if app is None:
         return
-    turn.tell("app.held", f"{app.name} is held by {hold.by}: {hold.why}", app, reason=hold.why)
+    turn.report(NoticeKind.APP_HELD, app, by=hold.by, reason=hold.why)
     turn.save(app, replace(app.record, hold=hold))
     turn.touch(app.name)
     turn.do(Answer(OK, f"{app.name} is held"))
@@ -129,14 +129,14 @@ def resume_asked(turn: Turn, event: ResumeAsked) -> None:
     if event.app is None and turn.node.hold is not None:
         turn.node = replace(turn.node, hold=None)
         turn.do(SaveNodeHold(None))
-        turn.tell("node.resumed", f"the hold on the node was ended by {event.by}")
+        turn.report(NoticeKind.NODE_RESUMED, by=event.by)
     ended = 0
     for name in names:
         app = turn.node.apps[name]
         if app.record.hold is None and not app.record.stopped:
             continue
         ended += 1
-        turn.tell("app.resumed", f"{name} was resumed by {event.by}", app)
+        turn.report(NoticeKind.APP_RESUMED, app, by=event.by)
         turn.save(app, replace(app.record, hold=None, stopped=False))
     turn.touch(*turn.node.apps)
     if event.app is not None and not ended:
@@ -155,7 +155,7 @@ def forget(turn: Turn, event: Forget) -> None:
         line = f"{app.name} is in {app.record.root}; only what is gone from there can be forgotten"
         turn.do(Answer(FAILED, line))
         return
-    turn.tell("app.forgotten", f"{app.name} is forgotten by {event.by}", app, Level.WARNING)
+    turn.report(NoticeKind.APP_FORGOTTEN, app, by=event.by)
     verdict = see(turn.node, app, turn.now)
     if verdict is not None and verdict.word == "unmanaged":
         # Never stopped: the configuration leaves it out, so the agent does not manage it.

@@ -18,19 +18,17 @@ from appagent.core.progress import (
     arrive,
     begun,
     boot_of,
-    called,
     halfway,
     let_in,
     report_began,
 )
-from appagent.core.release import short
 from appagent.core.state import App, Attempt, Backoff, Override
 from appagent.core.transition import Turn
 from appagent.core.want import hold_of, rollback_target, seen_version
 from appagent.model.applied import Failure, Run
 from appagent.model.commands import End, PollNow, Proceed
 from appagent.model.events import Ended, ShimReady
-from appagent.model.notices import Level
+from appagent.model.notices import Fields, NoticeKind
 from appagent.model.words import Outcome, Target, Version
 
 MOVED_FIRST, MOVED_MAX = 0.5, 30.0  # s; the watcher sees later what the shim saw
@@ -58,14 +56,7 @@ def end_run(turn: Turn, app: App, why: str) -> None:
         # In the other order, a crash between the two would leave a run that counts as ended.
         turn.do(End(app.name, run.id, why))
         app = turn.save(app, replace(app.record, run=run))
-        turn.tell(
-            "run.cancelled",
-            f"{app.name}: ending make {run.target}: {why}",
-            app,
-            target=run.target,
-            run_id=run.id,
-            reason=why,
-        )
+        turn.report(NoticeKind.RUN_CANCELLED, app, target=run.target, run_id=run.id, reason=why)
     elif app.starting is not None and not app.starting.cancelled:
         turn.put(replace(app, starting=replace(app.starting, cancelled=why)))
 
@@ -198,8 +189,17 @@ def record_failure(turn: Turn, app: App, run: Run, event: Ended) -> bool:
     back = rollback_target(turn.node, replace(app, record=record), seen)
     if down and back is None:
         return False  # an app that is down is retried for ever
-    deploy_failed(
-        turn, app, run, event, "going back to " + short(back.version.release) if back else ""
+    turn.report(
+        NoticeKind.DEPLOY_FAILED,
+        app,
+        release=run.version.release,
+        target=run.target,
+        outcome=event.outcome,
+        run_id=run.id,
+        exit_code=event.exit_code,
+        line=event.line,
+        tail=event.tail,
+        rollback=back.version.release if back is not None else "",
     )
     turn.save(replace(app, attempt=Attempt()), record)
     return True
@@ -219,13 +219,12 @@ def blame_rollback_target(turn: Turn, app: App, run: Run, event: Ended) -> bool:
     failure = Failure(run.version, run.target, event.outcome, event.line, turn.now.wall)
     record = replace(app.record, failures=(*app.record.failures, failure)[-10:], last_good_at=None)
     turn.save(replace(app, attempt=replace(app.attempt, deploy=None)), record)
-    text = f"{app.name}: the last good release {short(run.version.release)} is gone: {event.line}"
-    turn.tell("app.no_way_back", text, app, Level.ERROR)
+    turn.report(NoticeKind.APP_NO_ROLLBACK, app, release=run.version.release, line=event.line)
     return True
 
 
 def retry_later(turn: Turn, app: App, run: Run, event: Ended, bounds: tuple[float, float]) -> None:
-    """Note when the same step may be retried; only the first time is an error in the log."""
+    """Note when the same step may be retried."""
     before = app.attempt.backoff
     same = before is not None and (before.version, before.target) == (run.version, run.target)
     attempts = before.attempts + 1 if before is not None and same else 1
@@ -233,77 +232,45 @@ def retry_later(turn: Turn, app: App, run: Run, event: Ended, bounds: tuple[floa
     backoff = Backoff(
         run.version, run.target, attempts, turn.now.mono + wait, event.line, str(event.outcome)
     )
-    loud = Level.WARNING if event.outcome is Outcome.BUSY else Level.ERROR
     if event.outcome in (Outcome.FAILED, Outcome.TIMEOUT, Outcome.REFUSED, Outcome.BUSY):
-        news = not same or before is None or before.line != event.line
-        turn.tell(
-            "deploy.retrying",
-            f"{app.name}: make {run.target} {event.outcome}: {event.line or 'no reason given'}; "
-            f"next try in {wait:g} s",
+        turn.report(
+            NoticeKind.DEPLOY_RETRYING,
             app,
-            loud if news else Level.INFO,
             target=run.target,
             release=run.version.release,
             outcome=event.outcome,
             run_id=run.id,
+            attempt=attempts + 1,
+            wait_s=wait,
         )
     turn.put(replace(app, attempt=replace(app.attempt, backoff=backoff)))
 
 
-def deploy_failed(turn: Turn, app: App, run: Run, event: Ended, then: str) -> None:
-    """Tell that a version failed here and what follows."""
-    after = then or f"left as it is; a newer release or `appagent trigger {app.name}` goes on"
-    turn.tell(
-        "deploy.failed",
-        f"{app.name}: make {run.target} of {short(run.version.release)} {event.outcome}: "
-        f"{event.line or 'no reason given'}; {after}",
-        app,
-        Level.ERROR,
-        release=run.version.release,
-        target=run.target,
-        outcome=event.outcome,
-        run_id=run.id,
-        exit_code=event.exit_code if event.exit_code is not None else "",
-        tail=event.tail,
-    )
-
-
 def report_end(turn: Turn, app: App, run: Run, event: Ended, steps: Sequence[Target]) -> None:
     """Report how a run ended; `steps` are those that it could have reached."""
-    bad = event.outcome in (Outcome.FAILED, Outcome.TIMEOUT, Outcome.REFUSED, Outcome.LOST)
-    turn.tell(
-        "run.ended",
-        end_text(run, event, steps),
-        replace(app, attempt=Attempt()),  # the run belongs to the deploy that it began in
-        Level.WARNING if bad else Level.INFO,
-        **end_fields(run, event),
-    )
+    fields = end_fields(run, event, steps)
+    back = app.attempt.backoff
+    if back is not None and (back.version, back.target) == (run.version, run.target):
+        fields["repeated"] = "yes" if back.line == event.line else ""
+    turn.report(NoticeKind.RUN_ENDED, app, **fields)
     for warning in event.warnings:
-        turn.tell("run.warning", f"{app.name}: {warning}", app, Level.WARNING, run_id=run.id)
+        turn.report(NoticeKind.RUN_WARNING, app, line=warning, run_id=run.id)
 
 
-def end_text(run: Run, event: Ended, steps: Sequence[Target]) -> str:
-    """Say how a run ended."""
-    what = called(run, event.calls)
-    if event.outcome is Outcome.MISSING:
-        return f"{run.app}: the Makefile has no {', '.join(steps)}; skipped"
-    if event.outcome is Outcome.LOST:
-        return f"{run.app}: make {what} was interrupted: {event.line or 'no result'}"
-    text = f"{run.app}: make {what} {event.outcome} after {event.seconds:.1f} s"
-    return f"{text}: {event.line}" if event.line else text
-
-
-def end_fields(run: Run, event: Ended) -> dict[str, str | int | float]:
-    """Give the fields of the fact that a run ended."""
-    return {
-        "target": event.calls[0] if len(event.calls) == 1 else run.target,
-        "run_id": run.id,
-        "deploy_id": run.deploy,
-        "release": run.version.release,
-        "reason": run.reason,
-        "outcome": event.outcome,
-        "exit_code": event.exit_code if event.exit_code is not None else "",
-        "duration_ms": round(event.seconds * 1000),
-        "tail": event.tail,
-        "adopted": "yes" if event.adopted else "",
-    }
+def end_fields(run: Run, event: Ended, steps: Sequence[Target]) -> Fields:
+    """The fields of a run that ended; it belongs to the deploy that it began in."""
+    return Fields(
+        target=event.calls[0] if len(event.calls) == 1 else run.target,
+        run_id=run.id,
+        deploy_id=run.deploy,
+        release=run.version.release,
+        reason=run.reason,
+        outcome=event.outcome,
+        exit_code=event.exit_code,
+        duration_ms=round(event.seconds * 1000),
+        line=event.line,
+        tail=event.tail,
+        adopted="yes" if event.adopted else "",
+        calls=" ".join(event.calls),
+        steps="" if event.calls else " ".join(steps),
+    )

@@ -7,11 +7,12 @@ function from values to values.
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from typing import Unpack
 
 from appagent.core.state import App, Node
 from appagent.model.applied import Record
 from appagent.model.commands import Begin, Command, Drop, End, Proceed, Report, ReturnPermit, Save
-from appagent.model.notices import Level, Notice
+from appagent.model.notices import Fields, NoticeKind, notice
 from appagent.model.permit import Permit
 from appagent.model.words import Now
 
@@ -92,21 +93,12 @@ class Turn:
         """Have these apps compared before the turn ends."""
         self.due.update(dict.fromkeys(names))
 
-    def tell(
-        self,
-        kind: str,
-        text: str,
-        app: App | None = None,
-        level: Level = Level.INFO,
-        **fields: str | float,
-    ) -> None:
-        """Report a fact; the app's deploy is named with it."""
-        known: dict[str, str | int | float] = {}
+    def report(self, kind: NoticeKind, app: App | None = None, /, **fields: Unpack[Fields]) -> None:
+        """Report what happened; the app's deploy is named with it, unless another one is given."""
         if app is not None and app.attempt.deploy is not None:
-            known["deploy_id"] = app.attempt.deploy.id
-        known.update({k: v for k, v in fields.items() if v != ""})
+            fields.setdefault("deploy_id", app.attempt.deploy.id)
         name = app.name if app is not None else ""
-        self.do(Report(Notice(kind, self.now, text, name, level, known)))
+        self.do(Report(notice(kind, self.now, name, **fields)))
 
     def make_id(self) -> str:
         """An id that no other run or deploy of this node has: the time, and a count."""

@@ -17,8 +17,10 @@ import os
 import signal
 from asyncio.trsock import TransportSocket
 from collections import deque
+from collections.abc import Iterable
+from typing import Unpack
 
-from appagent import config
+from appagent import __version__, config
 from appagent.core import reduce as core
 from appagent.daemon import hangup
 from appagent.daemon.api import Verbs
@@ -60,7 +62,7 @@ from appagent.model.events import (
     Ticked,
 )
 from appagent.model.exit_codes import INTERNAL_ERROR, LATER, SOFTWARE
-from appagent.model.notices import Level, Notice
+from appagent.model.notices import Fields, Level, Notice, NoticeKind, Reporter, notice
 from appagent.model.seen import AppSeen
 from appagent.model.settings import Settings
 from appagent.model.words import Now, Outcome
@@ -106,7 +108,8 @@ class Agent:
         )
         self.secret = found.secret
         self.first_notices = [*found.notices, *recovered.notices]
-        self.history = History(self.settings.state_dir, self.tell_from_thread)
+        self.history = History(self.settings.state_dir, log.report)
+        self.reporters: list[Reporter] = [log, self.history]
         self.unreported = Unreported(places, self.history)
         self.watchers = Watchers(self)
         self.permits = LocalPermits()
@@ -184,17 +187,17 @@ class Agent:
         """Do one thing that the core decided. What it leads to comes back as an event."""
         match command:
             case Save(record):
-                self.report_all(self.store.save(record))
+                self.report(self.store.save(record))
                 self.hit("saved", record.app)
             case Drop(app):
-                self.report_all(self.store.drop(app))
+                self.report(self.store.drop(app))
                 lockfile.remove(self.places.lock(app))
                 self.gone.drop(app)
                 self.own.drop(app)
             case SaveRoots(mounted):
-                self.report_all(self.store.save_roots(mounted))
+                self.report(self.store.save_roots(mounted))
             case SaveNodeHold(hold):
-                self.report_all(self.store.save_node_hold(hold))
+                self.report(self.store.save_node_hold(hold))
             case AskPermit():
                 self.events.append(self.permits.ask(command))
             case ReturnPermit(app, permit):
@@ -206,8 +209,8 @@ class Agent:
                 self.hit("went", app)
             case End(_, run_id, why):
                 self.runner.spawner.end(run_id, why)
-            case Report(notice):
-                self.tell(notice)
+            case Report():
+                self.report([command.notice])
             case PollNow(root, app):
                 self.watchers.look(root, app)
             case Rewatch():
@@ -215,23 +218,15 @@ class Agent:
             case Answer():
                 self.answer = command
 
-    def tell(self, notice: Notice) -> None:
-        """Report a fact to everyone who listens."""
-        self.log.tell(notice)
-        self.history.tell(notice)
+    def report(self, notices: Iterable[Notice]) -> None:
+        """Give notices to all reporters."""
+        for each in notices:
+            for reporter in self.reporters:
+                reporter.report(each)
 
-    def report_all(self, notices: list[Notice]) -> None:
-        """Report what a part says of itself."""
-        for notice in notices:
-            self.tell(notice)
-
-    def tell_from_thread(self, notice: Notice) -> None:
-        """Report what another thread says: the log takes it there, nothing else does."""
-        self.log.tell(notice)
-
-    def say(self, kind: str, text: str, level: Level = Level.INFO) -> None:
-        """Report a fact about the agent."""
-        self.tell(Notice(kind, self.now(), text, level=level))
+    def note(self, kind: NoticeKind, app: str = "", /, **fields: Unpack[Fields]) -> None:
+        """Report what happened to the agent."""
+        self.report([notice(kind, self.now(), app, **fields)])
 
     # --- what the parts hand in ------------------------------------------------------------------
 
@@ -270,18 +265,25 @@ class Agent:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self.over.set)
         loop.set_exception_handler(self.on_exception)
-        self.report_all(self.first_notices)
+        self.report(self.first_notices)
         try:
             await self.control.open()
         except OSError as error:
-            where = self.control.path
-            self.say("agent.failed", f"cannot listen at {where}: {error.strerror}", Level.ERROR)
+            self.note(
+                NoticeKind.AGENT_FAILED, path=str(self.control.path), error=str(error.strerror)
+            )
             return LATER
         self.feed(Configured(self.settings))
         self.unreported.report(self.runner.over())
         self.runner.adopt_all()
         self.runner.keep_limits()
-        self.say("agent.ready", f"{len(self.settings.roots)} roots; {os.getpid()} is the agent")
+        self.note(
+            NoticeKind.AGENT_READY,
+            version=__version__,
+            pid=os.getpid(),
+            roots=len(self.settings.roots),
+            apps=len(self.node.apps),
+        )
         self.service.ready()
         loop.add_signal_handler(signal.SIGHUP, reload, self)
         if hangup.came():
@@ -297,7 +299,7 @@ class Agent:
         self.service.stopping()
         await stop_apps(self)
         self.feed(Stopping())
-        self.say("agent.stopping", "the agent ends; apps and runs go on")
+        self.note(NoticeKind.AGENT_STOPPING)
         if self.timer is not None:
             self.timer.cancel()
         for task in tasks:
@@ -314,11 +316,11 @@ class Agent:
         error = context.get("exception")
         if isinstance(error, OSError) and isinstance(context.get("socket"), TransportSocket):
             # No client can be taken for want of descriptors; the loop tries again after a second.
-            self.log.say(Level.ERROR, f"{context.get('message')}: {error.strerror}")
+            self.log.write(Level.ERROR, f"{context.get('message')}: {error.strerror}")
         elif isinstance(error, BaseException):
             self.fault(str(context.get("message", "an exception that nobody took")), error)
         else:
-            self.log.say(Level.ERROR, str(context.get("message", "the loop complains")))
+            self.log.write(Level.ERROR, str(context.get("message", "the loop complains")))
 
     async def beat(self) -> None:
         """Tell the service manager that the loop turns, and how things are."""
@@ -341,6 +343,6 @@ class Agent:
             await asyncio.to_thread(self.gone.sweep, tuple(self.node.apps), self.now().wall)
             await self.unreported.sweep(self.runner.over(), self.store.unwritten)
             await asyncio.sleep(HOUSEKEEPING)
-            self.report_all(self.store.flush())
+            self.report(self.store.flush())
             await asyncio.to_thread(self.runner.trim, tuple(self.node.apps))
             self.watchers.prune(self.node)

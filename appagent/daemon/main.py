@@ -111,10 +111,10 @@ def serve(loaded: Loaded, path: str | None) -> int:
     try:
         store = Store(settings.state_dir)
     except StateError as error:
-        log.say(Level.ERROR, str(error))
+        log.write(Level.ERROR, str(error))
         return LATER
     for warning in loaded.warnings:
-        log.say(Level.WARNING, warning)
+        log.write(Level.WARNING, warning)
     os.umask(0o022)
     try:
         return asyncio.run(started(loaded, path, store, log))

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, replace
 
 from appagent.host import clock
 from appagent.model.applied import Record, Run
-from appagent.model.notices import Level, Notice
+from appagent.model.notices import Notice, NoticeKind, notice
 from appagent.run import lockfile
 from appagent.run.launch import Places
 from appagent.run.processes import AppProcesses
@@ -86,9 +86,12 @@ def _may_start(last: lockfile.LastRun) -> bool:
 
 
 def _notice(run: Run, pid: int) -> Notice:
-    text = (
-        f"{run.app}: found make {' or '.join(run.steps)} (pid {pid}) without a record; waiting "
-        f"for it to end before anything else of {run.app} runs"
+    return notice(
+        NoticeKind.RUN_FOUND,
+        clock.now(),
+        run.app,
+        run_id=run.id,
+        target=run.target,
+        steps=" ".join(run.steps),
+        pid=pid,
     )
-    fields: dict[str, str | int | float] = {"run_id": run.id, "target": run.target}
-    return Notice("run.found", clock.now(), text, run.app, Level.WARNING, fields)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from appagent import config
 from appagent.model.events import Configured
-from appagent.model.notices import Level
+from appagent.model.notices import NoticeKind
 from appagent.state.directory import StateError
 
 if TYPE_CHECKING:
@@ -24,8 +24,7 @@ def reload(agent: Agent) -> None:
         loaded = loaded_anew(agent)
     except (config.ConfigErrors, StateError) as wrong:
         agent.config_refused = str(wrong).replace("\n", "; ")
-        text = f"the configuration is not taken, the old one stays: {agent.config_refused}"
-        agent.say("config.refused", text, Level.ERROR)
+        agent.note(NoticeKind.CONFIG_REFUSED, error=agent.config_refused)
     else:
         take(agent, loaded)
     agent.service.ready()
@@ -37,8 +36,8 @@ def take(agent: Agent, loaded: config.Loaded) -> None:
     agent.settings, agent.config_files = loaded.settings, loaded.files
     agent.log.set_level(loaded.settings.log_level)
     for warning in loaded.warnings:
-        agent.say("config.warning", warning, Level.WARNING)
-    agent.say("config.loaded", f"the configuration is in force: {', '.join(loaded.files)}")
+        agent.note(NoticeKind.CONFIG_WARNING, line=warning)
+    agent.note(NoticeKind.CONFIG_LOADED, path=", ".join(loaded.files))
     agent.feed(Configured(loaded.settings))
     agent.runner.keep_limits()
 

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Collection, Coroutine
-from typing import Any, Protocol
+from typing import Any, Protocol, Unpack
 
 from appagent.core.settings import settings_for
 from appagent.core.state import Node
 from appagent.model.applied import Run
 from appagent.model.events import Alive, Ended, Event, ShimReady
-from appagent.model.notices import Level
+from appagent.model.notices import Fields, NoticeKind
 from appagent.run.launch import Places, spec_for
 from appagent.run.spawn import Spawner
 from appagent.shim import output
@@ -29,8 +29,8 @@ class Daemon(Protocol):
     def feed(self, event: Event) -> None:
         """Take an event."""
 
-    def say(self, kind: str, text: str, level: Level = Level.INFO) -> None:
-        """Report something about the agent."""
+    def note(self, kind: NoticeKind, app: str = "", /, **fields: Unpack[Fields]) -> None:
+        """Report what happened to the agent."""
 
     def began(self, event: ShimReady) -> None:
         """A shim waits for the word to proceed."""
@@ -90,7 +90,7 @@ class Runner:
         """Set the limits of one app after the other; systemd is called only where they differ."""
         for name in list(self.daemon.node.apps):
             if wrong := await self.spawner.limit(name, self._limits(name)):
-                self.daemon.say("config.warning", f"{name}: {wrong}", Level.WARNING)
+                self.daemon.note(NoticeKind.CONFIG_WARNING, name, line=wrong)
 
     def adopt_all(self) -> None:
         """Take over the runs that an earlier agent started."""

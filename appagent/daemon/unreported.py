@@ -1,9 +1,9 @@
 """Ends of runs that the history may not have: results that lie there and that no record waits for.
 
 Theory of operation. A run counts as over as soon as its record says so; the history is written
-beside that, a moment later. An agent that is killed in this moment takes with it what it has told.
+beside that, a moment later. An agent that is killed in this moment has reported what nobody kept.
 So the result of a run stays where its shim has left it until the history is on the disk, and the
-next agent tells the history of all that it finds. What the history knows already stays as it is.
+next agent reports all that it finds to the history. What the history knows already stays as it is.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
-from appagent.core.runs import end_fields, end_text
+from appagent.core.runs import end_fields
 from appagent.model.applied import Run
 from appagent.model.codec import Damaged, Newer, parse
 from appagent.model.events import Ended
-from appagent.model.notices import Notice
+from appagent.model.notices import Notice, NoticeKind, Reporter, notice
 from appagent.model.words import Now
 from appagent.report.text import one_line, plain
 from appagent.run import results
@@ -28,18 +28,15 @@ from appagent.run.launch import Places
 MOST_KEPT = 1_000  # results, for a history that cannot be written
 
 
-class Book(Protocol):
+class Book(Reporter, Protocol):
     """What is needed of the history."""
 
     @property
     def behind(self) -> bool:
-        """Whether what was told before the last `flush` is not all written."""
-
-    def tell(self, notice: Notice) -> None:
-        """Take a fact in."""
+        """Whether what was reported before the last `flush` is not all written."""
 
     def flush(self) -> bool:
-        """Wait until what was told before is written, or was tried; whether that came in time."""
+        """Wait until what was reported is written, or was tried; whether that came in time."""
 
 
 class Unreported:
@@ -51,11 +48,11 @@ class Unreported:
         self.history = history
 
     def report(self, over: Sequence[str]) -> None:
-        """Tell the history of these runs what an earlier agent may not have told."""
+        """Report to the history what an earlier agent may not have reported of these runs."""
         for run_id in over:
-            notice = self._notice(run_id)
-            if notice is not None:
-                self.history.tell(notice)
+            result = self._result(run_id)
+            if result is not None:
+                self.history.report(result)
 
     async def sweep(self, over: Sequence[str], unwritten: Collection[str]) -> None:
         """Remove what these runs, in the order of their ids, have left and nobody needs any more.
@@ -70,8 +67,8 @@ class Unreported:
         for run_id in run_ids:
             results.clear(self.places, run_id)
 
-    def _notice(self, run_id: str) -> Notice | None:
-        """Make the fact of a result; None where nothing of the app ran, or it makes no sense."""
+    def _result(self, run_id: str) -> Notice | None:
+        """Make the notice of a result; None where nothing of the app ran, or it is not valid."""
         path = Path(self.places.result(run_id))
         found = results.load(str(path))
         if found is None:
@@ -87,9 +84,8 @@ class Unreported:
         if not ended.calls:
             return None
         run = replace(run, target=ended.step or run.target)
-        fields = end_fields(run, ended)
-        text = end_text(run, ended, run.steps)
-        return Notice("run.result", Now(time.monotonic(), at), text, run.app, fields=fields)
+        fields = end_fields(run, ended, run.steps)
+        return notice(NoticeKind.RUN_RESULT, Now(time.monotonic(), at), run.app, **fields)
 
 
 def safe(ended: Ended) -> Ended:

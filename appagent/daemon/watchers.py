@@ -31,6 +31,7 @@ from appagent.model.notices import Level
 from appagent.model.seen import AppSeen, Slow
 from appagent.model.settings import AppSettings, RootSettings
 from appagent.model.words import Layout
+from appagent.report.log import Log
 from appagent.share import manifest
 from appagent.share.grouping import group
 from appagent.share.process import Watcher
@@ -47,15 +48,13 @@ class Daemon(Protocol):
 
     node: Node
     secret: bytes
+    log: Log
 
     def feed(self, event: Event) -> None:
         """Take an event."""
 
     def looked(self, look: AppSeen) -> None:
         """Take a look at an app."""
-
-    def say(self, kind: str, text: str, level: Level = Level.INFO) -> None:
-        """Report a fact about the agent."""
 
 
 def root_spec(node: Node, root: RootSettings) -> RootSpec:
@@ -198,7 +197,7 @@ class Watchers:
     def log(self, level: str, text: str) -> None:
         """What a watcher says of itself."""
         with contextlib.suppress(ValueError):
-            self.daemon.say("watcher.says", text, Level(level))
+            self.daemon.log.write(Level(level), text)
 
     def look(self, root: str, app: str) -> None:
         """Look now, at one app or at all of a root."""

@@ -1,12 +1,13 @@
-"""The history of deploys and runs: SQLite, fed with facts, and nothing that anything rests on.
+"""The history of deploys and runs: SQLite, fed with notices; nothing else depends on it.
 
-Theory of operation. `tell` puts a fact into a queue and returns; one worker thread owns the
-database and writes what has come in, many facts in one transaction. So a slow disk delays the
+Theory of operation. `report` puts a notice into a queue and returns; one worker thread owns the
+database and writes what has come in, many notices in one transaction. So a slow disk delays the
 history and never the daemon. What cannot be written stays in the queue, bounded, and is tried
-again; that, and when it works again, is said once. A file that is damaged, or a newer agent's, is
-moved aside and a new one begun. Reading opens the file by itself and may be done in any thread.
+again; that, and when it works again, is reported once. A file that is damaged, or a newer agent's,
+is moved aside and a new one created. Reading opens the file by itself and may be done in any
+thread.
 
-Nothing here raises into the daemon, and `close` waits no longer than it is told to.
+Nothing here raises into the daemon, and `close` waits no longer than its timeout.
 """
 
 from __future__ import annotations
@@ -20,23 +21,25 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from collections.abc import Set as AbstractSet
 from pathlib import Path
+from typing import Unpack
 
 from appagent.host.clock import now
-from appagent.model.notices import Level, Notice
+from appagent.model.notices import Fields, Notice, NoticeKind, notice
 from appagent.model.words import Now
 from appagent.report import history_db
 from appagent.report.history_db import PastDeploy
 
 FILE = "history.sqlite"
 
-_BACKLOG = 5_000  # facts that wait for a disk
+_BACKLOG = 5_000  # notices that wait for a disk
 _BATCH = 500
 _BRIEFLY = 0.2  # seconds
 _AGAIN = 5.0  # seconds between two tries
-_PRUNE_EVERY = 1_000  # facts
+_PRUNE_EVERY = 1_000  # notices
 _MOST_AGE = 90 * 86_400.0
 _MOST_ROWS = 10_000
-_UNSOUND = frozenset((sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR))
+_OF_THE_FILE = (sqlite3.DatabaseError, sqlite3.OperationalError)
+_DAMAGED = frozenset((sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR))
 
 
 class _NewerError(Exception):
@@ -44,19 +47,19 @@ class _NewerError(Exception):
 
 
 class History:
-    """The history of one node. `tell` of the constructor is called in the worker's thread."""
+    """The history of one node; a reporter. Its own trouble it reports from the worker's thread."""
 
     def __init__(
         self,
         state_dir: str,
-        tell: Callable[[Notice], None],
+        report_trouble: Callable[[Notice], None],
         *,
         clock: Callable[[], Now] = now,
         most_rows: int = _MOST_ROWS,
         again: float = _AGAIN,
     ) -> None:
         self.path = Path(state_dir) / FILE
-        self._tell = tell
+        self._report_trouble = report_trouble
         self._clock = clock
         self._most_rows = most_rows
         self._again = again
@@ -70,8 +73,8 @@ class History:
         self._thread = threading.Thread(target=self._work, name="history", daemon=True)
         self._thread.start()
 
-    def tell(self, notice: Notice) -> None:
-        """Take a fact in; what is no part of the history is passed over. Never waits."""
+    def report(self, notice: Notice) -> None:
+        """Take a notice in, if it is part of the history. Never waits."""
         if notice.kind not in history_db.KINDS:
             return
         if self._incoming.qsize() >= _BACKLOG:
@@ -80,14 +83,14 @@ class History:
             self._incoming.put(notice)
 
     def flush(self, timeout: float = 2.0) -> bool:
-        """Wait until what was told before is written, or was tried; whether that came in time."""
+        """Wait until what was reported is written, or was tried; whether that came in time."""
         done = threading.Event()
         self._incoming.put(done)
         return done.wait(timeout)
 
     @property
     def behind(self) -> bool:
-        """Whether what was told before the last `flush` is not all written."""
+        """Whether what was reported before the last `flush` is not all written."""
         return bool(self._waiting)
 
     def deploys(
@@ -96,13 +99,13 @@ class History:
         """Read the newest deploys with their runs, newest first, one at a time.
 
         For another thread than the loop; each step may be in another one. `alive`: ids of the
-        deploys and runs that are under way now.
+        deploys and runs that are in progress.
         """
         self.flush()
         try:
             yield from deploys(self.path, app, limit, alive)
         except (sqlite3.Error, OSError) as error:
-            self._fact("history.unreadable", f"cannot read {self.path}: {error}", Level.WARNING)
+            self._note(NoticeKind.HISTORY_UNREADABLE, error=str(error))
 
     def last_ends(self) -> dict[str, float]:
         """Read when each app's last run ended (wall); empty where that cannot be read.
@@ -125,7 +128,7 @@ class History:
     # --- in the worker's thread ------------------------------------------------------------------
 
     def _work(self) -> None:
-        self._attempt()  # says at once, before there is anything to write, what is wrong
+        self._attempt()  # reports at once, before there is anything to write, what is wrong
         stop = False
         while not stop:
             events: list[threading.Event] = []
@@ -133,22 +136,24 @@ class History:
             self._attempt()
             for event in events:
                 event.set()
-        self._let_go()
+        self._close_db()
 
-    def _attempt(self) -> None:
+    def _attempt(self, *, anew: bool = False) -> None:
+        """Write what waits; where the file is not usable, once more to a new one."""
         try:
             self._write()
         except Exception as error:  # noqa: BLE001 - whatever it is must not end this thread
-            if self._in_trouble(error):
-                self._attempt_anew()
-
-    def _attempt_anew(self) -> None:
-        try:
-            self._write()
-        except Exception as error:  # noqa: BLE001 - whatever it is must not end this thread
-            self._let_go()
-            self._waiting.clear()  # or each try would set another file aside
-            self._say_failing(error)
+            self._close_db()
+            if anew:
+                self._waiting.clear()  # or each try would set another file aside
+                self._report_failing(error)
+            elif word := _unusable(error):
+                if self._set_aside(word, error):
+                    self._attempt(anew=True)
+            else:
+                if not isinstance(error, OSError) and type(error) not in _OF_THE_FILE:
+                    self._waiting.clear()  # a bug: what raised it would raise it again
+                self._report_failing(error)
 
     def _take(self, events: list[threading.Event]) -> bool:
         """Wait for something to do, and take all of it; whether it is to end."""
@@ -186,9 +191,8 @@ class History:
             self._waiting.popleft()
         if self._failing:
             self._failing = ""
-            lost = f"; {self._overflow} facts are missing in it" if self._overflow else ""
+            self._note(NoticeKind.HISTORY_WORKS, count=self._overflow)
             self._overflow = 0
-            self._fact("history.works", f"{self.path} can be written again{lost}", Level.INFO)
         self._written += len(notices)
         if self._written >= _PRUNE_EVERY:
             self._prune(db)
@@ -206,7 +210,7 @@ class History:
             raise
         self._db = db
 
-    def _let_go(self) -> None:
+    def _close_db(self) -> None:
         if self._db is not None:
             with contextlib.suppress(sqlite3.Error):
                 self._db.close()
@@ -217,25 +221,10 @@ class History:
         with db:
             history_db.prune(db, self._clock().wall - _MOST_AGE, self._most_rows)
 
-    def _in_trouble(self, error: Exception) -> bool:
-        """Deal with what keeps us from writing; whether to try again at once, with a new file."""
-        self._let_go()
-        if isinstance(error, _NewerError):
-            return self._set_aside("newer", error)
-        if type(error) in (sqlite3.DatabaseError, sqlite3.OperationalError):
-            code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT)
-            if code & 0xFF in _UNSOUND:
-                return self._set_aside("damaged", error)
-        elif not isinstance(error, OSError):
-            self._waiting.clear()  # a fault of ours: what raised it would raise it again
-        self._say_failing(error)
-        return False
-
-    def _say_failing(self, error: Exception) -> None:
+    def _report_failing(self, error: Exception) -> None:
         if str(error) != self._failing:
             self._failing = str(error)
-            text = f"cannot write {self.path}: {error}; going on without it"
-            self._fact("history.failed", text, Level.WARNING)
+            self._note(NoticeKind.HISTORY_FAILED, error=str(error))
 
     def _set_aside(self, word: str, error: Exception) -> bool:
         aside = self.path.with_name(f"{FILE}.{word}")
@@ -244,15 +233,25 @@ class History:
             for suffix in ("-wal", "-shm"):
                 self.path.with_name(FILE + suffix).unlink(missing_ok=True)
         except OSError as another:
-            self._say_failing(another)
+            self._report_failing(another)
             return False
-        text = f"{self.path} is {word} ({error}); it is kept as {aside}, and a new one begun"
-        self._fact(f"history.{word}", text, Level.WARNING)
+        self._note(NoticeKind(f"history.{word}"), error=str(error), aside=str(aside))
         return True
 
-    def _fact(self, kind: str, text: str, level: Level) -> None:
-        with contextlib.suppress(RuntimeError):  # the loop that is told may be closed already
-            self._tell(Notice(kind, self._clock(), text, "", level, {"path": str(self.path)}))
+    def _note(self, kind: NoticeKind, **fields: Unpack[Fields]) -> None:
+        with contextlib.suppress(RuntimeError):  # the loop that takes it may be closed already
+            fields["path"] = str(self.path)
+            self._report_trouble(notice(kind, self._clock(), **fields))
+
+
+def _unusable(error: Exception) -> str:
+    """Why the file is to be moved aside: "newer", "damaged", or "" if it is not."""
+    if isinstance(error, _NewerError):
+        return "newer"
+    if type(error) in _OF_THE_FILE:
+        code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT)
+        return "damaged" if code & 0xFF in _DAMAGED else ""
+    return ""
 
 
 def _prepare(db: sqlite3.Connection) -> None:

@@ -1,8 +1,8 @@
-"""Deploys and runs as rows: made of facts, read back as values.
+"""Deploys and runs as rows: made of notices, read back as values.
 
-A fact fills in what it knows of a row and leaves the rest as it was, so the same fact twice, one
-that was missed, or a run that another agent began all do no harm. Rows carry one number over both
-tables, in the order in which they were begun: that order outlives a clock that jumps.
+A notice fills in what it knows of a row and leaves the rest as it was, so the same notice twice,
+one that was missed, or a run that another agent began all do no harm. Rows carry one number over
+both tables, in the order in which they began: that order outlives a clock that jumps.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 from typing import Any
 
-from appagent.model.notices import Notice
+from appagent.model.notices import Notice, NoticeKind
+from appagent.report.messages import message
 from appagent.report.text import one_line, tail
 
 SCHEMA = 1
@@ -35,23 +36,17 @@ CREATE INDEX runs_app ON runs (app, seq);
 CREATE INDEX runs_deploy ON runs (deploy_id);
 """
 
-_TIMES = {
-    "deploy.seen": "seen",
-    "deploy.settled": "settled",
-    "deploy.began": "begun",
-    "deploy.done": "ended",
-    "deploy.failed": "ended",
-    "deploy.superseded": "ended",
-    "deploy.interrupted": "ended",
-    "run.began": "began",
-    "run.ended": "ended",
-    "run.result": "ended",
-}
-_OUTCOMES = {
-    "deploy.done": "done",
-    "deploy.failed": "failed",
-    "deploy.superseded": "superseded",
-    "deploy.interrupted": "interrupted",
+# Of each kind: the table, the column that has its time, and the outcome that it means.
+_ROWS = {
+    NoticeKind.DEPLOY_SEEN: ("deploys", "seen", ""),
+    NoticeKind.DEPLOY_SETTLED: ("deploys", "settled", ""),
+    NoticeKind.DEPLOY_BEGAN: ("deploys", "begun", ""),
+    NoticeKind.DEPLOY_DONE: ("deploys", "ended", "done"),
+    NoticeKind.DEPLOY_FAILED: ("deploys", "ended", "failed"),
+    NoticeKind.DEPLOY_SUPERSEDED: ("deploys", "ended", "superseded"),
+    NoticeKind.RUN_BEGAN: ("runs", "began", ""),
+    NoticeKind.RUN_ENDED: ("runs", "ended", ""),
+    NoticeKind.RUN_RESULT: ("runs", "ended", ""),
 }
 _TEXTS = {
     "deploys": ("release", "previous", "conf", "reason", "how", "target"),
@@ -61,14 +56,14 @@ _NUMBERS = {
     "deploys": ("settled_ms", "begun_ms", "good_ms", "duration_ms", "exit_code"),
     "runs": ("duration_ms", "exit_code"),
 }
-# What was said first of a run stays: the agent that adopts it names a deploy of its own.
+# What came first stays: the agent that adopts a run names a deploy of its own.
 _STAYS = frozenset(("seq", "id", "app", "deploy_id", "seen", "began"))
 
-KINDS = frozenset((*_TIMES, "deploy.void"))
+KINDS = frozenset((*_ROWS, NoticeKind.DEPLOY_VOID))
 
 _TAIL_LIMIT = 4_000
 _LINE_LIMIT = 1_000
-# Of the newest deploys all is told; so a long history costs what its lines cost, and not more.
+# Only the newest deploys are read in full; so a long history costs little more than its lines.
 _IN_FULL = 50
 _RUNS_SHOWN, _RUNS_OF_OLDER = 50, 10
 _TAILS_SHOWN = 5  # of one deploy
@@ -78,7 +73,7 @@ Value = str | int | float
 
 @dataclass(frozen=True, slots=True)
 class PastRun:
-    """One run, as it is told later."""
+    """One run in the history."""
 
     id: str
     app: str
@@ -98,7 +93,7 @@ class PastRun:
 
 @dataclass(frozen=True, slots=True)
 class PastDeploy:
-    """One deploy with its runs; a run that belongs to none is told as one without an id."""
+    """One deploy with its runs; a run that belongs to none is in one without an id."""
 
     id: str
     app: str
@@ -141,37 +136,38 @@ def last_ends(db: sqlite3.Connection) -> dict[str, float]:
 
 
 def record(db: sqlite3.Connection, notice: Notice, seq: int) -> None:
-    """Fill in what a fact knows; `seq` is the number of a row that has to be made."""
-    table = "deploys" if notice.kind.startswith("deploy.") else "runs"
-    name = str(notice.fields.get("deploy_id" if table == "deploys" else "run_id", ""))
-    if not name or not notice.app:
+    """Fill in what a notice knows; `seq` is the number of a row that has to be made."""
+    fields = notice.fields
+    if notice.kind is NoticeKind.DEPLOY_VOID:  # nothing had begun
+        sql = "DELETE FROM deploys WHERE id = ? AND begun IS NULL"
+        db.execute(sql, (fields.get("deploy_id", ""),))
         return
-    if notice.kind == "deploy.void":  # nothing had begun, so there is nothing to tell
-        db.execute("DELETE FROM deploys WHERE id = ? AND begun IS NULL", (name,))
+    table, time, outcome = _ROWS[notice.kind]
+    id_ = fields.get("deploy_id", "") if table == "deploys" else fields.get("run_id", "")
+    if not id_ or not notice.app:
         return
-    values: dict[str, Value] = {"seq": seq, "id": one_line(name, 100), "app": one_line(notice.app)}
-    values[_TIMES[notice.kind]] = notice.at.wall
-    values |= _known(notice.fields, table)
-    if notice.kind in _OUTCOMES:
-        values["outcome"] = _OUTCOMES[notice.kind]
-    if "ended" in values:
-        values["line"] = one_line(notice.text, _LINE_LIMIT)
-        values["tail"] = tail(str(notice.fields.get("tail", "")), _TAIL_LIMIT)
+    values: dict[str, Value] = {"seq": seq, "id": one_line(id_, 100), "app": one_line(notice.app)}
+    values |= {time: notice.at.wall, **_known(fields, table)}
+    if outcome:
+        values["outcome"] = outcome
+    if time == "ended":
+        values["line"] = one_line(fields.get("line") or message(notice), _LINE_LIMIT)
+        values["tail"] = tail(fields.get("tail", ""), _TAIL_LIMIT)
     updates = ", ".join(
         f"{n} = coalesce({n}, excluded.{n})" if n in _STAYS else f"{n} = excluded.{n}"
         for n in values
         if n not in ("seq", "id", "app")
     )
     sql = (
-        f"INSERT INTO {table} ({', '.join(values)}) "  # noqa: S608 - names are all ours
+        f"INSERT INTO {table} ({', '.join(values)}) "  # noqa: S608 - names from here alone
         f"VALUES ({', '.join('?' * len(values))}) ON CONFLICT (id) DO UPDATE SET {updates}"
     )
-    if notice.kind == "run.result":  # as its shim saw it; what an agent told of it says more
+    if notice.kind is NoticeKind.RUN_RESULT:  # as its shim saw it; what an agent reported says more
         sql += f" WHERE {table}.outcome IS NULL"
     db.execute(sql, tuple(values.values()))
 
 
-def _known(fields: Mapping[str, Value], table: str) -> dict[str, Value]:
+def _known(fields: Mapping[str, object], table: str) -> dict[str, Value]:
     texts = {n: one_line(str(fields[n]), _LINE_LIMIT) for n in _TEXTS[table] if n in fields}
     numbers: dict[str, Value] = {}
     for name in _NUMBERS[table]:
@@ -182,7 +178,7 @@ def _known(fields: Mapping[str, Value], table: str) -> dict[str, Value]:
 
 
 def prune(db: sqlite3.Connection, before: float, most: int) -> None:
-    """Forget what ended before a moment, and all but the newest rows."""
+    """Delete what ended before a time, and all but the newest rows."""
     old = "coalesce(ended, begun, settled, seen, 0) < ?"
     db.execute(f"DELETE FROM deploys WHERE {old}", (before,))  # noqa: S608 - no value in it
     db.execute("DELETE FROM runs WHERE coalesce(ended, began, 0) < ?", (before,))
@@ -202,8 +198,8 @@ def read(
     In the order in which their first runs began, which is what is shown of them; one that was only
     seen, by that.
 
-    The newest are told in full, older ones with fewer runs and without output. `alive` are the
-    ids of the deploys and runs that are under way now: what has no end and is not among them was
+    The newest are read in full, older ones with fewer runs and without output. `alive` are the ids
+    of the deploys and runs that are in progress: what has no end and is not among them was
     interrupted.
     """
     mine = "" if app is None else "app = :app AND "
@@ -216,8 +212,8 @@ def read(
         ORDER BY seq DESC LIMIT :limit"""  # noqa: S608 - no value in it
     found = db.execute(sql, {"app": app, "limit": max(0, min(limit, 1 << 31))}).fetchall()
     for number, (_, what, name) in enumerate(found):
-        told = _deploy if what == "deploy" else _lone_run
-        deploy = told(db, name, alive, in_full=number < _IN_FULL)
+        read_one = _deploy if what == "deploy" else _lone_run
+        deploy = read_one(db, name, alive, in_full=number < _IN_FULL)
         if deploy is not None:  # or it was pruned just now
             yield deploy
 
@@ -306,8 +302,8 @@ def _without_none(row: dict[str, Any]) -> dict[str, Any]:
 _WORDS = frozenset((*_TEXTS["deploys"], *_TEXTS["runs"], "line", "tail"))
 
 
-def _part(told: int | None, begin: float | None, end: float | None) -> int | None:
-    """Milliseconds of a part: as told, by a clock that does not jump; else by the times kept."""
-    if told is not None or begin is None or end is None:
-        return told
+def _part(reported: int | None, begin: float | None, end: float | None) -> int | None:
+    """Milliseconds of a part: as reported (monotonic clock), else from the times kept."""
+    if reported is not None or begin is None or end is None:
+        return reported
     return max(0, round((end - begin) * 1000))

@@ -1,8 +1,8 @@
-"""Facts as lines: to the journal with fields, as JSON, or readable on a terminal.
+"""Notices as lines: to the journal with fields, as JSON, or readable on a terminal.
 
-Everything that is logged goes one way: a fact (or a word of a library, by the standard logging)
-→ structlog → `Line` → one of the outputs. An output never raises and never waits for long: the
-daemon's loop must go on whatever becomes of its log.
+Everything that is logged goes one way: a notice (or a message of a library, by the standard
+logging) → structlog → `Line` → one of the outputs. An output never raises and never waits for
+long: the daemon's loop must keep running whatever happens to its log.
 
     journal   fields: KIND APP RELEASE TARGET RUN_ID REASON OUTCOME …; falls back to stderr
     json      one object a line, on stderr
@@ -17,12 +17,12 @@ import math
 import os
 import sys
 import time
-from collections.abc import MutableMapping
+from collections.abc import Mapping, MutableMapping
 from pathlib import Path
 from typing import Any, TextIO
 
 from appagent.model.notices import Level, Notice
-from appagent.report import journal
+from appagent.report import journal, messages
 from appagent.report.sinks import (
     ConsoleOutput,
     JournalOutput,
@@ -46,29 +46,33 @@ _MOST_FIELDS = 60
 
 
 class Log:
-    """The way out for all that is said. Made by `set_up`."""
+    """The log of the agent; a reporter. Made by `set_up`."""
 
-    def __init__(self, output: Output) -> None:
+    def __init__(self, output: Output, level: str = "info") -> None:
         self.output = output
+        self.set_level(level)
 
-    def tell(self, notice: Notice) -> None:
-        """Log a fact."""
-        structlog.get_logger().log(LEVELS[notice.level], notice.text, notice=notice)
+    def report(self, notice: Notice) -> None:
+        """Log a notice. May be called in any thread."""
+        level = LEVELS[messages.level(notice)]
+        if level >= self._level:
+            structlog.get_logger().log(level, messages.text(notice), notice=notice)
 
-    def say(self, level: Level, text: str, **fields: str | float) -> None:
-        """Log words of the agent about itself that are no fact."""
+    def write(self, level: Level, text: str, **fields: str | float) -> None:
+        """Log a message that is not a notice."""
         structlog.get_logger().log(LEVELS[level], text, **fields)
 
     def fault(self, text: str, error: BaseException | None = None) -> None:
-        """Log an exception (or the one being handled): a fault of ours, with its traceback."""
+        """Log an exception (or the one being handled) with its traceback: a bug in appagent."""
         structlog.get_logger().error(text, exc_info=error or True)
 
     def set_level(self, level: str) -> None:
-        """Log from this level on."""
-        _configure(self.output, LEVELS[Level(level)])
+        """Set the minimum level of what is logged."""
+        self._level = LEVELS[Level(level)]
+        _configure(self.output, self._level)
 
     def close(self) -> None:
-        """Let go of sockets. What is logged after that is lost."""
+        """Close the sockets. What is logged after that is lost."""
         self.output.close()
 
 
@@ -93,8 +97,7 @@ def set_up(
         output = JsonOutput(stream)
     else:
         output = ConsoleOutput(stream, colour=wants_colour(stream))
-    log = Log(output)
-    log.set_level(level)
+    log = Log(output, level)
     root = logging.getLogger()
     for old in [each for each in root.handlers if isinstance(each, _Bridge)]:
         root.removeHandler(old)
@@ -149,28 +152,29 @@ def _configure(output: Output, level: int) -> None:
 
 
 def _as_line(
-    _: object, __: str, said: MutableMapping[str, Any]
+    _: object, __: str, entry: MutableMapping[str, Any]
 ) -> tuple[tuple[Line], dict[str, Any]]:
-    """Make what the outputs take, with all text bounded and safe to show."""
-    text, level = str(said.pop("event", "")), Level(said.pop("level"))
-    notice = said.pop("notice", None)
+    """Make the line for the outputs, with all text bounded and safe to show."""
+    text, level = str(entry.pop("event", "")), Level(entry.pop("level"))
+    notice = entry.pop("notice", None)
+    given: Mapping[str, object] = entry
+    kind, app, wall = "", "", time.time()
     if isinstance(notice, Notice):
         given, kind, app, wall = notice.fields, notice.kind, notice.app, notice.at.wall
-    else:
-        given, kind, app, wall = said, str(said.pop("kind", "")), "", time.time()
     fields = {
-        one_line(str(name), 64): value if _is_number(value) else plain(str(value))
-        for name, value in list(given.items())[:_MOST_FIELDS]
+        one_line(str(name), 64): _safe(value) for name, value in list(given.items())[:_MOST_FIELDS]
     }
     return (Line(level, wall, one_line(text, 8_000), kind, app, fields),), {}
 
 
-def _is_number(value: object) -> bool:
-    return isinstance(value, int) or (isinstance(value, float) and math.isfinite(value))
+def _safe(value: object) -> str | int | float:
+    if isinstance(value, int) or (isinstance(value, float) and math.isfinite(value)):
+        return value
+    return plain(str(value))
 
 
 class _Bridge(logging.Handler):
-    """Hands over what libraries say by the standard logging: asyncio, watchdog, warnings."""
+    """Takes what libraries log by the standard logging: asyncio, watchdog, warnings."""
 
     def emit(self, record: logging.LogRecord) -> None:
         try:

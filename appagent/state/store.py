@@ -30,12 +30,12 @@ import stat
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeVar
+from typing import TypeVar, Unpack
 
 from appagent.host import clock, files
 from appagent.model.applied import Hold, Record
 from appagent.model.codec import MAX_BYTES, Damaged, Newer, dump, parse
-from appagent.model.notices import Level, Notice
+from appagent.model.notices import Fields, Notice, NoticeKind, notice
 from appagent.model.words import Now
 from appagent.state.directory import make_directory, take_lock
 
@@ -163,19 +163,14 @@ class Store:
             else:
                 del self._unwritten[path]
         notices = [
-            self._notice(
-                "store.failed",
-                f"cannot write {path}: {error.strerror or error}; keeping it in memory",
-                Level.ERROR,
-                path,
-            )
+            self._notice(NoticeKind.STORE_FAILED, path, error=error.strerror or str(error))
             for number, (path, error) in failed.items()
             if number not in self._reported
         ]
         self._reported.update(failed)
         if self._reported and not self._unwritten:
             self._reported.clear()
-            notices.append(self._notice("store.works", f"{self.path} can be written again"))
+            notices.append(self._notice(NoticeKind.STORE_WORKS, self.path))
         return notices
 
     @property
@@ -264,35 +259,28 @@ class Store:
             notices.append(self._set_aside(path, error))
         secret = secrets.token_bytes(SECRET_BYTES)
         if known:
-            text = f"created a new {path}: the conf ids change, so every running app is restarted"
-            notices.append(self._notice("store.secret", text, Level.WARNING, path))
+            notices.append(self._notice(NoticeKind.STORE_SECRET, path))
         notices.extend(self._put(path, secret))
         return secret
 
     def _set_aside(self, path: Path, why: Exception, app: str = "") -> Notice:
-        word = "newer" if isinstance(why, Newer) else "damaged"
-        aside = path.with_name(f"{path.name}.{word}")
+        newer = isinstance(why, Newer)
+        kind = NoticeKind.STORE_NEWER if newer else NoticeKind.STORE_DAMAGED
+        aside = path.with_name(f"{path.name}.{'newer' if newer else 'damaged'}")
         try:
             path.replace(aside)
-            then = f"moved to {aside}"
         except OSError as error:
-            then = f"cannot move it aside: {error.strerror}"
-        text = f"{path} is {word} ({why}); {then}"
-        return self._notice(f"store.{word}", text, Level.WARNING, path, app)
+            return self._notice(kind, path, app, error=str(why), line=str(error.strerror))
+        return self._notice(kind, path, app, error=str(why), aside=str(aside))
 
     def _unreadable(self, path: Path, error: OSError, app: str = "") -> Notice:
-        text = f"cannot read {path}: {error.strerror}"
-        return self._notice("store.damaged", text, Level.ERROR, path, app)
+        return self._notice(NoticeKind.STORE_UNREADABLE, path, app, error=str(error.strerror))
 
     def _notice(
-        self,
-        kind: str,
-        text: str,
-        level: Level = Level.INFO,
-        path: Path | None = None,
-        app: str = "",
+        self, kind: NoticeKind, path: Path, app: str = "", /, **fields: Unpack[Fields]
     ) -> Notice:
-        return Notice(kind, self._clock(), text, app, level, {"path": str(path or self.path)})
+        fields["path"] = str(path)
+        return notice(kind, self._clock(), app, **fields)
 
 
 def _has_entries(directory: Path) -> bool:

@@ -121,7 +121,7 @@ def test_a_daemon_leaves_who_called_and_its_log_and_its_apps_are_where_they_shou
     assert made.pidfile.read_text() == f"{daemon.pid}\n"
     made.wait_for("web", "ok")
     ready = made.notices("agent.ready")
-    assert f"{daemon.pid} is the agent" in ready[0]["text"]
+    assert ready[0]["pid"] == daemon.pid
     ends = {end["target"]: end["outcome"] for end in made.notices("run.ended", "web")}
     assert ends == {"install": "ok", "start": "ok", "check": "ok"}
     assert made.command("logs", "web", "-n", "1").stdout == "hello of check\n"

@@ -225,7 +225,7 @@ def test_a_run_beside_one_that_cannot_be_taken_over_waits_and_is_no_failure(made
     good(made, "web", "2")
     assert made.targets("web")[3:] == ["install", "restart", "check"]
     loud = [notice for notice in made.notices("", "web") if notice["level"] in ("warning", "error")]
-    assert [notice["kind"] for notice in loud] == ["deploy.retrying"]
+    assert [notice["kind"] for notice in loud] == ["run.ended"]
     assert "another run of the app is still alive" in loud[0]["text"]
 
 

@@ -180,7 +180,7 @@ def test_an_app_whose_record_is_lost_is_installed_and_restarted(
         assert [(notice["app"], notice["level"]) for notice in told] == [("lost", "warning")]
         assert "record.json" in told[0]["text"]
         aside = record(node, "lost").with_name(f"record.json.{lose.__name__}")
-        assert f"kept as {aside}" in told[0]["text"]
+        assert told[0]["aside"] == str(aside)
         assert aside.exists()
     node.restart()  # that was all
     shown.nothing("lost", "other")

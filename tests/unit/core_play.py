@@ -37,6 +37,7 @@ from appagent.model.events import (
 )
 from appagent.model.settings import AppSettings, RootSettings, Settings
 from appagent.model.words import Layout, Outcome, Target
+from appagent.report import messages
 from tests.unit.core_machine import Machine
 from tests.unit.core_shims import Doing
 from tests.unit.core_world import HOUR, ROOT, SECOND, World
@@ -232,13 +233,13 @@ class Play(Machine):
         return [s.ended for s in self.shims.shims.values() if s.ended is not None][-1]
 
     def notices(self, prefix: str = "", app: str = "") -> list[str]:
-        """The kinds of the facts told so far."""
+        """The kinds of the notices so far."""
         mine = (f for f in self.told if not app or f.app == app)
         return [f.kind for f in mine if f.kind.startswith(prefix)]
 
     def text(self, kind: str) -> str:
-        """The newest fact of this kind."""
-        return next((f.text for f in reversed(self.told) if f.kind == kind), "")
+        """The newest notice of this kind, as it is logged."""
+        return next((messages.text(f) for f in reversed(self.told) if f.kind == kind), "")
 
 
 def deployed(release: str = "r1", layout: Layout = Layout.SYMLINK, **changes: Any) -> Play:  # noqa: ANN401 - as for Play()

@@ -9,6 +9,7 @@ import pytest
 from appagent.model.notices import Level
 from appagent.model.settings import RootSettings
 from appagent.model.words import Layout, Outcome
+from appagent.report import messages
 from tests.unit.core_play import HOUR, ROOT, Play, deployed
 
 ENV = "/files/config/common.env"
@@ -58,8 +59,9 @@ def test_the_same_trouble_is_told_loudly_once() -> None:
     play.will("web", "install", *[Outcome.FAILED] * 4, line="no network")
     play.push("web", "r2")
     play.rest()
-    told = [f.level for f in play.told if f.kind == "deploy.retrying"]
-    assert told == ["error", "info", "info", "info"]
+    told = [messages.level(f) for f in play.told if f.fields.get("outcome") == "failed"]
+    ends = [level for level in told if level != "info"]
+    assert ends == ["error", "warning", "warning", "warning"]
 
 
 @pytest.mark.parametrize("outcome", BAD)
@@ -219,7 +221,7 @@ def test_a_way_back_whose_directory_is_gone_is_none() -> None:
     play.push("web", "r2")
     assert play.rest() == steps("r2", "install", "restart", "check")
     assert play.word() == "failed"
-    assert play.notices("app.no_way_back") == ["app.no_way_back"]
+    assert play.notices("app.no_rollback") == ["app.no_rollback"]
     play.push("web", "r3")
     assert play.rest() == steps("r3", "install", "restart", "check")
 
@@ -387,7 +389,7 @@ def test_a_run_beside_a_living_one_is_tried_again_soon_and_told_once() -> None:
     assert len(waits) == 4
     assert waits[0] < 2.0
     assert waits == sorted(waits)
-    loud = [f for f in play.told if f.kind == "deploy.retrying" and f.level is Level.WARNING]
+    loud = [f for f in play.told if messages.level(f) is Level.WARNING]
     assert len(loud) == 1
     assert play.word() == "ok"
     record = play.app("web").record
@@ -400,7 +402,7 @@ def test_a_way_back_beside_a_living_run_is_not_given_up() -> None:
     play.will("web", "install", Outcome.OK, Outcome.BUSY)
     play.push("web", "r2")
     assert play.rest()[-3:] == steps("r1", "install", "restart", "check")
-    assert play.notices("app.no_way_back") == []
+    assert play.notices("app.no_rollback") == []
 
 
 def test_a_run_that_is_lost_is_done_again_at_once_and_then_later() -> None:

@@ -131,7 +131,7 @@ def test_a_release_that_was_made_anew_under_its_name_is_no_way_back() -> None:
     play.push("web", "r1", anew=True)
     assert play.rest() == ["install web r1", "restart web r1"]
     assert play.word() == "failed"
-    assert play.text("app.no_way_back")
+    assert play.text("app.no_rollback")
     good = play.app().record.last_good
     assert good is not None
     assert good.release == "symlink.1:releases/r1:7"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from appagent.model.events import Alive
 from appagent.model.words import Outcome, Target
+from appagent.report import messages
 from tests.unit.core_play import HOUR, Play, deployed
 
 
@@ -20,7 +21,7 @@ def test_a_target_that_is_missing_costs_no_run_and_is_in_no_fact() -> None:
     play = deployed()
     assert began(play) == ["install", "start", "check"]
     assert len(play.shims.shims) == 3
-    assert not any("build" in notice.text for notice in play.told)
+    assert not any("build" in messages.text(notice) for notice in play.told)
     assert play.text("run.began") == "web: make check (new release)"
 
 

@@ -14,12 +14,12 @@ import threading
 import tracemalloc
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from appagent.model.codec import to_json
-from appagent.model.notices import Level, Notice
+from appagent.model.notices import Fields, Notice, NoticeKind
 from appagent.model.words import Now, Outcome
 from appagent.report.history import History, deploys
 from appagent.report.history_db import PastDeploy
@@ -28,14 +28,8 @@ T0 = 1_700_000_000.0
 DAY = 86_400.0
 
 
-def notice(
-    kind: str,
-    at: float,
-    text: str = "words",
-    app: str = "web",
-    **fields: Any,  # noqa: ANN401
-) -> Notice:
-    return Notice(kind, Now(at, T0 + at), text, app, Level.INFO, fields)
+def notice(kind: str, at: float, app: str = "web", /, **fields: Any) -> Notice:  # noqa: ANN401
+    return Notice(NoticeKind(kind), Now(at, T0 + at), app, cast("Fields", fields))
 
 
 class Clock:
@@ -47,7 +41,7 @@ class Clock:
 
 
 class Place:
-    """A state directory with a history that tells into a list."""
+    """A state directory with a history that reports its trouble into a list."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -74,27 +68,29 @@ def place(tmp_path: Path) -> Place:
     return Place(tmp_path)
 
 
-def tell_deploy(tell: Callable[[Notice], None], n: int, app: str = "web", at: float = 0.0) -> None:
-    """Tell the whole story of a deploy with two runs."""
+def report_deploy(
+    report: Callable[[Notice], None], n: int, app: str = "web", at: float = 0.0
+) -> None:
+    """Report all of a deploy with two runs."""
     deploy = {"deploy_id": f"d{n}", "release": f"r{n}", "previous": f"r{n - 1}"}
-    tell(notice("deploy.seen", at, app=app, how="inotify", reason="new release", **deploy))
-    tell(notice("deploy.settled", at + 2, app=app, conf="env.1:a", **deploy))
-    tell(notice("deploy.began", at + 2.5, app=app, **deploy))
+    report(notice("deploy.seen", at, app, how="inotify", reason="new release", **deploy))
+    report(notice("deploy.settled", at + 2, app, conf="env.1:a", **deploy))
+    report(notice("deploy.began", at + 2.5, app, **deploy))
     for step, target in enumerate(("install", "restart")):
         run: dict[str, Any] = {"run_id": f"d{n}-{step}", "deploy_id": f"d{n}", "target": target}
-        tell(notice("run.began", at + 3 + step, app=app, release=f"r{n}", reason="new", **run))
+        report(notice("run.began", at + 3 + step, app, release=f"r{n}", reason="new", **run))
         end: dict[str, Any] = {"outcome": Outcome.OK, "exit_code": 0, "duration_ms": 700 + step}
-        tell(notice("run.ended", at + 3.7 + step, "it went well", app=app, **run, **end))
-    tell(notice("deploy.done", at + 5, f"r{n} is good", app=app, **deploy))
+        report(notice("run.ended", at + 3.7 + step, app, **run, **end))
+    report(notice("deploy.done", at + 5, app, **deploy))
 
 
 def test_a_deploy_is_told_with_its_runs_and_how_long_each_part_took(place: Place) -> None:
     with place.opened() as history:
-        tell_deploy(history.tell, 1)
+        report_deploy(history.report, 1)
         (deploy,) = history.deploys()
     assert (deploy.id, deploy.app, deploy.release, deploy.previous) == ("d1", "web", "r1", "r0")
     assert (deploy.conf, deploy.how, deploy.reason) == ("env.1:a", "inotify", "new release")
-    assert (deploy.outcome, deploy.line) == ("done", "r1 is good")
+    assert (deploy.outcome, deploy.line[:12]) == ("done", "deployed r1 ")
     assert (deploy.seen, deploy.ended) == (T0, T0 + 5)
     parts = (deploy.settled_ms, deploy.begun_ms, deploy.good_ms, deploy.duration_ms)
     assert parts == (2000, 500, 2500, 5000)
@@ -107,8 +103,8 @@ def test_a_deploy_is_told_with_its_runs_and_how_long_each_part_took(place: Place
 
 def test_parts_that_are_told_win_over_the_clock_on_the_wall(place: Place) -> None:
     with place.opened() as history:
-        history.tell(notice("deploy.seen", 0, deploy_id="d1"))
-        history.tell(notice("deploy.done", -3600, deploy_id="d1", duration_ms=1500, good_ms=800))
+        history.report(notice("deploy.seen", 0, deploy_id="d1"))
+        history.report(notice("deploy.done", -3600, deploy_id="d1", duration_ms=1500, good_ms=800))
         (deploy,) = history.deploys()
     assert (deploy.duration_ms, deploy.good_ms) == (1500, 800)
 
@@ -116,7 +112,7 @@ def test_parts_that_are_told_win_over_the_clock_on_the_wall(place: Place) -> Non
 def test_newest_come_first_for_one_app_or_all_and_limited(place: Place) -> None:
     with place.opened() as history:
         for n in range(1, 6):
-            tell_deploy(history.tell, n, app="api" if n % 2 else "web", at=-10.0 * n)
+            report_deploy(history.report, n, app="api" if n % 2 else "web", at=-10.0 * n)
         assert [each.id for each in history.deploys()] == ["d5", "d4", "d3", "d2", "d1"]
         assert [each.id for each in history.deploys("web")] == ["d4", "d2"]
         assert [each.id for each in history.deploys(limit=2)] == ["d5", "d4"]
@@ -128,22 +124,22 @@ def test_deploys_are_in_the_order_in_which_they_began_not_in_which_they_were_see
     place: Place,
 ) -> None:
     with place.opened() as history:
-        history.tell(notice("deploy.seen", 0, deploy_id="tree"))  # … and settles
-        tell_deploy(history.tell, 1, at=1.0)
-        history.tell(notice("deploy.began", 9, deploy_id="tree"))
-        history.tell(notice("run.began", 9, run_id="r", deploy_id="tree", target="install"))
-        history.tell(notice("deploy.seen", 10, deploy_id="seen"))
+        history.report(notice("deploy.seen", 0, deploy_id="tree"))  # … and settles
+        report_deploy(history.report, 1, at=1.0)
+        history.report(notice("deploy.began", 9, deploy_id="tree"))
+        history.report(notice("run.began", 9, run_id="r", deploy_id="tree", target="install"))
+        history.report(notice("deploy.seen", 10, deploy_id="seen"))
         assert [each.id for each in history.deploys()] == ["seen", "tree", "d1"]
 
 
 def test_a_failed_deploy_keeps_the_end_of_its_output(place: Place) -> None:
     output = "".join(f"\x1b[31mline {n}\x1b[0m\n" for n in range(5000)) + "boom\udcff"
     with place.opened() as history:
-        history.tell(notice("deploy.seen", 0, deploy_id="d1"))
+        history.report(notice("deploy.seen", 0, deploy_id="d1"))
         end: dict[str, Any] = {"outcome": "failed", "exit_code": 2, "target": "install"}
         end["tail"] = output
-        history.tell(notice("run.ended", 2, "it failed", run_id="x", deploy_id="d1", **end))
-        history.tell(notice("deploy.failed", 2, "it failed", deploy_id="d1", **end))
+        history.report(notice("run.ended", 2, run_id="x", deploy_id="d1", **end))
+        history.report(notice("deploy.failed", 2, deploy_id="d1", **end))
         (deploy,) = history.deploys()
     assert (deploy.outcome, deploy.target, deploy.exit_code) == ("failed", "install", 2)
     for each in (deploy.tail, deploy.runs[0].tail):
@@ -154,9 +150,9 @@ def test_a_failed_deploy_keeps_the_end_of_its_output(place: Place) -> None:
 
 def test_a_run_of_no_deploy_is_told_alone(place: Place) -> None:
     with place.opened() as history:
-        tell_deploy(history.tell, 1)
-        history.tell(notice("run.began", 9, run_id="x", target="stop", reason="asked by root"))
-        history.tell(notice("run.ended", 9, run_id="x", outcome="ok", duration_ms=5))
+        report_deploy(history.report, 1)
+        history.report(notice("run.began", 9, run_id="x", target="stop", reason="asked by root"))
+        history.report(notice("run.ended", 9, run_id="x", outcome="ok", duration_ms=5))
         stop, deploy = history.deploys()
     assert (stop.id, stop.outcome, stop.reason) == ("", "ok", "asked by root")
     assert [run.id for run in stop.runs] == ["x"]
@@ -165,8 +161,8 @@ def test_a_run_of_no_deploy_is_told_alone(place: Place) -> None:
 
 def test_what_has_no_end_is_running_while_it_is_alive_and_interrupted_after(place: Place) -> None:
     with place.opened() as history:
-        history.tell(notice("deploy.seen", 0, deploy_id="d1"))
-        history.tell(notice("run.began", 1, run_id="x", deploy_id="d1", target="install"))
+        history.report(notice("deploy.seen", 0, deploy_id="d1"))
+        history.report(notice("run.began", 1, run_id="x", deploy_id="d1", target="install"))
         (deploy,) = history.deploys(alive={"x"})
         assert (deploy.outcome, deploy.runs[0].outcome) == ("running", "running")
         (deploy,) = history.deploys(alive={"d1"})
@@ -177,13 +173,13 @@ def test_what_has_no_end_is_running_while_it_is_alive_and_interrupted_after(plac
 
 def test_an_adopted_run_ends_in_the_deploy_in_which_it_began(place: Place) -> None:
     with place.opened() as history:
-        history.tell(notice("deploy.seen", 0, deploy_id="d1", release="r1"))
-        history.tell(notice("run.began", 1, run_id="x", deploy_id="d1", target="install"))
+        history.report(notice("deploy.seen", 0, deploy_id="d1", release="r1"))
+        history.report(notice("run.began", 1, run_id="x", deploy_id="d1", target="install"))
     with place.opened() as history:
-        history.tell(notice("deploy.seen", 5, deploy_id="d2", release="r1"))
+        history.report(notice("deploy.seen", 5, deploy_id="d2", release="r1"))
         end: dict[str, Any] = {"outcome": "ok", "duration_ms": 6000, "adopted": "yes"}
-        history.tell(notice("run.ended", 7, run_id="x", deploy_id="d2", **end))
-        history.tell(notice("deploy.done", 8, deploy_id="d2"))
+        history.report(notice("run.ended", 7, run_id="x", deploy_id="d2", **end))
+        history.report(notice("deploy.done", 8, deploy_id="d2"))
         second, first = history.deploys()
     assert (second.id, second.outcome, second.runs) == ("d2", "done", ())
     assert (first.id, first.outcome) == ("d1", "interrupted")
@@ -192,26 +188,26 @@ def test_an_adopted_run_ends_in_the_deploy_in_which_it_began(place: Place) -> No
 
 def test_a_deploy_that_came_to_nothing_is_no_history(place: Place) -> None:
     with place.opened() as history:
-        history.tell(notice("deploy.seen", 0, deploy_id="d1"))
-        history.tell(notice("deploy.void", 1, deploy_id="d1"))
+        history.report(notice("deploy.seen", 0, deploy_id="d1"))
+        history.report(notice("deploy.void", 1, deploy_id="d1"))
         assert list(history.deploys()) == []
 
 
-def test_superseded_and_interrupted_are_told_as_such(place: Place) -> None:
+def test_a_superseded_deploy_is_kept_as_such(place: Place) -> None:
     with place.opened() as history:
-        for n, word in enumerate(("superseded", "interrupted")):
-            history.tell(notice("deploy.began", n, deploy_id=f"d{n}"))
-            history.tell(notice(f"deploy.{word}", n + 1, deploy_id=f"d{n}"))
-        assert [each.outcome for each in history.deploys()] == ["interrupted", "superseded"]
+        history.report(notice("deploy.began", 0, deploy_id="d1", release="r1"))
+        history.report(notice("deploy.superseded", 1, deploy_id="d1", release="r1", newer="r2"))
+        (deploy,) = history.deploys()
+    assert (deploy.outcome, deploy.line) == ("superseded", "r1 is superseded by r2")
 
 
-def test_the_same_fact_twice_and_facts_that_are_not_for_it_do_no_harm(place: Place) -> None:
+def test_the_same_notice_twice_and_notices_that_are_not_for_it_do_no_harm(place: Place) -> None:
     with place.opened() as history:
         for _ in range(2):
-            tell_deploy(history.tell, 1)
-        history.tell(notice("app.unknown", 9, deploy_id="d9"))
-        history.tell(notice("deploy.done", 9))
-        history.tell(notice("run.ended", 9, app="", run_id="x"))
+            report_deploy(history.report, 1)
+        history.report(notice("app.unknown", 9, deploy_id="d9"))
+        history.report(notice("deploy.done", 9))
+        history.report(notice("run.ended", 9, "", run_id="x"))
         (deploy,) = history.deploys()
     assert len(deploy.runs) == 2
 
@@ -219,16 +215,16 @@ def test_the_same_fact_twice_and_facts_that_are_not_for_it_do_no_harm(place: Pla
 def test_it_survives_a_restart_and_can_be_read_without_an_agent(place: Place) -> None:
     assert list(deploys(place.file, None, 10)) == []
     with place.opened() as history:
-        tell_deploy(history.tell, 1)
+        report_deploy(history.report, 1)
     with place.opened() as history:
-        tell_deploy(history.tell, 2)
+        report_deploy(history.report, 2)
         assert [each.id for each in deploys(place.file, "web", 1)]
     assert [each.id for each in deploys(place.file, None, 10)] == ["d2", "d1"]
 
 
 def test_nobody_else_can_read_it(place: Place) -> None:
     with place.opened() as history:
-        tell_deploy(history.tell, 1)
+        report_deploy(history.report, 1)
         assert history.flush(30)
         for path in place.path.iterdir():
             assert stat.S_IMODE(path.stat().st_mode) == 0o600, path
@@ -236,8 +232,8 @@ def test_nobody_else_can_read_it(place: Place) -> None:
 
 def test_what_is_older_than_90_days_is_forgotten(place: Place) -> None:
     with place.opened() as history:
-        tell_deploy(history.tell, 1, at=0.0)
-        tell_deploy(history.tell, 2, at=20 * DAY)
+        report_deploy(history.report, 1, at=0.0)
+        report_deploy(history.report, 2, at=20 * DAY)
     place.clock.wall = T0 + 100 * DAY
     with place.opened() as history:
         (deploy,) = history.deploys()
@@ -248,7 +244,7 @@ def test_what_is_older_than_90_days_is_forgotten(place: Place) -> None:
 def test_only_so_many_are_kept(place: Place) -> None:
     with place.opened(most_rows=10) as history:
         for n in range(300):
-            tell_deploy(history.tell, n, at=n)
+            report_deploy(history.report, n, at=n)
     with place.opened(most_rows=10) as history:
         kept = list(history.deploys(limit=1000))
     assert [each.id for each in kept] == [f"d{n}" for n in reversed(range(290, 300))]
@@ -261,7 +257,7 @@ def test_only_so_many_are_kept(place: Place) -> None:
 def test_a_damaged_file_is_kept_aside_and_a_new_one_begun(place: Place, content: bytes) -> None:
     place.file.write_bytes(content)
     with place.opened() as history:
-        tell_deploy(history.tell, 1)
+        report_deploy(history.report, 1)
         assert [each.id for each in history.deploys()] == ["d1"]
     assert place.kinds() == ["history.damaged"]
     assert place.file.with_name("history.sqlite.damaged").read_bytes() == content
@@ -270,12 +266,12 @@ def test_a_damaged_file_is_kept_aside_and_a_new_one_begun(place: Place, content:
 def test_damage_inside_the_file_is_found(place: Place) -> None:
     with place.opened() as history:
         for n in range(200):
-            tell_deploy(history.tell, n)
+            report_deploy(history.report, n)
     content = bytearray(place.file.read_bytes())
     content[4096:] = os.urandom(len(content) - 4096)
     place.file.write_bytes(content)
     with place.opened() as history:
-        tell_deploy(history.tell, 1)
+        report_deploy(history.report, 1)
         assert [each.id for each in history.deploys()] == ["d1"]
     assert place.kinds() == ["history.damaged"]
 
@@ -285,7 +281,7 @@ def test_a_file_with_other_tables_is_kept_aside(place: Place) -> None:
         db.execute("CREATE TABLE deploys (a)")
         db.commit()
     with place.opened() as history:
-        tell_deploy(history.tell, 1)
+        report_deploy(history.report, 1)
         assert [each.id for each in history.deploys()] == ["d1"]
     assert place.kinds() == ["history.damaged"]
 
@@ -294,7 +290,7 @@ def test_a_newer_agents_file_is_kept_aside(place: Place) -> None:
     with contextlib.closing(sqlite3.connect(place.file)) as db:
         db.execute("PRAGMA user_version = 7")
     with place.opened() as history:
-        tell_deploy(history.tell, 1)
+        report_deploy(history.report, 1)
         assert [each.id for each in history.deploys()] == ["d1"]
     assert place.kinds() == ["history.newer"]
     assert place.file.with_name("history.sqlite.newer").exists()
@@ -311,9 +307,9 @@ def test_a_place_that_cannot_be_written_is_said_once_and_so_is_its_healing(place
     place.path = place.path / "state"
     place.path.write_text("a file where the directory should be")
     with place.opened(again=0.01) as history:
-        tell_deploy(history.tell, 1)
+        report_deploy(history.report, 1)
         assert history.flush(30)
-        tell_deploy(history.tell, 2)
+        report_deploy(history.report, 2)
         assert history.flush(30)
         assert place.kinds() == ["history.failed"]
         assert list(history.deploys()) == []
@@ -334,13 +330,13 @@ def test_a_full_disk_costs_nothing_else(place: Place) -> None:
         place.path = tiny
         ballast = tiny / "ballast"
         with place.opened(again=0.01) as history:
-            tell_deploy(history.tell, 1)
+            report_deploy(history.report, 1)
             assert [each.id for each in history.deploys()] == ["d1"]
             with contextlib.suppress(OSError), ballast.open("wb", buffering=0) as file:
                 while True:
                     file.write(b"x" * 4096)
             for n in range(2, 60):
-                tell_deploy(history.tell, n)
+                report_deploy(history.report, n)
             wait_for(lambda: place.kinds() == ["history.failed"])
             ballast.unlink()
             wait_for(lambda: place.kinds() == ["history.failed", "history.works"])
@@ -350,12 +346,12 @@ def test_a_full_disk_costs_nothing_else(place: Place) -> None:
 
 
 def test_a_listener_that_is_gone_does_not_end_the_history(place: Place) -> None:
-    def tell(_: Notice) -> None:
+    def report(_: Notice) -> None:
         raise RuntimeError("Event loop is closed")
 
     place.file.write_bytes(b"no database")
-    history = History(str(place.path), tell, clock=place.clock)
-    tell_deploy(history.tell, 1)
+    history = History(str(place.path), report, clock=place.clock)
+    report_deploy(history.report, 1)
     assert len(list(history.deploys())) == 1
     assert history.close(30)
 
@@ -365,28 +361,28 @@ def test_a_database_that_somebody_holds_keeps_nobody_waiting(place: Place) -> No
         assert history.flush(30)
         with contextlib.closing(sqlite3.connect(place.file, isolation_level=None)) as db:
             db.execute("BEGIN IMMEDIATE")
-            tell_deploy(history.tell, 1)
+            report_deploy(history.report, 1)
             assert not history.close(timeout=0.01)
             db.execute("ROLLBACK")
         assert history.close(timeout=30)
     assert [each.id for each in deploys(place.file, None, 10)] == ["d1"]
 
 
-TELLS_FOR_EVER = """
+REPORTS_FOR_EVER = """
 import sys, time
-from appagent.model.notices import Notice
+from appagent.model.notices import NoticeKind, notice
 from appagent.model.words import Now
 from appagent.report.history import History
-history = History(sys.argv[1], lambda fact: None)
+history = History(sys.argv[1], lambda trouble: None)
 n = int(sys.argv[2])
 while True:
     n += 1
     at = Now(time.monotonic(), time.time())
     ids = {"deploy_id": f"d{n}", "run_id": f"x{n}"}
-    history.tell(Notice("deploy.seen", at, "", "web", fields=ids))
-    history.tell(Notice("run.began", at, "", "web", fields=ids))
-    history.tell(Notice("run.ended", at, "", "web", fields={**ids, "outcome": "ok"}))
-    history.tell(Notice("deploy.done", at, "", "web", fields=ids))
+    history.report(notice(NoticeKind.DEPLOY_SEEN, at, "web", **ids))
+    history.report(notice(NoticeKind.RUN_BEGAN, at, "web", **ids))
+    history.report(notice(NoticeKind.RUN_ENDED, at, "web", outcome="ok", **ids))
+    history.report(notice(NoticeKind.DEPLOY_DONE, at, "web", **ids))
     history.flush()
     print(n, flush=True)
 """
@@ -396,7 +392,7 @@ def test_killed_at_any_moment_it_has_what_was_written(place: Place) -> None:
     last = 0
     for lines in (1, 5, 20):
         with subprocess.Popen(
-            [sys.executable, "-c", TELLS_FOR_EVER, str(place.path), str(last)],
+            [sys.executable, "-c", REPORTS_FOR_EVER, str(place.path), str(last)],
             stdout=subprocess.PIPE,
             text=True,
         ) as writer:
@@ -413,29 +409,29 @@ def test_killed_at_any_moment_it_has_what_was_written(place: Place) -> None:
         assert all(told[f"d{n}"].outcome == "done" for n in range(1, last + 1))
 
 
-def test_many_facts_at_once_are_taken_in_without_waiting(place: Place) -> None:
+def test_many_notices_at_once_are_taken_in_without_waiting(place: Place) -> None:
     with place.opened() as history:
         for n in range(600):
-            history.tell(notice("deploy.seen", n, deploy_id=f"d{n}"))
+            history.report(notice("deploy.seen", n, deploy_id=f"d{n}"))
         assert len(list(history.deploys(limit=1000))) == 600
 
 
 def test_what_is_told_can_be_made_json(place: Place) -> None:
     with place.opened() as history:
-        tell_deploy(history.tell, 1)
+        report_deploy(history.report, 1)
         data = json.loads(to_json(next(history.deploys())))
     assert isinstance(data, dict)
     assert set(data) == set(PastDeploy.__dataclass_fields__)
 
 
-def tell_failures(history: History, numbers: range, runs: int = 7) -> None:
-    """Tell deploys that failed again and again, with 3.8 KB of output each time."""
+def report_failures(history: History, numbers: range, runs: int = 7) -> None:
+    """Report deploys that failed again and again, with 3.8 KB of output each time."""
     for n in numbers:
         common = {"deploy_id": f"d{n}", "tail": "é\n" * 1_900, "outcome": "failed"}
-        history.tell(notice("deploy.seen", n, **common))
+        history.report(notice("deploy.seen", n, **common))
         for run in range(runs):
-            history.tell(notice("run.ended", n, run_id=f"r{n}-{run}", **common))
-        history.tell(notice("deploy.failed", n, **common))
+            history.report(notice("run.ended", n, run_id=f"r{n}-{run}", **common))
+        history.report(notice("deploy.failed", n, **common))
         assert history.flush(60)
 
 
@@ -454,11 +450,11 @@ def test_however_long_a_history_of_failures_grows_it_is_told_in_little_memory(
     place: Place,
 ) -> None:
     with place.opened() as history:
-        tell_failures(history, range(10))
+        report_failures(history, range(10))
         _, peak = cost(history)
-        tell_failures(history, range(10, 60))
+        report_failures(history, range(10, 60))
         size, _ = cost(history)
-        tell_failures(history, range(60, 240))
+        report_failures(history, range(60, 240))
         more_size, more_peak = cost(history)
         assert more_size < 2 * size
         assert more_peak < 2 * peak
@@ -466,7 +462,7 @@ def test_however_long_a_history_of_failures_grows_it_is_told_in_little_memory(
 
 def test_of_what_failed_long_ago_no_output_is_told(place: Place) -> None:
     with place.opened() as history:
-        tell_failures(history, range(60), runs=12)
+        report_failures(history, range(60), runs=12)
         newest, *_, oldest = history.deploys(limit=60)
     assert newest.tail.endswith("é")  # of what is new all is there
     assert [bool(run.tail) for run in newest.runs] == [False] * 7 + [True] * 5

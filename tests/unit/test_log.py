@@ -14,20 +14,19 @@ import sys
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 
-from appagent.model.notices import Level, Notice
+from appagent.model.notices import Fields, Level, Notice, NoticeKind
 from appagent.model.words import Now, Outcome
 from appagent.report.log import Log, choose, set_up
 from appagent.report.terminal import wants_colour
 
 ENDED = Notice(
-    "run.ended",
+    NoticeKind.RUN_ENDED,
     Now(5.0, 1_700_000_000.123),
-    "web: make restart failed after 0.8 s: no such file",
     "web",
-    Level.WARNING,
     {
         "target": "restart",
         "release": "git.1:abc",
@@ -37,13 +36,20 @@ ENDED = Notice(
         "outcome": Outcome.FAILED,
         "exit_code": 2,
         "duration_ms": 812,
+        "line": "no such file",
         "tail": "one\n\x1b[31mtwo\x1b[0m",
     },
 )
+TEXT = "web: make restart failed after 0.8 s: no such file"
 
 
-def notice(kind: str, text: str = "words", app: str = "web", **fields: str | float) -> Notice:
-    return Notice(kind, Now(0.0, 0.0), text, app, Level.INFO, fields)
+def notice(line: str = "words", **fields: str | float) -> Notice:
+    """A warning that is this line, whatever its other fields are."""
+    known = cast("Fields", {"line": line, **fields})
+    return Notice(NoticeKind.RUN_WARNING, Now(0.0, 0.0), "web", known)
+
+
+HELD = Notice(NoticeKind.APP_HELD, Now(0.0, 0.0), "web", {"by": "ann", "reason": "a freeze"})
 
 
 class Taker:
@@ -88,15 +94,15 @@ def logged(stream: io.StringIO, log_format: str, level: str = "info") -> Log:
 
 def test_json_has_one_object_a_line_with_everything(stream: io.StringIO) -> None:
     log = logged(stream, "json")
-    log.tell(ENDED)
-    log.tell(notice("app.new"))
+    log.report(ENDED)
+    log.report(notice())
     first, second = map(json.loads, stream.getvalue().splitlines())
     assert first == {
         "time": "2023-11-14T22:13:20.123Z",
-        "level": "warning",
+        "level": "error",
         "kind": "run.ended",
         "app": "web",
-        "text": ENDED.text,
+        "text": TEXT,
         "target": "restart",
         "release": "git.1:abc",
         "run_id": "18bcfe568-1",
@@ -105,24 +111,25 @@ def test_json_has_one_object_a_line_with_everything(stream: io.StringIO) -> None
         "outcome": "failed",
         "exit_code": 2,
         "duration_ms": 812,
+        "line": "no such file",
         "tail": "one\ntwo",
     }
-    assert second["kind"] == "app.new"
+    assert second["kind"] == "run.warning"
 
 
 def test_no_field_can_speak_for_what_is_ours(stream: io.StringIO) -> None:
-    fields: dict[str, str | float] = {
+    fields: dict[str, Any] = {
         "level": "calm",
         "event": "e",
         "notice": "f",
         "time": "now",
         "nan": float("nan"),
     }
-    logged(stream, "json").tell(Notice("app.new", Now(0, 0), "words", "web", Level.ERROR, fields))
+    logged(stream, "json").report(notice(**fields))
     said = json.loads(stream.getvalue(), parse_constant=pytest.fail)
     assert (said["level"], said["text"], said["time"]) == (
-        "error",
-        "words",
+        "warning",
+        "web: words",
         "1970-01-01T00:00:00.000Z",
     )
     assert (said["field_level"], said["event"], said["field_time"]) == ("calm", "e", "now")
@@ -130,24 +137,24 @@ def test_no_field_can_speak_for_what_is_ours(stream: io.StringIO) -> None:
 
 def test_text_from_outside_is_bounded_and_safe(stream: io.StringIO) -> None:
     log = logged(stream, "json")
-    text = "a\nforged line\x1b]0;title\x07 caf\udce9 " + "x" * 100_000
-    log.tell(notice("app.new", text, path="y\x1b[2J\udcff" + "y" * 100_000))
+    text = "a\nforged line\x1b]0;title\x07 caf\udce9 " + "x" * 10_000
+    log.report(notice(text, path="y\x1b[2J\udcff" + "y" * 100_000))
     (line,) = stream.getvalue().splitlines()
     said = json.loads(line)
-    assert said["text"].startswith("a forged line caf\\xe9 xxx")
+    assert said["text"].startswith("web: a forged line caf\\xe9 xxx")
     assert len(line) < 40_000
 
 
 def test_only_what_is_loud_enough_is_said_and_that_can_be_changed(stream: io.StringIO) -> None:
     log = logged(stream, "json", "warning")
-    log.tell(notice("app.new"))
+    log.report(HELD)
     assert not stream.getvalue()
     log.set_level("info")
-    log.tell(notice("app.new"))
-    log.say(Level.DEBUG, "hush")
-    log.say(Level.INFO, "100 % of it", count=3)
+    log.report(HELD)
+    log.write(Level.DEBUG, "hush")
+    log.write(Level.INFO, "100 % of it", count=3)
     assert [json.loads(line)["text"] for line in stream.getvalue().splitlines()] == [
-        "words",
+        "web: held by ann: a freeze",
         "100 % of it",
     ]
 
@@ -156,16 +163,16 @@ def test_only_what_is_loud_enough_is_said_and_that_can_be_changed(stream: io.Str
 
 
 def test_the_console_reads_like_a_story(stream: io.StringIO) -> None:
-    log = logged(stream, "console")
-    log.tell(notice("run.began", "web: make restart (new release)"))
-    log.tell(ENDED)
-    log.tell(Notice("deploy.failed", Now(0, 0), "web: failed", "web", Level.ERROR, ENDED.fields))
+    log = logged(stream, "console", "debug")
+    log.report(Notice(NoticeKind.RUN_BEGAN, Now(0, 0), "web", ENDED.fields))
+    log.report(ENDED)
+    log.report(Notice(NoticeKind.DEPLOY_FAILED, Now(0, 0), "web", ENDED.fields))
     assert [line.partition(" ")[2] for line in stream.getvalue().splitlines()] == [
-        "web: make restart (new release)",
-        "warning: web: make restart failed after 0.8 s: no such file",
+        "debug: web: make restart (new release)",
+        "error: web: make restart failed after 0.8 s: no such file",
         "        | one",
         "        | two",
-        "error: web: failed",
+        "warning: web: restart of abc failed; not rolling back. To try again: appagent trigger web",
     ]
     assert "\x1b" not in stream.getvalue()
 
@@ -188,8 +195,8 @@ def test_colour_is_for_terminals_whose_user_wants_it(monkeypatch: pytest.MonkeyP
         assert wants_colour(terminal)
         assert choose(terminal, "/nowhere", "/nowhere") == "console"
         log = set_up("auto", stream=terminal)
-        log.tell(ENDED)
-        assert b"\x1b[33m" in screen.read(1000)
+        log.report(ENDED)
+        assert b"\x1b[31;1m" in screen.read(1000)
         monkeypatch.setenv("NO_COLOR", "1")
         assert not wants_colour(terminal)
         monkeypatch.setenv("NO_COLOR", "")
@@ -205,9 +212,9 @@ def test_a_stream_that_is_closed_or_broken_is_no_crash(log_format: str) -> None:
     os.close(reader)
     with contextlib.suppress(BrokenPipeError), os.fdopen(writer, "w") as broken:
         log = set_up(log_format, stream=broken)
-        log.tell(ENDED)
-        log.tell(ENDED)
-    log.tell(ENDED)
+        log.report(ENDED)
+        log.report(ENDED)
+    log.report(ENDED)
 
 
 # --- journal and syslog --------------------------------------------------------------------------
@@ -216,11 +223,11 @@ def test_a_stream_that_is_closed_or_broken_is_no_crash(log_format: str) -> None:
 def test_the_journal_gets_the_fields(tmp_path: Path, stream: io.StringIO) -> None:
     with contextlib.closing(Taker(tmp_path / "socket")) as journald:
         log = set_up("journal", stream=stream, journal_socket=str(journald.path))
-        log.tell(ENDED)
+        log.report(ENDED)
         data = journald.take()
         for field in (
-            f"MESSAGE={ENDED.text}",
-            "PRIORITY=4",
+            f"MESSAGE={TEXT}",
+            "PRIORITY=3",
             "SYSLOG_IDENTIFIER=appagent",
             "KIND=run.ended",
             "APP=web",
@@ -235,7 +242,7 @@ def test_the_journal_gets_the_fields(tmp_path: Path, stream: io.StringIO) -> Non
         ):
             assert f"{field}\n" in data
         assert "TAIL\n\x07\0\0\0\0\0\0\0one\ntwo\n" in data
-        log.tell(notice("app.new", message="forged", app_="x", priority=0))
+        log.report(notice(message="forged", app_="x", priority=0))
         data = journald.take()
         assert data.count("\nPRIORITY=") == 1
         assert "\nFIELD_MESSAGE=forged\n" in data
@@ -247,15 +254,15 @@ def test_where_the_journal_is_away_it_is_told_on_stderr_once_why(
     tmp_path: Path, stream: io.StringIO
 ) -> None:
     log = set_up("journal", stream=stream, journal_socket=str(tmp_path / "socket"))
-    log.tell(notice("app.new", "first"))
-    log.tell(notice("app.new", "second"))
+    log.report(notice("first"))
+    log.report(notice("second"))
     lines = stream.getvalue().splitlines()
     assert "no journal at" in lines[0]
     assert [line.split()[-1] for line in lines[1:]] == ["first", "second"]
     with contextlib.closing(Taker(tmp_path / "socket")) as journald:
-        log.tell(notice("app.new", "third"))
-        assert journald.take().startswith("MESSAGE=third\n")
-    log.tell(notice("app.new", "fourth"))
+        log.report(notice("third"))
+        assert journald.take().startswith("MESSAGE=web: third\n")
+    log.report(notice("fourth"))
     assert len(stream.getvalue().splitlines()) == 5
     log.close()
 
@@ -275,9 +282,9 @@ def test_auto_takes_the_journal_where_stderr_is_its_stream(
         assert choose(stderr, str(journald.path), "/nowhere") == "journal"
         assert choose(stderr, "/nowhere", "/nowhere") == "json"
         log = set_up("journal", stream=stderr, journal_socket="/nowhere")
-        log.tell(ENDED)
+        log.report(ENDED)
         stderr.seek(0)
-        assert stderr.read().splitlines()[1] == f"<4>{ENDED.text}"
+        assert stderr.read().splitlines()[1] == f"<3>{TEXT}"
 
 
 def test_a_daemonized_agent_finds_the_journal_or_syslog(tmp_path: Path) -> None:
@@ -290,11 +297,11 @@ def test_a_daemonized_agent_finds_the_journal_or_syslog(tmp_path: Path) -> None:
         assert choose(nowhere, "/nowhere", there) == "syslog"
         assert choose(nowhere, "/nowhere", "/nowhere") == "json"
         log = set_up("auto", stream=nowhere, journal_socket="/nowhere", syslog_socket=there)
-        log.tell(ENDED)
+        log.report(ENDED)
         said = syslog.take()
         log.close()
-    assert said.startswith("<28>")
-    assert said.endswith(f" appagent[{os.getpid()}]: {ENDED.text}")
+    assert said.startswith("<27>")
+    assert said.endswith(f" appagent[{os.getpid()}]: {TEXT}")
 
 
 # --- libraries -----------------------------------------------------------------------------------

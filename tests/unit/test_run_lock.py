@@ -19,6 +19,7 @@ from appagent.model.applied import Applied, Identity, Record, Run
 from appagent.model.notices import Level
 from appagent.model.settings import Settings
 from appagent.model.words import Layout, Location, Now, Target, Version
+from appagent.report import messages
 from appagent.run import lockfile
 from appagent.run.launch import Places, spec_for
 from appagent.run.lockfile import run_line
@@ -229,8 +230,8 @@ def test_a_run_that_is_newer_than_its_record_is_taken_over(
     assert [notice.kind for notice in over.notices] == ["run.found"] * found
     if found:
         assert over.runs["web"].id == SAME
-        assert over.notices[0].level is Level.WARNING
-        assert f"make restart (pid {os.getpid()})" in over.notices[0].text
+        assert messages.level(over.notices[0]) is Level.WARNING
+        assert f"make restart (pid {os.getpid()})" in messages.text(over.notices[0])
 
 
 def test_a_run_of_another_boot_is_over(places: Places) -> None:

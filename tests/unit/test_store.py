@@ -16,6 +16,7 @@ import pytest
 from appagent.model.applied import Applied, Hold, Record
 from appagent.model.notices import Level, Notice
 from appagent.model.words import Version
+from appagent.report import messages
 from appagent.state.store import SECRET_BYTES, Store, replace_file
 
 if TYPE_CHECKING:
@@ -211,8 +212,8 @@ def test_a_damaged_record_is_kept_aside_and_said_and_the_app_is_lost(
         assert loaded.lost == {"web"}
         assert kinds(loaded.notices) == ["store.damaged"]
         assert loaded.notices[0].app == "web"
-        assert loaded.notices[0].level == Level.WARNING
-        assert str(path) in loaded.notices[0].text
+        assert messages.level(loaded.notices[0]) == Level.WARNING
+        assert str(path) in messages.text(loaded.notices[0])
         assert path.with_name("record.json.damaged").read_bytes() == content
         assert not path.exists()
         store.save(WEB)
@@ -296,7 +297,7 @@ def test_a_damaged_secret_is_made_anew_and_what_follows_is_said(state: Path) -> 
     with opened(state) as store:
         loaded = store.load()
     assert kinds(loaded.notices) == ["store.damaged", "store.secret"]
-    assert "restarted" in loaded.notices[1].text
+    assert "restarted" in messages.text(loaded.notices[1])
     assert len(loaded.secret) == SECRET_BYTES
     assert loaded.secret != old
     assert (state / "secret").read_bytes() == loaded.secret
@@ -322,8 +323,8 @@ def test_a_failing_disk_is_said_once_and_so_is_its_healing(state: Path, number: 
         disk.number = number
         notices = store.save(WEB)
         assert kinds(notices) == ["store.failed"]
-        assert notices[0].level == Level.ERROR
-        assert os.strerror(number) in notices[0].text
+        assert messages.level(notices[0]) == Level.ERROR
+        assert os.strerror(number) in messages.text(notices[0])
         newer = replace(WEB, stopped=True)
         assert store.save(newer) == []
         assert store.save(API) == []

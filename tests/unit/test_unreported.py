@@ -12,7 +12,7 @@ import pytest
 
 from appagent.daemon.unreported import MOST_KEPT, Unreported
 from appagent.model.applied import Later, Run
-from appagent.model.notices import Notice
+from appagent.model.notices import Fields, Notice, NoticeKind
 from appagent.model.words import Layout, Now, Target, Version
 from appagent.report.history import History
 from appagent.report.history_db import PastRun
@@ -62,13 +62,13 @@ def test_a_result_has_all_that_the_history_tells_of_a_run(node: Node) -> None:
     assert (run.id, run.app, run.deploy_id, run.target) == ("1", "web", "deploy-1", "install")
     assert (run.release, run.reason, run.outcome) == ("r1", "new release", "failed")
     assert (run.exit_code, run.duration_ms, run.tail) == (2, 500, "no such file")
-    assert run.line == "web: make install failed after 0.5 s: exit 2"
+    assert run.line == "exit 2"
     assert run.ended is not None
 
 
 def test_a_run_of_which_only_the_begin_is_known_gets_its_end(node: Node) -> None:
-    fields = {"run_id": "1", "target": "build", "release": "r1"}
-    node.history.tell(Notice("run.began", Now(1.0, 7.0), "began", "web", fields=fields))
+    fields = Fields(run_id="1", target="build", release="r1")
+    node.history.report(Notice(NoticeKind.RUN_BEGAN, Now(1.0, 7.0), "web", fields))
     node.left("1")
     node.unreported.report(["1"])
     (run,) = node.runs()
@@ -76,8 +76,9 @@ def test_a_run_of_which_only_the_begin_is_known_gets_its_end(node: Node) -> None
 
 
 def test_what_was_told_of_an_end_stays(node: Node) -> None:
-    fields = {"run_id": "1", "target": "install", "outcome": "cancelled"}
-    node.history.tell(Notice("run.ended", Now(1.0, 7.0), "a newer release", "web", fields=fields))
+    line = "a newer release"
+    fields = Fields(run_id="1", target="install", outcome="cancelled", line=line)
+    node.history.report(Notice(NoticeKind.RUN_ENDED, Now(1.0, 7.0), "web", fields))
     node.left("1", outcome="failed")
     node.unreported.report(["1", "1"])
     (run,) = node.runs()
@@ -115,7 +116,7 @@ class Stuck:
 
     behind = True
 
-    def tell(self, notice: Notice) -> None:
+    def report(self, notice: Notice) -> None:
         pass
 
     def flush(self) -> bool:
