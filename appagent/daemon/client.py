@@ -7,12 +7,15 @@ import json
 import socket
 import time
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
+from appagent.host.units import SOFTLEVEL, SYSTEMD
 from appagent.model.exit_codes import NO_AGENT, NOT_ALLOWED, Refused
 
 MOST_DEPLOYS = 1000  # in one answer of `history`
 
+SERVICE_RUNS_IN = "/run/appagent/"
 _RETRY = 0.05  # s
 
 
@@ -42,12 +45,22 @@ def ask(
         text = f"{path}: permission denied; be root, or in the socket's group to read"
         raise Refused(NOT_ALLOWED, text) from None
     except (FileNotFoundError, ConnectionRefusedError):
-        text = f"cannot reach the agent at {path}; is it running? systemctl status appagent"
+        text = f"cannot reach the agent at {path}: is it running? ({how_to_see(path)})"
         raise Refused(NO_AGENT, text) from None
     except (OSError, ValueError, RecursionError) as error:
         why = getattr(error, "strerror", None) or error
         raise Refused(NO_AGENT, f"the agent at {path} does not answer: {why}") from None
     raise Refused(NO_AGENT, f"the agent at {path} closed the connection before it answered")
+
+
+def how_to_see(path: str) -> str:
+    """Name the command that tells whether the agent at a socket runs, or that starts it."""
+    if path.startswith(SERVICE_RUNS_IN):
+        if Path(SYSTEMD).is_dir():
+            return "systemctl status appagent"
+        if Path(SOFTLEVEL).exists():
+            return "rc-service appagent status"
+    return "start it with: appagent run"
 
 
 def _connect(client: socket.socket, path: str, timeout: float | None) -> None:

@@ -7,9 +7,7 @@ from pathlib import Path
 
 from appagent.host import proc
 from appagent.host.isolate import program
-
-SYSTEMD = "/run/systemd/system"
-SOFTLEVEL = "/run/openrc/softlevel"
+from appagent.host.units import SOFTLEVEL, SYSTEMD
 
 
 def boot() -> str:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 PREFIX = "appagent"
 SERVICE = "appagent.service"
+SYSTEMD = "/run/systemd/system"  # is there if systemd runs the machine
+SOFTLEVEL = "/run/openrc/softlevel"  # likewise OpenRC
 
 _DOT = ord(".")
 _PLAIN = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.:")

@@ -12,7 +12,7 @@ from appagent.report.terminal import BOLD, DIM, PLAIN, Screen
 
 Deploy = Mapping[str, Any]
 HEADER = ("APP", "WHEN", "RESULT", "RELEASE", "TOOK", "WHY")
-RESULT, TOOK = 2, 4
+WHEN, RESULT, TOOK = 1, 2, 4
 RELEASE_MOST = 20  # columns, on a terminal
 WIDE = 100  # columns from which the release before is shown too
 TAIL_SHOWN = 5  # lines of the output of a run that failed
@@ -28,7 +28,7 @@ def history_table(deploys: Sequence[Deploy], now: float, screen: Screen = PLAIN)
             return screen.paint(cell, DIM)
         return screen.word(cell) if column == RESULT else cell
 
-    laid = table([HEADER, *rows], screen.columns, right=(TOOK,), paint=paint)
+    laid = table([HEADER, *rows], screen.columns, right=(WHEN, TOOK), paint=paint)
     return "\n".join(line for lines in laid for line in lines)
 
 

@@ -23,7 +23,6 @@ from appagent.host import units
 from appagent.host.isolate import program
 from appagent.shim import cgroup
 
-SYSTEMD = "/run/systemd/system"  # is there if systemd runs the machine
 _PATIENCE = 10.0  # seconds for systemd to take a property
 
 # What a slice has when the configuration says nothing.
@@ -47,7 +46,7 @@ def has_scopes() -> bool:
     """Whether runs can have scopes here: systemd runs the machine, and the agent is root."""
     return (
         os.geteuid() == 0
-        and os.path.isdir(SYSTEMD)
+        and os.path.isdir(units.SYSTEMD)
         and shutil.which("systemd-run") is not None
         and cgroup.mount() != ""
     )

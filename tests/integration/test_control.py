@@ -42,8 +42,7 @@ CLIENTS = Bounds().clients
 STRANGER = """\
 import contextlib, io, json, os, sys
 from appagent import (cli, config)
-from appagent.commands import table
-from appagent.report import history_text
+from appagent.commands import (change, check, dispatch, follow, history, logs, status, wait)
 lines = json.load(sys.stdin)
 os.setgroups([])
 os.setgid({nobody})
