@@ -1,10 +1,10 @@
 """Runs and apps without a record: the disk was full when they began, or the state was lost since.
 
-The lock of each app (shim/lock.py) says which run was its newest. Where that is newer than what the
+The lock of each app (shim/lock.py) names its newest run. Where that is newer than what the
 record knows, the run is adopted from there, as if it had been recorded: it is waited for, and how
 it ends counts. So neither a full disk nor a lost one leads to a second run beside a living one.
 
-The lock also says whether the app could have processes in this boot before that run. It is in the
+The lock also has whether the app could have processes in this boot before that run. It is in the
 runtime directory, which a reboot empties: the state directory and this one are hardly ever lost
 together.
 """
@@ -39,8 +39,8 @@ def recover(
 ) -> Recovered:
     """Read all locks, once. `damaged` are apps whose record cannot be read.
 
-    Such a record says nothing by itself, as nothing runs after a boot: its app may run if the lock
-    says so, or if processes of it exist.
+    Such a record means nothing by itself, as nothing runs after a boot: its app may run if the lock
+    has it so, or if processes of it exist.
     """
     found = Recovered()
     for last in lockfile.all_in(places.locks):

@@ -135,4 +135,5 @@ class Runner:
 
     def trim(self, apps: Collection[str]) -> None:
         """Cut output files that have grown too large. Safe in another thread."""
-        output.trim_all([self.places.log(app) for app in apps])
+        for app in apps:
+            output.trim(self.places.log(app))

@@ -1,9 +1,9 @@
-"""Ends of runs that the history may not have: results that lie there and that no record waits for.
+"""Ends of runs that the history may lack: results on the disk that no record waits for.
 
-Theory of operation. A run counts as over as soon as its record says so; the history is written
-beside that, a moment later. An agent that is killed in this moment has reported what nobody kept.
-So the result of a run stays where its shim has left it until the history is on the disk, and the
-next agent reports all that it finds to the history. What the history knows already stays as it is.
+Theory of operation. A run is over as soon as its record says so; the history is written beside
+that, a moment later. If the agent is killed in this moment, the history never gets the end. So the
+result of a run stays on the disk until the history has it there too, and the next agent adds all
+results that it finds to the history. What the history has already stays as it is.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ from appagent.run.launch import Places
 MOST_KEPT = 1_000  # results, for a history that cannot be written
 
 
-class Book(Reporter, Protocol):
-    """What is needed of the history."""
+class HistoryWriter(Reporter, Protocol):
+    """The part of the history that is used here."""
 
     @property
     def behind(self) -> bool:
@@ -42,8 +42,8 @@ class Book(Reporter, Protocol):
 class Unreported:
     """The results of runs, until the history has them."""
 
-    def __init__(self, places: Places, history: Book) -> None:
-        """Take where results lie and who is to know of them."""
+    def __init__(self, places: Places, history: HistoryWriter) -> None:
+        """Take where results are and the history that needs them."""
         self.places = places
         self.history = history
 
@@ -55,9 +55,9 @@ class Unreported:
                 self.history.report(result)
 
     async def sweep(self, over: Sequence[str], unwritten: Collection[str]) -> None:
-        """Remove what these runs, in the order of their ids, have left and nobody needs any more.
+        """Remove the files of these runs, in the order of their ids, that nobody needs any more.
 
-        Records that are in memory alone (`unwritten`) may wait for any of them in the next agent.
+        Records that are only in memory (`unwritten`) may wait for any of them in the next agent.
         """
         written = await asyncio.to_thread(self.history.flush) and not self.history.behind
         done = over if written and not unwritten else over[:-MOST_KEPT]
@@ -89,5 +89,5 @@ class Unreported:
 
 
 def safe(ended: Ended) -> Ended:
-    """Make what a run printed fit to be kept and shown."""
+    """Make what a run printed safe to keep and show."""
     return replace(ended, line=one_line(ended.line), tail=plain(ended.tail))

@@ -81,7 +81,7 @@ def trusting(root: RootSettings, name: str) -> Bases:
     if root.run_as == "owner":
         unjudged = Bases(root.path, others, None)
         owner = unjudged.resolve(unjudged.root, [name])
-    user = users.account(root.run_as, owner)
+    user = users.find_user(root.run_as, owner)
     return Bases(root.path, others, users.trust_of(user, list(root.trusted_owners)))
 
 

@@ -44,7 +44,7 @@ def _judge(root: RootSettings, app: str, path: str, *, optional: bool) -> Iterat
     except Refused as error:
         yield refused(about, error)
     except Moved as moved:
-        missing = str(moved).endswith(" is not there")
+        missing = str(moved).endswith(" does not exist")
         do = "create it, or put a - before it in env_files" if missing else "run doctor again"
         yield unreadable(about, str(moved), do)
     else:

@@ -1,4 +1,4 @@
-"""What the lock of an app says about the run that holds it, or held it last (shim/lock.py)."""
+"""Reads the lock of an app: the run that holds it, or held it last (shim/lock.py)."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class LastRun:
     app: str
     run_id: str
     identity: Identity
-    targets: tuple[str, ...]  # the one it was begun for, and those that may follow
+    targets: tuple[str, ...]  # the steps that it may come to
     may_run: bool  # the app could have processes in this boot before the run
     processes: list[list[int]]  # left by the runs before, where there are no scopes
     run: Run | None  # None: it cannot be read

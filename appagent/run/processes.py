@@ -20,7 +20,7 @@ from appagent.run.launch import Places
 from appagent.shim import cgroup, kill
 
 if TYPE_CHECKING:
-    from appagent.shim.kill import Marks
+    from appagent.shim.kill import ProcessIds
 
 MOST_SENT = 1_000  # processes; the message to a shim must fit into a pipe
 
@@ -42,9 +42,9 @@ class AppProcesses:
         self.places = places
         self.boot = boot
         self.scopes = scopes
-        self._left: dict[str, Marks] = {}
+        self._left: dict[str, ProcessIds] = {}
 
-    def left(self, app: str) -> Marks:
+    def left(self, app: str) -> ProcessIds:
         """The processes that runs of the app have left; none where there are slices."""
         if self.scopes:
             return []
@@ -52,7 +52,7 @@ class AppProcesses:
             self._left[app] = self._from_lock(app)
         return self._left[app]
 
-    def _from_lock(self, app: str) -> Marks:
+    def _from_lock(self, app: str) -> ProcessIds:
         last = lockfile.read(self.places.lock(app))
         if last is None or last.identity.boot != self.boot:
             return []
@@ -60,31 +60,31 @@ class AppProcesses:
             return last.processes + lockfile.processes_in((last.result or {}).get("left"))
         return last.processes
 
-    def to_send(self, app: str) -> Marks:
+    def to_send(self, app: str) -> ProcessIds:
         """The processes of the app for a shim without a scope, if need be only some of them."""
         if not self.scopes:
-            return kill.some(living(self.left(app)), MOST_SENT)
-        return kill.some(kill.marks(cgroup.processes(scope.slice_path(app))), MOST_SENT)
+            return kill.sample(living(self.left(app)), MOST_SENT)
+        return kill.sample(kill.identify(cgroup.processes(scope.slice_path(app))), MOST_SENT)
 
     def add(self, app: str, new: object) -> None:
         """Note the processes that a run has left, beside those of the runs before it."""
         if not self.scopes and isinstance(new, list):
             before = living(self.left(app))
-            self._left[app] = before + [mark for mark in new if mark not in before]
+            self._left[app] = before + [one for one in new if one not in before]
 
     def any(self, app: str, shims: Collection[int]) -> bool:
         """Whether the app has any process beside its shims. Fast enough for the loop."""
         if not self.scopes:
             return bool(living(self.left(app)))
         path = scope.slice_path(app)
-        return bool(self._pids(app, shims)) if shims else cgroup.populated(path)
+        return bool(self._pids(app, shims)) if shims else scope.populated(path)
 
     def usage(self, app: str, shims: Collection[int]) -> Usage:
         """Count and measure what the app has running, beside its shims."""
         pids = self._pids(app, shims)
         if self.scopes:
             path = scope.slice_path(app)
-            return Usage(len(pids), cgroup.memory(path), cgroup.cpu(path))
+            return Usage(len(pids), scope.memory(path), scope.cpu(path))
         return Usage(len(pids), *_usage(pids))
 
     def _pids(self, app: str, shims: Collection[int]) -> set[int]:
@@ -93,14 +93,30 @@ class AppProcesses:
         return kill.family(self.left(app)).difference(shims)
 
 
-def living(marks: Marks) -> Marks:
+def living(ids: ProcessIds) -> ProcessIds:
     """Those that are still the same process."""
     kept = []
-    for pid, started in marks:
+    for pid, started in ids:
         one = proc.process(pid)
         if one is not None and one.started == started and one.alive:
             kept.append([pid, started])
     return kept
+
+
+def of_session(leader: int, started: int) -> set[int]:
+    """Find the living members of the session that a process with this start time has led.
+
+    The kernel never reuses a number that a session still has; but once the session is over another
+    one may get it, whose leader then has another start time, and no members older than itself.
+    """
+    first = proc.process(leader)
+    if first is not None and first.started != started:
+        return set()
+    return {
+        one.pid
+        for one in proc.processes().values()
+        if one.session == leader and one.alive and one.started >= started
+    }
 
 
 def _usage(pids: set[int]) -> tuple[int, float]:

@@ -6,11 +6,11 @@ slice, and then becomes the shim: the process id stays, the agent's cgroup does 
 whichever run has started it; limits are properties of the slice.
 
 When the machine goes down, systemd ends the scopes only after the agent's service, so that apps can
-be stopped by their Makefiles before (and the share is unmounted last: appagent.slice says so). It
-starts no scope any more then: these last runs are sessions, and find their app by its processes.
+be stopped by their Makefiles before (and the share is unmounted last, see appagent.slice). Then it
+starts no scope any more: these last runs are sessions, and find their app by its processes.
 
-Without systemd there is no such place. A session of its own keeps signals away, and what is left
-by a run is remembered by its processes (left.py).
+Without systemd a run is a session of its own, which keeps signals away, and what it leaves is
+remembered by its processes (processes.py).
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from appagent.shim import cgroup
 
 _PATIENCE = 10.0  # seconds for systemd to take a property
 
-# What a slice has when the configuration says nothing.
+# The properties of a slice without limits in the configuration.
 _UNLIMITED = {"memory": "MemoryMax=infinity", "cpu": "CPUQuota=", "tasks": "TasksMax=infinity"}
 _PROPERTIES = {"memory": "MemoryMax", "cpu": "CPUQuota", "tasks": "TasksMax"}
 
@@ -97,12 +97,12 @@ class Limits:
         try:
             output = await program(*argv, deadline=_PATIENCE)
         except TimeoutError:
-            return f"limits are not set: systemd did not answer for {_PATIENCE:g} s"
+            return f"cannot set limits: systemd did not answer within {_PATIENCE:g} s"
         except OSError as error:
-            return f"limits are not set: systemctl: {error.strerror}"
+            return f"cannot set limits: systemctl: {error.strerror}"
         if output.code:
             lines = output.stderr.strip().splitlines()
-            return f"limits are not set: {lines[-1] if lines else 'systemctl failed'}"
+            return f"cannot set limits: {lines[-1] if lines else 'systemctl failed'}"
         self.known[app] = dict(limits)
         return ""
 
@@ -110,3 +110,30 @@ class Limits:
 def _was_limited(app: str) -> bool:
     """Whether an earlier agent has limited the slice in this boot."""
     return os.path.isdir(f"/run/systemd/system.control/{units.slice_of(app)}.d")
+
+
+def populated(path: str) -> bool:
+    """Whether there is any process in a cgroup or below it."""
+    return _number(f"{path}/cgroup.events", "populated") == 1
+
+
+def memory(path: str) -> int:
+    """Give the bytes that a cgroup uses; 0 if that is not counted."""
+    return _number(f"{path}/memory.current", "")
+
+
+def cpu(path: str) -> float:
+    """Give the seconds of CPU that a cgroup has used since it was made."""
+    return _number(f"{path}/cpu.stat", "usage_usec") / 1e6
+
+
+def _number(path: str, key: str) -> int:
+    try:
+        with open(path, encoding="ascii") as file:
+            for line in file:
+                name, _, value = line.rpartition(" ")
+                if name == key:
+                    return int(value)
+    except (OSError, ValueError):
+        pass
+    return 0

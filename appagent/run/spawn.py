@@ -3,7 +3,7 @@
 Theory of operation. A shim is started and waits; the agent records which process it is, and then
 lets it proceed. From then on the shim needs nobody: all that happens here is to notice its end, by
 a pidfd, which works alike for a child and for a shim that an earlier agent has started. Its result
-(results.py) says how it went.
+(results.py) has the outcome.
 
 A shim that ended without a result was killed. Then its run is over only once nothing of it is
 left: "never two runs of one app at once" holds over that too, so what is left of its session (or
@@ -33,7 +33,7 @@ from appagent.model.events import Ended, StepFound
 from appagent.model.words import Outcome
 from appagent.run import popen, results, scope
 from appagent.run.launch import Places
-from appagent.run.processes import AppProcesses, Usage
+from appagent.run.processes import AppProcesses, Usage, of_session
 from appagent.shim import cgroup, kill, output
 from appagent.shim.lock import UNGUARDED
 from appagent.shim.spec import PROCEED, pack
@@ -53,7 +53,7 @@ class _Shim:
     proceed: int = -1  # our end of its stdin; -1: it has got the word, or is adopted
     reports: int = -1  # our end of its stdout; -1: it has reported, or is adopted
     proceeded: bool = True
-    why: str = ""  # it was told to end
+    why: str = ""  # it was asked to end
     warning: str = ""
     overdue: asyncio.TimerHandle | None = field(default=None, repr=False)
 
@@ -75,8 +75,8 @@ class Spawner:
         """Take where files go, what to call at the end of a run, and this boot.
 
         `on_step` is called with the step that a run has come to, where this agent has started it.
-        Output goes to the journal where there is one, unless `journal` says otherwise; runs get
-        scopes where systemd can give them, unless `scopes` says otherwise. A shim is killed
+        Output goes to the journal where there is one, unless `journal` is given; runs get
+        scopes where systemd can give them, unless `scopes` is given. A shim is killed
         `overdue` seconds after its own deadline.
         """
         self.places = places
@@ -231,7 +231,7 @@ class Spawner:
 
         def find() -> set[int]:
             in_scope = cgroup.processes(path) if path else set[int]()
-            return in_scope | kill.of_session(identity.pid, identity.started)
+            return in_scope | of_session(identity.pid, identity.started)
 
         at_once = (lambda: cgroup.kill(path)) if path else None
         _, hanging = kill.end(find, shim.run.grace, kill=at_once)

@@ -1,10 +1,10 @@
-"""One child of a shim, from its fork to its end: watched, heard, and ended when it must be.
+"""One child of a shim, from its fork to its end: watched, and ended when it must be.
 
 Theory of operation. One thread, one poll: on the pipe from the child, and on a descriptor that a
 signal wakes. Nothing here touches the share or a name service, so the deadline holds whatever
-they do. TERM to the shim means: end the run. What was started and is orphaned becomes ours
-(subreaper), and so a forced end is complete; after a normal one, what runs on is left alone: it is
-the app.
+they do. TERM to the shim means: end the run. What was started and is orphaned becomes our child
+(subreaper), and so a forced end is complete; after a normal one, what keeps running is left alone:
+it is the app.
 
 A child that has not come to make yet hangs in a name service or on the share. It is killed; and
 if it cannot be, because the kernel holds it, it is left: with a KILL pending it never gets to
@@ -20,7 +20,7 @@ import time
 from appagent.shim import kill, output
 from appagent.shim.prctl import signal, signal_name
 from appagent.shim.prepare import Child
-from appagent.shim.process_group import Reach
+from appagent.shim.process_group import ProcessGroup
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -31,8 +31,8 @@ if TYPE_CHECKING:
     Attempt = tuple[str, int | None, str]  # outcome, exit code, line
 
 _PREPARING = ("names", "share")  # phases in which nothing of the app has run yet
-_ENDED_FOR_NEWS = ("build", "install")  # steps that are not brought to their end at any price
-_KILLED_SOON = 1.0  # seconds for a killed child to be gone, before it is said to hang
+_MAY_BE_ENDED = ("build", "install")  # steps that may be ended at any time
+_KILLED_SOON = 1.0  # seconds for a killed child to be gone, before it counts as hanging
 _RECENT = 4096
 _MOST_WARNINGS = 20  # of one run
 
@@ -41,9 +41,9 @@ class Attempts:
     """A run as far as it is one child after the other, with one deadline."""
 
     def __init__(self, spec: Spec) -> None:
-        """Take the order, and the signals."""
+        """Take the message, and the signals."""
         self.spec = spec
-        self.reach = Reach(spec)
+        self.group = ProcessGroup(spec)
         self.asked_to_end = False
         self.warnings: list[str] = []
         self.targets: str | None = None
@@ -52,9 +52,9 @@ class Attempts:
         self.uid = -1
         self.phase = ""
         self.phase_began = 0.0
-        self.verdict: tuple[str, int, str] | None = None  # what the child said of itself
+        self.verdict: tuple[str, int, str] | None = None  # what the child reported as its end
         self.log: output.Log | None = None
-        self.next_look = 0.0
+        self.next_check = 0.0
         self.killed_hard = False
         self.hanging = 0
         self.child = 0
@@ -65,7 +65,7 @@ class Attempts:
         self.began_wall = time.time()
         self.timeout = spec["timeout"]
         self.deadline = self.began + self.timeout
-        self._heard = b""
+        self._unread = b""
         self._report = -1
         self._wake, wake = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         signal.set_wakeup_fd(wake, warn_on_full_buffer=False)
@@ -81,15 +81,15 @@ class Attempts:
         self.asked_to_end = True
 
     def _is_to_end(self) -> bool:
-        """Tell whether the run was asked to end, and is at something that may be ended.
+        """Whether the run was asked to end, and is at a step that may be ended.
 
-        Who asks knows which step it was begun for. Where the run has come further, to a start
-        say, that step always finishes or times out.
+        Only the step that the run began with, or a build or install: where the run has come
+        further, to a start for example, that step always finishes or times out.
         """
         if not self.asked_to_end:
             return False
-        self._listen()  # it may have come further in this very moment
-        return self.step == self.spec["target"] or self.step in _ENDED_FOR_NEWS
+        self._read_reports()  # it may have come further in this very moment
+        return self.step == self.spec["target"] or self.step in _MAY_BE_ENDED
 
     def _attempt(self, call: str = "") -> Attempt:
         """Start one child and see it through; `call` is for make, if it is known already."""
@@ -97,7 +97,7 @@ class Attempts:
         while True:
             self._step()
             if self.status is not None:
-                self._listen()
+                self._read_reports()
                 return self._judge(self.status)
             now = time.monotonic()
             limit = self._limit()
@@ -105,21 +105,21 @@ class Attempts:
                 return self._end_it()
 
     def _start(self, call: str) -> None:
-        heard, report = os.pipe2(os.O_CLOEXEC)
+        ours, report = os.pipe2(os.O_CLOEXEC)
         self.verdict = self.status = None
-        self._heard = b""
+        self._unread = b""
         self._begin_phase("names")
         me = os.getpid()
         self.childless = False
         self.child = os.fork()
         if self.child == 0:
             signal.set_wakeup_fd(-1)
-            child = Child(self.spec, report, self.copy, me, group=self.reach.run, call=call)
+            child = Child(self.spec, report, self.copy, me, group=self.group.run, call=call)
             child.main(self.output)
         os.close(report)
-        os.set_blocking(heard, False)
-        self._report = heard
-        self._poll.register(heard, select.POLLIN)
+        os.set_blocking(ours, False)
+        self._report = ours
+        self._poll.register(ours, select.POLLIN)
 
     def _begin_phase(self, phase: str) -> None:
         self.phase = phase
@@ -136,12 +136,12 @@ class Attempts:
         now = time.monotonic()
         until = min(self._limit(), now + most)
         if self.log is not None:
-            if now >= self.next_look:
-                self.next_look = now + self.log.watch()
-            until = min(until, self.next_look)
+            if now >= self.next_check:
+                self.next_check = now + self.log.watch()
+            until = min(until, self.next_check)
         for fd, _ in self._poll.poll(max(0, int((until - now) * 1000) + 1)):
             if fd == self._report:
-                self._listen()
+                self._read_reports()
             else:
                 self._drain()
         self._reap()
@@ -166,23 +166,23 @@ class Attempts:
             if pid == self.child:
                 self.status = status
 
-    def _listen(self) -> None:
-        """Read what the child says; the pipe ends when make takes its place."""
+    def _read_reports(self) -> None:
+        """Read the reports of the child; the pipe closes when make takes its place."""
         while self._report >= 0:
             try:
                 more = os.read(self._report, _RECENT)
             except BlockingIOError:
                 return
             if more:
-                *lines, self._heard = (self._heard + more).split(b"\n")
+                *lines, self._unread = (self._unread + more).split(b"\n")
                 for line in lines:
-                    self._hear(line.decode("utf-8", "replace"))
+                    self._take(line.decode("utf-8", "replace"))
             else:
                 self._poll.unregister(self._report)
                 os.close(self._report)
                 self._report = -1
 
-    def _hear(self, line: str) -> None:
+    def _take(self, line: str) -> None:
         word, _, rest = line.partition(" ")
         if word == "phase":
             self._begin_phase(rest)
@@ -211,7 +211,7 @@ class Attempts:
             return  # the agent has ended; it is in the result, too
 
     def _judge(self, status: int) -> Attempt:
-        """Say how it went, once the child is over by itself."""
+        """The outcome of a child that ended by itself."""
         if self.verdict is not None:
             outcome, code, text = self.verdict
             return outcome, code or None, text
@@ -219,7 +219,7 @@ class Attempts:
         if self.phase != "make":
             if code < 0 and self.phase == "ask":
                 return "failed", 128 - code, f"reading the Makefile: killed by {_signal(-code)}"
-            return "refused", None, f"nothing ran: the shim's child ended while at {self.phase}"
+            return "refused", None, f"nothing ran: the shim's child ended early (at {self.phase})"
         if code == 0:
             return "ok", 0, ""
         if code < 0:
@@ -229,7 +229,7 @@ class Attempts:
     # --- the forced end --------------------------------------------------------------------------
 
     def _end_it(self) -> Attempt:
-        """End the run because it was asked for, or its time is over."""
+        """End the run because that was asked for, or at its deadline."""
         cancelled = self._is_to_end()
         phase = self.phase
         if phase in _PREPARING:
@@ -239,12 +239,12 @@ class Attempts:
                 return "cancelled", None, "ended before anything ran"
             spent = span(min(self.spec["patience"][phase], self.timeout))
             return "moved", None, f"nothing ran: {what} did not answer for {spent}"
-        self.killed_hard, left = self.reach.end_run(self._pause)
+        self.killed_hard, left = self.group.end_run(self._pause)
         self.hanging = len(left)
         if cancelled:
             return "cancelled", None, "ended"
-        what = "reading the Makefile was" if phase == "ask" else f"{self.step} was"
-        return "timeout", None, f"{what} not done after {span(self.timeout)}"
+        what = "reading the Makefile" if phase == "ask" else self.step
+        return "timeout", None, f"{what} did not finish within {span(self.timeout)}"
 
     def _kill_child(self) -> None:
         until = time.monotonic() + _KILLED_SOON
@@ -253,8 +253,8 @@ class Attempts:
             self._pause(rest)
 
     def _pause(self, seconds: float) -> None:
-        """Pass a little time during an end, with a watcher on everything."""
-        self.deadline = time.monotonic() + 3600  # it has been decided
+        """Wait a little during an end, and take note of everything."""
+        self.deadline = time.monotonic() + 3600  # past it: the end is decided
         self._step(seconds)
 
 
@@ -263,7 +263,7 @@ def _signal(number: int) -> str:
 
 
 def span(seconds: float) -> str:
-    """Say a time as the configuration would: 90s, 5m."""
+    """A time as it is written in the configuration: 90s, 5m."""
     whole = round(seconds)
     if whole >= 120 and whole % 60 == 0:  # noqa: PLR2004
         return f"{whole // 60}m"

@@ -22,7 +22,7 @@ def mount() -> str:
 
 
 def own() -> str:
-    """Give the directory of the cgroup that this process is in; "" if that cannot be told."""
+    """Give the directory of the cgroup that this process is in; "" if unknown."""
     try:
         with open("/proc/self/cgroup", encoding="utf-8", errors="surrogateescape") as lines:
             for line in lines:
@@ -64,11 +64,6 @@ def processes(path: str) -> set[int]:
     return found
 
 
-def populated(path: str) -> bool:
-    """Tell whether there is any process in a cgroup or below it."""
-    return _number(f"{path}/cgroup.events", "populated") == 1
-
-
 def kill(path: str) -> bool:
     """Kill all that is in a cgroup and below it, at once; False if the kernel cannot (< 5.14)."""
     try:
@@ -76,28 +71,6 @@ def kill(path: str) -> bool:
     except OSError:
         return False
     return True
-
-
-def memory(path: str) -> int:
-    """Give the bytes that a cgroup uses; 0 if that is not counted."""
-    return _number(f"{path}/memory.current", "")
-
-
-def cpu(path: str) -> float:
-    """Give the seconds of CPU that a cgroup has used since it was made."""
-    return _number(f"{path}/cpu.stat", "usage_usec") / 1e6
-
-
-def _number(path: str, key: str) -> int:
-    try:
-        with open(path, encoding="ascii") as file:
-            for line in file:
-                name, _, value = line.rpartition(" ")
-                if name == key:
-                    return int(value)
-    except (OSError, ValueError):
-        pass
-    return 0
 
 
 def _write(path: str, text: str) -> None:

@@ -1,9 +1,9 @@
-"""The environment that a target gets: clean, then the app's env files, then what the agent says.
+"""The environment that a target gets: clean, then the app's env files, then what the agent sets.
 
 Nothing is inherited from the agent. An env file may set anything, PATH, HOME and LD_PRELOAD too
-(it takes effect only behind the change of user), but two kinds of names, which are left out with
-a warning: the agent's own APP_ names, which must tell the truth, and what would change make itself
-or speak for the agent to systemd.
+(it takes effect only behind the change of user), but two kinds of names, which are ignored
+with a warning: the agent's own APP_ names, which must be true, and names that would change make
+itself or let the app talk to systemd as the agent.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from appagent.shim.walk import Bases, Gone, Moved
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from appagent.shim.spec import Spec
-    from appagent.shim.users import Account
+    from appagent.shim.users import User
 
 SEARCH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
@@ -45,35 +45,34 @@ _NOT_FROM_FILES = frozenset(
     }
 )
 _NOT_FROM_FILES_EITHER = ("WATCHDOG_", "LISTEN_")
-_NAMED = 5  # of the names that a file sets in vain, in its warning
+_NAMED = 5  # of the ignored names, in the warning
 
 
 class Read:
-    """What the env files of one app say, all of them together."""
+    """The content of all env files of one app."""
 
     def __init__(self) -> None:
-        """Begin with none read."""
+        """Nothing is read yet."""
         self.values: dict[str, str] = {}
         self.digests: list[str] = []
         self.warnings: list[str] = []
 
     def add(self, items: list[tuple[str, str]], path: str) -> None:
         """Take the assignments of one file; a later file wins."""
-        left_out: dict[str, None] = {}
+        ignored: dict[str, None] = {}
         for name, value in items:
             if (
                 name in AGENTS_OWN
                 or name in _NOT_FROM_FILES
                 or name.startswith(_NOT_FROM_FILES_EITHER)
             ):
-                left_out[name] = None
+                ignored[name] = None
             else:
                 self.values[name] = value
-        if left_out:
-            names = ", ".join(list(left_out)[:_NAMED])
-            more = f" and {len(left_out) - _NAMED} more" if len(left_out) > _NAMED else ""
-            which = "which is" if len(left_out) == 1 else "which are"
-            self.warnings.append(f"{path} sets {names}{more}, {which} left out")
+        if ignored:
+            names = ", ".join(list(ignored)[:_NAMED])
+            more = f" and {len(ignored) - _NAMED} more" if len(ignored) > _NAMED else ""
+            self.warnings.append(f"{path}: ignored {names}{more} (reserved names)")
 
 
 def read_files(spec: Spec, bases: Bases) -> Read:
@@ -91,9 +90,9 @@ def read_files(spec: Spec, bases: Bases) -> Read:
             items = _read_one(path, bases)
         except Gone:
             if not (optional or stopping):
-                raise Moved(f"env file {path} is not there") from None
+                raise Moved(f"env file {path} does not exist") from None
             if not optional:
-                read.warnings.append(f"env file {path} is not there: stopped without it")
+                read.warnings.append(f"env file {path} does not exist: stopped without it")
             read.digests.append(ids.NO_FILE)
         except (envfile.EnvFileError, Refused) as error:
             if not stopping:
@@ -124,10 +123,10 @@ def verify(spec: Spec, read: Read, owner: int) -> None:
         return
     now = ids.conf_id(ids.user_text(spec["run_as"], owner), read.digests)
     if now != spec["conf"]:
-        raise Moved("the env files or the user have changed since they were looked at")
+        raise Moved("the env files or the user have changed since they were last read")
 
 
-def build(spec: Spec, user: Account, values: dict[str, str], where: str) -> dict[str, str]:
+def build(spec: Spec, user: User, values: dict[str, str], where: str) -> dict[str, str]:
     """Put the environment together."""
     made = {
         "PATH": spec["search"] or SEARCH,

@@ -1,7 +1,7 @@
 """Named places where a test can stop or end a process, to show what a bad moment does.
 
 `APPAGENT_FAILPOINT` in the daemon's own environment holds `name=action` pairs with commas between
-them; a shim gets it with its order. Without it nothing here does anything. Actions:
+them; a shim gets it in its message. Without it nothing here does anything. Actions:
 
     die            SIGKILL, at once
     hang           sleep for ever

@@ -28,9 +28,9 @@ class Kept:
 
 
 def read(folder: str) -> Kept | None:
-    """Read what is kept of an app; None if nothing is, or nothing that says whose it is.
+    """Read what is kept of an app; None if nothing is, or its user is not in it.
 
-    Raises OSError where the disk does not answer.
+    Raises OSError if it cannot be read.
     """
     try:
         fd = os.open(f"{folder}/{_NAME}", os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
@@ -45,7 +45,7 @@ def read(folder: str) -> Kept | None:
 def keep(folder: str, uid: int, makefile: bytes) -> None:
     """Keep a copy in place of the one before; of none (it was too large), no older one either.
 
-    Raises OSError where the disk does not take it.
+    Raises OSError if it cannot be written.
     """
     path = f"{folder}/{_NAME}"
     if not makefile:

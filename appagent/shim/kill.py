@@ -20,9 +20,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    Marks = list[list[int]]  # processes, unmistakably: [pid, start time in ticks]
+    ProcessIds = list[list[int]]  # of processes, never reused: [pid, start time in ticks]
 
-_LAST = 5.0  # seconds of KILL, before what is left is said to hang
+_LAST = 5.0  # seconds of KILL, before what is left counts as hanging
 _PAUSE = 0.005
 _MAX_PAUSE = 0.1
 
@@ -43,16 +43,16 @@ def below(ancestor: int) -> set[int]:
     return found
 
 
-def family(marks: Marks) -> set[int]:
-    """Find all that belongs to processes that were left: they, their sessions, all below them.
+def family(ids: ProcessIds) -> set[int]:
+    """Find all that belongs to processes that a run left: their sessions and descendants, too.
 
-    Of a process that has ended since, or given its number to another one, nothing is followed.
+    A process that has ended since, or whose number was reused, is not followed.
     """
-    if not marks:
-        return set()  # looking at all processes is not for nothing
+    if not ids:
+        return set()  # reading all of /proc is expensive
     everything = proc.processes()
     known = {
-        pid for pid, started in marks if pid in everything and everything[pid].started == started
+        pid for pid, started in ids if pid in everything and everything[pid].started == started
     }
     sessions = {everything[pid].session for pid in known} - {os.getsid(0)}
     known |= {one.pid for one in everything.values() if one.session in sessions}
@@ -68,42 +68,25 @@ def family(marks: Marks) -> set[int]:
     return {pid for pid in known if everything[pid].alive}
 
 
-def marks(pids: set[int]) -> Marks:
-    """Mark these processes, as far as they are there."""
+def identify(pids: set[int]) -> ProcessIds:
+    """Add their start times to those processes that exist."""
     return [[pid, started] for pid, started in sorted(_marked(pids).items())]
 
 
-def some(marks: Marks, most: int) -> Marks:
-    """Choose so many marks that as much as can be is found from them: of each session one first."""
-    if len(marks) <= most:
-        return marks
-    firsts: Marks = []
-    others: Marks = []
+def sample(ids: ProcessIds, most: int) -> ProcessIds:
+    """Choose at most `most` from which most can be found again: one of each session first."""
+    if len(ids) <= most:
+        return ids
+    firsts: ProcessIds = []
+    others: ProcessIds = []
     sessions: set[int] = set()
-    for pid, started in marks:
+    for pid, started in ids:
         one = proc.process(pid)
         if one is None or one.started != started:
             continue
         (others if one.session in sessions else firsts).append([pid, started])
         sessions.add(one.session)
     return (firsts + others)[:most]
-
-
-def of_session(leader: int, started: int) -> set[int]:
-    """Find the living members of the session that a process with this start time has led.
-
-    The kernel gives no number away that a session still uses; but once the session is over another
-    one may get it, whose leader then has another start time, and members that are older than it
-    cannot be.
-    """
-    first = proc.process(leader)
-    if first is not None and first.started != started:
-        return set()
-    return {
-        one.pid
-        for one in proc.processes().values()
-        if one.session == leader and one.alive and one.started >= started
-    }
 
 
 def send(pids: set[int], number: int) -> None:
@@ -127,14 +110,14 @@ def end(
     kill: Callable[[], bool] | None = None,
     last: float = _LAST,
 ) -> tuple[bool, set[int]]:
-    """End all that `find` finds. Tells whether KILL was needed, and what is left even so.
+    """End all that `find` finds. Returns whether KILL was needed, and what is left even so.
 
     `rest` is called to pass the time; there a parent reaps what has ended. `kill` kills them all
     at once, if it can.
     """
     found = find()
     send(found, signal.SIGTERM)
-    send(found, signal.SIGCONT)  # what is stopped would not hear it
+    send(found, signal.SIGCONT)  # a stopped process would not get the TERM
     until = time.monotonic() + grace
     pause = _PAUSE
     while (found := find()) and time.monotonic() < until:

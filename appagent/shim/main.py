@@ -1,6 +1,6 @@
 """The program around each run. Started as `python -I -S …/appagent/shim/main.py APP TARGET RUN`.
 
-The arguments are only for people who look at the list of processes; what is to be done comes over
+The arguments are only for people who read the list of processes; what to do comes over
 stdin (spec.py). Nothing is done until the word to proceed follows it, so that the agent can first
 record which process this is; if stdin ends before that, the agent has ended and nothing ever runs.
 

@@ -1,9 +1,9 @@
-"""Where the output of a run goes: the journal's stream or a file, and never a pipe.
+"""Where the output of a run goes: a stream to the journal or a file, never a pipe.
 
 What a target leaves running keeps writing there after the run, after the agent and for as long as
-it lives, so neither end may be a process of ours. The journal bounds itself. The file is opened
+it lives, so neither end may be one of our processes. The journal bounds itself. The file is opened
 for appending, so that it can be cut while it is written to: the shim does so during its run,
-looking the more often the faster it grows; the daemon does so now and then for what runs on.
+more often the faster it grows; the daemon does so now and then for what keeps running.
 """
 
 from __future__ import annotations
@@ -11,10 +11,6 @@ from __future__ import annotations
 import os
 
 from appagent.host import files, units
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Iterable
 
 JOURNAL = "/run/systemd/journal/stdout"
 TAIL = 4096
@@ -33,8 +29,8 @@ def identifier(app: str) -> str:
 def journal(app: str, path: str = JOURNAL) -> int:
     """Connect a stream to the journal and give its descriptor, or raise OSError.
 
-    The slice stands where a unit may: of a line whose writer has ended before journald looks at it
-    journald knows no more than that, and believes it of root alone.
+    The slice stands where a unit may: when the writer of a line has ended before journald handles
+    it, journald knows no more than that, and trusts it only from root.
     """
     # socket itself would cost the run 8 ms
     import _socket  # noqa: PLC0415
@@ -53,7 +49,7 @@ def journal(app: str, path: str = JOURNAL) -> int:
 
 
 def output_matches(app: str, uid: int) -> list[str]:
-    """Give the matches of journalctl for what an app prints, where the agent is this user.
+    """The matches of journalctl for what an app prints, where the agent is this user.
 
     Anybody may write lines under any name. So they count by what journald itself knows of their
     writers: the app's slice, or the service (for runs without scopes). Where the agent is not root
@@ -68,7 +64,7 @@ def output_matches(app: str, uid: int) -> list[str]:
 
 
 def log_matches(app: str, uid: int) -> list[str]:
-    """Give the matches for what an app prints and for what the agent tells of it."""
+    """The matches for what an app prints and for what the agent logs about it."""
     return [f"APP={app}", f"_UID={uid}", "+", *output_matches(app, uid)]
 
 
@@ -108,14 +104,14 @@ def _read(fd: int, offset: int, count: int) -> bytes:
 class Log:
     """The file that one run writes to, watched while it grows."""
 
-    _QUICK = 0.02
+    _FAST = 0.02
     _SLOW = 0.5
 
     def __init__(self, path: str, limit: int, warnings: list[str] | None = None) -> None:
-        """Open it; where that cannot be, the output is lost, and a warning says so.
+        """Open it; where that is impossible, the output is lost, with a warning.
 
-        Nothing is kept from running for want of a place for what it says. On a full disk every
-        write would fail, and with it a target that only says what it does: there it is lost, too.
+        A run never fails because its output cannot be kept. On a full disk every write would
+        fail, and with it a target that only prints something: there the output is lost, too.
         """
         self.path = path
         self.limit = limit
@@ -132,21 +128,21 @@ class Log:
             self.lost = True
             self.fd = os.open(os.devnull, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
             if warnings is not None:
-                warnings.append(f"the output is lost: {path}: {wrong}")
+                warnings.append(f"output is lost: {path}: {wrong}")
         self._size = self.began
-        self.pause = self._QUICK
+        self.pause = self._FAST
         self._was_cut = False
 
     def watch(self) -> float:
-        """Cut the file if need be; give the seconds until the next look."""
+        """Cut the file if need be; the seconds until the next check."""
         size = os.fstat(self.fd).st_size
         growth = abs(size - self._size)
         self._size = size
         if trim(self.path, self.limit):
             self._size = self.began = 0
             self._was_cut = True
-        quick = growth > self.limit // 32
-        self.pause = self._QUICK if quick else min(self.pause * 2, self._SLOW)
+        fast = growth > self.limit // 32
+        self.pause = self._FAST if fast else min(self.pause * 2, self._SLOW)
         return self.pause
 
     def tail(self) -> bytes:
@@ -205,7 +201,7 @@ def journal_tail(app: str, since: float, program: str = "journalctl") -> bytes:
 
 
 def clean(data: bytes | str) -> str:
-    """Make output fit to be shown: no terminal escapes, no control characters, no NULs."""
+    """Make output safe to show: no terminal escapes, no control characters, no NULs."""
     import re  # noqa: PLC0415 - only when a run has failed
 
     text = data.decode("utf-8", "replace") if isinstance(data, bytes) else data
@@ -219,7 +215,7 @@ def clean(data: bytes | str) -> str:
     return text.replace("\ufffd", "?")
 
 
-def last_words(tail: str) -> str:
+def failure_line(tail: str) -> str:
     """Pick the last line of output; make's own only where the app printed nothing else."""
     lines = [line.strip() for line in tail.splitlines() if line.strip()]
     printed = [line for line in lines if not _is_makes(line)]
@@ -228,8 +224,3 @@ def last_words(tail: str) -> str:
 
 def _is_makes(line: str) -> bool:
     return line.startswith("make") and "***" in line
-
-
-def trim_all(paths: Iterable[str], limit: int = LIMIT) -> list[str]:
-    """Cut all files that have grown too large; give those that were."""
-    return [path for path in paths if trim(path, limit)]

@@ -1,11 +1,11 @@
 """The child half of a shim: everything that touches the share or a name service, then make.
 
-It may hang at any of it; its parent (supervise.py) keeps the time. What it finds out it tells the
-parent over a pipe that closes by itself when make takes its place:
+It may hang at any of it; its parent (supervisor.py) keeps the time. It reports to the parent over a
+pipe that closes by itself when make takes its place:
 
-    phase names | share | ask | make    what it is at; before `ask` nothing of the app's has run
-    uid N                               who the run belongs to
-    targets install=phony …             what make said, for the next run
+    phase names | share | ask | make    where it is; before `ask` nothing of the app has run
+    uid N                               the user of the run
+    targets install=phony …             the targets that make knows, for the next run
     step STEP CALL …                    the step it has come to, what make is called with for it
     warn TEXT
     end OUTCOME STATUS TEXT             it is over, make was not started
@@ -25,7 +25,7 @@ from appagent.shim import cgroup, environment, kept, targets, users
 from appagent.shim.failpoint import hit
 from appagent.shim.prctl import die_with_parent, signal
 from appagent.shim.trust import Refused
-from appagent.shim.walk import Bases, Directory, Gone, Moved, filesystem, look
+from appagent.shim.walk import Bases, Directory, Gone, Moved, filesystem, lstat
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from appagent.shim.spec import Spec
     from appagent.shim.trust import Trust
 
+INTERNAL_ERROR = "internal error (this is a bug in appagent; please report it)"
 KEEPS_COPY = ("install", "start", "restart")
 
 _RESET = (
@@ -48,10 +49,10 @@ _RESET = (
 
 
 class Over(Exception):
-    """There is nothing to run: a target that is missing, a Makefile that make cannot read."""
+    """Nothing can be run: the target is missing, or make cannot read the Makefile."""
 
     def __init__(self, outcome: str, status: int, text: str) -> None:
-        """Take what is to be told to the parent."""
+        """Take what to report to the parent."""
         super().__init__(text)
         self.outcome = outcome
         self.status = status
@@ -63,13 +64,13 @@ class Child:
     def __init__(  # noqa: PLR0913 - all of it is the parent's
         self, spec: Spec, report: int, copy: int, parent: int, *, group: str, call: str
     ) -> None:
-        """Take the order, the pipe to the parent, and a file in memory for the Makefile's copy.
+        """Take the message, the pipe to the parent, and a file in memory for the Makefile's copy.
 
         Also who the parent is, the cgroup to be in, if any, and what to call make with, if that
         is known from an attempt before.
         """
         self.spec = spec
-        self.report = report
+        self.pipe = report
         self.copy = copy
         self.parent = parent
         self.group = group
@@ -82,7 +83,7 @@ class Child:
         """Do it all; never returns, as it ends here or becomes make."""
         outcome, status, text = "refused", 0, ""
         try:
-            self._settle_in(output)
+            self._set_up(output)
             self._prepare()
         except Refused as refused:
             outcome, status, text = "refused", 0, str(refused)
@@ -90,19 +91,19 @@ class Child:
             outcome, status, text = "moved", 0, str(moved)
         except Over as over:
             outcome, status, text = over.outcome, over.status, str(over)
-        except BaseException as fault:  # noqa: BLE001 - whatever it is, the parent must hear of it
-            text = f"a fault of appagent: {type(fault).__name__}: {fault}"
+        except BaseException as fault:  # noqa: BLE001 - whatever it is, it must be reported
+            text = f"{INTERNAL_ERROR}: {type(fault).__name__}: {fault}"
         try:
-            self.tell(f"end {outcome} {status} {text}")
+            self.report(f"end {outcome} {status} {text}")
         finally:
             os._exit(0)
 
-    def tell(self, text: str) -> None:
-        """Say one line to the parent."""
+    def report(self, text: str) -> None:
+        """Send one line to the parent."""
         line = text.replace("\n", " ").encode("utf-8", "replace")
-        os.write(self.report, line[:2000] + b"\n")
+        os.write(self.pipe, line[:2000] + b"\n")
 
-    def _settle_in(self, output: int) -> None:
+    def _set_up(self, output: int) -> None:
         os.setpgid(0, 0)
         for number in _RESET:
             signal.signal(number, signal.SIG_DFL)
@@ -116,7 +117,7 @@ class Child:
         os.dup2(output, 2)
 
     def _stay_with_parent(self) -> None:
-        """End with the parent: without it there is no deadline. TERM, which make hands on."""
+        """End with the parent, as nothing else keeps the deadline. TERM: make passes it on."""
         die_with_parent(signal.SIGTERM)
         if os.getppid() != self.parent:
             os._exit(1)
@@ -124,32 +125,32 @@ class Child:
     def _prepare(self) -> None:
         spec = self.spec
         self.make = _find_make(spec["search"] or environment.SEARCH)
-        self.tell("phase names")
+        self.report("phase names")
         hit("child.names")
-        self.tell("phase share")
+        self.report("phase share")
         hit("child.share")
         if spec["target"] == "stop":
             self.kept = self._kept()
         owner = self._owner()
-        self.tell("phase names")
-        user = users.account(spec["run_as"], owner, self.kept)
+        self.report("phase names")
+        user = users.find_user(spec["run_as"], owner, self.kept)
         trust = users.trust_of(user, spec["trusted"])
-        self.tell(f"uid {user.uid}")
-        self.tell("phase share")
+        self.report(f"uid {user.uid}")
+        self.report("phase share")
         bases = self._bases(trust)
         where = self._release(bases, owner, user)
         read = environment.read_files(spec, bases)
         environment.verify(spec, read, owner.status.st_uid if owner is not None else -1)
         hit("child.read")
         for warning in read.warnings:
-            self.tell(f"warn {warning}")
+            self.report(f"warn {warning}")
         os.fchdir(where.fd)
         if os.geteuid() == 0 and stat.S_ISREG(os.fstat(1).st_mode):
             os.fchown(1, user.uid, -1)  # so that the app can open /dev/stdout anew
         users.become(user)
         self._stay_with_parent()  # the change of user has undone it
         made = environment.build(spec, user, read.values, where.path)
-        self._ask_and_go(made)
+        self._become_make(made)
 
     def _kept(self) -> kept.Kept | None:
         try:
@@ -158,7 +159,7 @@ class Child:
             raise Refused(f"{self.spec['kept']}: {error.strerror}") from None
 
     def _owner(self) -> Directory | None:
-        """Look who owns the app's directory, if it matters, before anybody is trusted."""
+        """Find the owner of the app's directory, if it matters, before anybody is trusted."""
         spec = self.spec
         if spec["run_as"] != "owner":
             return None
@@ -182,7 +183,7 @@ class Child:
                 )
         return bases
 
-    def _release(self, bases: Bases, owner: Directory | None, user: users.Account) -> Directory:
+    def _release(self, bases: Bases, owner: Directory | None, user: users.User) -> Directory:
         """Walk to the release, and judge what will be used of it."""
         spec = self.spec
         try:
@@ -207,7 +208,7 @@ class Child:
         spec = self.spec
         app = bases.resolve(bases.root, [spec["app"]])
         if owner is not None and not app.same(owner):
-            raise Moved(f"{app.path} has just changed hands")
+            raise Moved(f"{app.path} has just changed its owner")
         if app.same(where) or not spec["seen"]:
             return
         if spec["layout"] == "symlink":
@@ -234,10 +235,10 @@ class Child:
             if len(data) <= kept.MAX_BYTES:
                 os.pwrite(self.copy, data, 0)
 
-    def _bare(self, bases: Bases, gone: Gone, user: users.Account) -> Directory:
-        """Make ready to stop an app of which only the copy of its Makefile is left."""
+    def _bare(self, bases: Bases, gone: Gone, user: users.User) -> Directory:
+        """Prepare to stop an app of which only the copy of its Makefile is left."""
         spec = self.spec
-        look(bases.root, ".")  # gone is only what is gone from a root that can be read
+        lstat(bases.root, ".")  # only from a root that can be read can something be gone
         if self.kept is None:
             raise Over("missing", 0, f"{gone}, and no copy of its Makefile was kept")
         if self.kept.uid != user.uid:
@@ -252,14 +253,14 @@ class Child:
         with open(os.open("Makefile", flags, 0o644, dir_fd=fd), "wb") as file:
             file.write(self.kept.makefile)
         self.is_bare = True
-        self.tell(f"warn {gone}: stopped with the copy of its Makefile")
+        self.report(f"warn {gone}: stopped with the copy of its Makefile")
         return Directory(fd, spec["stop_dir"], None, os.fstat(fd))
 
-    def _ask_and_go(self, made: dict[str, str]) -> None:
+    def _become_make(self, made: dict[str, str]) -> None:
         spec = self.spec
         known = spec["targets"]
         if known is None or self.is_bare:
-            self.tell("phase ask")
+            self.report("phase ask")
             hit("child.ask")
             try:
                 known = targets.ask(self.make, made)
@@ -267,16 +268,16 @@ class Child:
                 raise Over("failed", words.status, str(words)) from None
             except targets.NotGnu as other:
                 raise Refused(str(other)) from None
-            self.tell("targets " + " ".join(f"{name}={how}" for name, how in known.items()))
+            self.report("targets " + " ".join(f"{name}={how}" for name, how in known.items()))
         if not self.call:
             step, calls = targets.first(self._steps(), known)
-            self.tell(" ".join(("step", step, *calls)))
+            self.report(" ".join(("step", step, *calls)))
             self.call = calls[0] if calls else step
         if self.call not in known:
             raise Over("missing", 0, f"the Makefile has no target {self.call}")
         if warning := targets.trap(self.call, known):
-            self.tell(f"warn {warning}")
-        self.tell("phase make")
+            self.report(f"warn {warning}")
+        self.report("phase make")
         hit("child.make")
         made["APP_TARGET"] = self.call
         os.execve(self.make, ["make", self.call], made)  # noqa: S606 - just what it is for

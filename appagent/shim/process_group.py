@@ -1,7 +1,7 @@
 """What a run has started, and what else there is of its app: found, and ended.
 
 In a scope both are cgroups: `run` below the scope, and the app's slice above it. Elsewhere a run is
-all below its shim, which adopts orphans, and of the app there is what earlier runs have left.
+all below its shim, which adopts orphans, and the app is that and what earlier runs have left.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from appagent.shim.kill import Marks
+    from appagent.shim.kill import ProcessIds
     from appagent.shim.spec import Spec
 
 MOST_LEFT = 5_000  # processes; a result must fit into the lock of its app, too
 
 
-class Reach:
-    """How far the shim of one run reaches."""
+class ProcessGroup:
+    """The processes of one run and of its app, as its shim sees them."""
 
     def __init__(self, spec: Spec) -> None:
         """Make the cgroup of the run, if the shim is in the scope that it should be in."""
@@ -40,9 +40,9 @@ class Reach:
         """Find all that this run has started and that still lives."""
         return kill.below(self.me) | (cgroup.processes(self.run) if self.run else set())
 
-    def left_by_run(self, most: int = MOST_LEFT) -> Marks:
-        """Mark what this run leaves running, so that all of it can be found again later."""
-        return kill.some(kill.marks(self.of_run()), most)
+    def left_by_run(self, most: int = MOST_LEFT) -> ProcessIds:
+        """Identify what this run leaves running, so that all of it can be found again later."""
+        return kill.sample(kill.identify(self.of_run()), most)
 
     def of_app(self) -> set[int]:
         """Find all else that there is of the app."""

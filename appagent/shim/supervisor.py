@@ -1,8 +1,8 @@
-"""The parent half of a shim: it waits for the word to proceed, and runs until there is a result.
+"""The parent half of a shim: it waits for the word to proceed, runs one step, builds the result.
 
-A run is the step that it was begun for, or the first one after it that the Makefile does not lack
-(targets.py). Most are one child that becomes make (attempt.py). A check is tried again and again;
-a restart without a target of its own is a stop and then a start, within the one deadline.
+A run is the first of its steps that the Makefile has a target for (targets.py). Most are one child
+that becomes make (attempt.py). A check is tried again and again; a restart without a target of its
+own is a stop and then a start, within the one deadline.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class Shim(Attempts):
         return self._result(outcome, None, line)
 
     def run(self) -> dict[str, object]:
-        """Run the first target that is there; give the result."""
+        """Run the first step that the Makefile has; the result."""
         self.began = time.monotonic()
         self.began_wall = time.time()
         self.deadline = self.began + self.timeout
@@ -82,21 +82,22 @@ class Shim(Attempts):
         return outcome, code, f"make start: {line}" if line else ""
 
     def _end_rest(self) -> None:
-        """End what a stop has left of its app: a stopped app has no processes."""
-        rest = self.reach.of_app()
+        """End the processes that are left after a stop: a stopped app has none."""
+        rest = self.group.of_app()
         if not rest:
             return
+        noun = "process" if len(rest) == 1 else "processes"
         what = ", ".join(sorted({proc.name(pid) for pid in rest})[:5])
-        self.warnings.append(f"after stop {len(rest)} processes were left and ended: {what}")
-        _, left = self.reach.end_app(self._pause)
+        self.warnings.append(f"killed {len(rest)} leftover {noun} after stop: {what}")
+        _, left = self.group.end_app(self._pause)
         self.hanging = len(left)
 
     # --- check, again and again ------------------------------------------------------------------
 
     def _check(self, tried: Attempt) -> Attempt:
-        """Try until it succeeds. At the end of its time: how the last try that came to an end went.
+        """Try until it succeeds, or at the deadline take the outcome of the last try that ended.
 
-        A check whose every try hangs is a timeout, one that says no until the end has failed.
+        A check whose every try hangs is a timeout; one that fails until the end has failed.
         """
         deadline = self.deadline
         last: Attempt | None = None
@@ -135,18 +136,18 @@ class Shim(Attempts):
                 return output.journal(self.spec["app"])
             except OSError as error:
                 self.warnings.append(
-                    f"the journal takes no output ({error.strerror}): it is in {self.spec['log']}"
+                    f"cannot write to the journal ({error.strerror}); see {self.spec['log']}"
                 )
         self.log = output.Log(self.spec["log"], self.spec["log_limit"], self.warnings)
         return self.log.fd
 
     def _keep_copy(self) -> None:
-        """Keep what a stop will need once the app is gone. Local disk; a full one is no failure."""
+        """Keep what a stop needs once the app is removed. A full local disk is only a warning."""
         try:
             makefile = os.pread(self.copy, os.fstat(self.copy).st_size, 0)
             kept.keep(self.spec["kept"], self.uid, makefile)
         except OSError as error:
-            self.warnings.append(f"no copy of the Makefile was kept: {error.strerror}")
+            self.warnings.append(f"cannot keep a copy of the Makefile: {error.strerror}")
 
     def _tail(self) -> str:
         if self.log is not None:
@@ -157,15 +158,17 @@ class Shim(Attempts):
         tail = ""
         if outcome in {"failed", "timeout"}:
             tail = self._tail()
-            said = output.last_words(tail)
-            if said and self.phase == "make":
-                line = f"{line}: {said}"
+            shown = output.failure_line(tail)
+            if shown and self.phase == "make":
+                line = f"{line}: {shown}"
         if self.log is not None:
             output.trim(self.log.path, self.log.limit)
         if self.killed_hard:
             line += ", did not end on TERM and was killed"
         if self.hanging:
-            line += f"; {self.hanging} of its processes hang in the kernel (is the share away?)"
+            line += (
+                f"; {self.hanging} of its processes hang in the kernel (is the share unavailable?)"
+            )
         lives = outcome in {"ok", "failed"} and not self.childless
         return {
             "run_id": self.spec["run_id"],
@@ -176,7 +179,7 @@ class Shim(Attempts):
             "tail": tail,
             "warnings": self.warnings,
             "targets": self.targets,
-            "left": self.reach.left_by_run() if lives else [],
+            "left": self.group.left_by_run() if lives else [],
             "step": self.step,
             "stopped": self.stopped,
             "calls": " ".join(self.calls),

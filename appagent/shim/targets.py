@@ -10,7 +10,7 @@ The answer for a release is remembered by the daemon and sent along with the nex
 Makefile that takes long to read is read twice only once.
 
 A target that is a plain name, while a file or directory of that name exists, is the old trap: make
-says "is up to date", does nothing, and succeeds. That is a warning which says what to write.
+says "is up to date", does nothing, and succeeds. That is a warning, with the remedy.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
 TARGETS = ("build", "install", "start", "restart", "stop", "check")
-# In the order in which make looks. The same stands in core.names, whose import would cost 10 ms.
+# In the order in which make looks. core.names has the same; importing it would cost 10 ms.
 MAKEFILES = ("GNUmakefile", "makefile", "Makefile")
 PHONY = "phony"
 PLAIN = "plain"
@@ -36,16 +36,16 @@ _COULD_NOT_READ = 2
 
 
 class Unreadable(Exception):
-    """Make cannot read the Makefile: its own words, and its exit status."""
+    """Make cannot read the Makefile: its own message, and its exit status."""
 
     def __init__(self, words: str, status: int) -> None:
-        """Take make's words and how it ended."""
+        """Take make's message and exit status."""
         super().__init__(words)
         self.status = status
 
 
 class NotGnu(Exception):
-    """What is called make here does not speak as GNU make does."""
+    """The program called make is not GNU make."""
 
 
 def calls(step: str, known: Collection[str]) -> tuple[str, ...]:
@@ -90,17 +90,17 @@ def ask(make: str, environment: dict[str, str]) -> dict[str, str]:
             answer,
             words,
         )
-        said = os.pread(words, 65536, 0).decode("utf-8", "replace")
-        if said:
-            os.write(2, said.encode())
+        errors = os.pread(words, 65536, 0).decode("utf-8", "replace")
+        if errors:
+            os.write(2, errors.encode())
         if status not in {0, 1}:
-            raise Unreadable(_complaint(said), status)
+            raise Unreadable(_error(errors), status)
         text = os.pread(answer, _MAX_ANSWER, 0).decode("utf-8", "replace")
     finally:
-        _give_up(answer)
-        _give_up(words)
+        _release(answer)
+        _release(words)
     if "# GNU Make " not in text:
-        raise NotGnu(f"{make} is not GNU make: install GNU make and have it found by PATH as make")
+        raise NotGnu(f"{make} is not GNU make: install GNU make, and put it on PATH as make")
     return read_database(text)
 
 
@@ -109,8 +109,8 @@ def _memory(name: str) -> int:
     return os.memfd_create(name, os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
 
 
-def _give_up(fd: int) -> None:
-    """Let go of a file in memory. What still writes to it, as a daemon may, fills nothing more."""
+def _release(fd: int) -> None:
+    """Free a file in memory. Whatever still writes to it, such as a daemon, uses none any more."""
     os.ftruncate(fd, 0)
     fcntl.fcntl(fd, fcntl.F_ADD_SEALS, fcntl.F_SEAL_GROW)
     os.close(fd)
@@ -136,24 +136,24 @@ def _run(argv: list[str], environment: dict[str, str], answer: int, words: int) 
             if os.fstat(answer).st_size + os.fstat(words).st_size > _MAX_ANSWER:
                 os.killpg(pid, 9)
                 os.waitpid(pid, 0)
-                raise Unreadable("reading the Makefile prints without end", _COULD_NOT_READ)
+                raise Unreadable("reading the Makefile produces endless output", _COULD_NOT_READ)
         _, status = os.waitpid(pid, 0)
     finally:
         os.close(watch)
     return os.waitstatus_to_exitcode(status)
 
 
-def _complaint(said: str) -> str:
-    """Pick make's own words from what it said."""
-    lines = [line.strip() for line in said.splitlines() if line.strip()]
+def _error(errors: str) -> str:
+    """Pick make's own message from its stderr."""
+    lines = [line.strip() for line in errors.splitlines() if line.strip()]
     for line in reversed(lines):
         if "***" in line:
             return line.replace("make: *** ", "")
-    return lines[-1] if lines else "make could not read the Makefile, and did not say why"
+    return lines[-1] if lines else "make cannot read the Makefile, and prints no reason"
 
 
 class _Rules:
-    """What the data base says, as far as it matters."""
+    """The part of make's data base that matters here."""
 
     def __init__(self) -> None:
         self.filled: dict[str, bool] = {}  # target → has a recipe or prerequisites
@@ -184,18 +184,18 @@ def _rules(text: str) -> _Rules:
         if "%" in line and ":" in line and not line.startswith(("#", "\t", " ")):
             rules.patterns.extend(line.split(":", 1)[0].split())
     head = ""  # the newest line that may be the head of an entry
-    no_target = said_no_target = False
+    no_target = not_a_target = False
     name = ""  # the target whose entry this is
     for line in lines[files:]:
         if line == "# Not a target:":
-            said_no_target = True
+            not_a_target = True
         elif not line:
             head = name = ""
-            said_no_target = False
+            not_a_target = False
         elif line.startswith("#  ") and head:
             if not name:
                 name, prerequisites = _head(head)
-                no_target = said_no_target
+                no_target = not_a_target
                 if not no_target and name:
                     rules.filled[name] = bool(prerequisites)
                 if name == ".PHONY":
@@ -230,7 +230,7 @@ def _matches(pattern: str, target: str) -> bool:
 
 
 def trap(target: str, targets: dict[str, str]) -> str:
-    """Say what is wrong if make will take the target for a file that is already made, else ""."""
+    """The warning if make will take the target for a file that is up to date, else ""."""
     if targets.get(target) != PLAIN or not os.path.lexists(target):
         return ""
     return (

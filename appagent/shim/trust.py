@@ -28,8 +28,8 @@ _KINDS = {
 
 
 def kind(mode: int) -> str:
-    """Say what a file is, in words."""
-    return _KINDS.get(stat.S_IFMT(mode), "no regular file")
+    """The type of a file, in words."""
+    return _KINDS.get(stat.S_IFMT(mode), "not a regular file")
 
 
 class Refused(Exception):
@@ -63,9 +63,9 @@ class Trust:
         """Raise Refused unless nobody but the trusted can change this.
 
         `has_acl` is asked only where the answer counts. A base is a directory from which one more
-        step leads to what is used, and that step is looked at by itself: there a directory like
-        /tmp will do, in which everyone may add something and nobody may take away what is
-        another's.
+        step leads to what is used, and that step is judged by itself: there a directory like
+        /tmp will do, in which everyone may add something and nobody may remove what belongs to
+        another user.
         """
         self.demand_owner(status, path)
         if base and _sticky(status):
@@ -87,10 +87,11 @@ class Trust:
             )
 
     def others(self, status: os.stat_result, has_acl: Callable[[], bool]) -> tuple[str, str]:
-        """Say who else than its owner and the trusted can change it, and the remedy; or "", "".
+        """Who else than its owner and the trusted can change it, and the remedy; or "", "".
 
         An ACL shows in the mode only as what its mask lets the group do, and so wherever it lets
-        anybody write, the group seems to. Whom it names is not looked into: any is refused.
+        anybody write, the group seems to. The names in it are not read: any ACL that lets
+        anybody write is refused.
         """
         if status.st_mode & stat.S_IWOTH:
             return "everyone", "chmod o-w it"

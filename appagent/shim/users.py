@@ -1,7 +1,7 @@
 """Who a run belongs to: looked up in the shim's child, at the moment of use, never in the daemon.
 
 Names can come from a directory service that does not answer; so only this child asks for them,
-and its parent has a watcher on how long it takes. An agent that is not root runs everything as
+and its parent keeps the time. An agent that is not root runs everything as
 itself. `owner` is the owner of the app's directory, and then nobody else may write there: who may
 change the directory would choose the user.
 """
@@ -28,11 +28,11 @@ except ImportError as error:  # pragma: no cover - every Python on Linux has the
     raise SystemExit(f"appagent needs pwd and grp: {error}") from error
 
 
-class Account:
-    """A user, and what belongs to one."""
+class User:
+    """A user, and the home, shell and groups that go with it."""
 
     def __init__(self, uid: int, gid: int, name: str, home: str, shell: str) -> None:
-        """Take what the user database says, or what stands in for it."""
+        """Take an entry of the user database, or a substitute for one."""
         self.uid = uid
         self.gid = gid
         self.name = name
@@ -42,10 +42,10 @@ class Account:
         self.groups: list[int] = []
 
 
-_ROOT = Account(0, 0, "root", "/root", "/bin/sh")
+_ROOT = User(0, 0, "root", "/root", "/bin/sh")
 
 
-def account(run_as: str, owner: Directory | None, kept: Kept | None = None) -> Account:
+def find_user(run_as: str, owner: Directory | None, kept: Kept | None = None) -> User:
     """Find the user of a run.
 
     `owner` is the app's directory, where it is there and matters. `kept` is what a stop may have
@@ -68,23 +68,22 @@ def account(run_as: str, owner: Directory | None, kept: Kept | None = None) -> A
         entry = pwd.getpwnam(run_as)
     except KeyError:
         raise Refused(
-            f"user {run_as} (run_as) is not known here: create it, or see why the name service "
-            "does not know it"
+            f"unknown user {run_as} (run_as): create it, or check the name service"
         ) from None
     if entry.pw_uid == 0 and run_as != _ROOT.name:
         raise Refused(
-            f"run_as is {run_as}, which is root by another name: if that is meant, write root"
+            f"run_as is {run_as}, which is root by another name: if you mean that, write root"
         )
     return _with_groups(entry)
 
 
-def demand_same(owner: Directory, user: Account) -> None:
+def demand_same(owner: Directory, user: User) -> None:
     """Raise Gone unless the app's directory is still the user's who is its owner."""
     if os.geteuid() == 0 and owner.status.st_uid != user.uid:
         raise Gone(f"{owner.path} belongs to somebody else now")
 
 
-def _of_owner(owner: Directory) -> Account:
+def _of_owner(owner: Directory) -> User:
     if owner.status.st_uid == 0:
         raise Refused(
             "run_as is owner, and the app's directory belongs to root: give it to a user, or name "
@@ -101,7 +100,7 @@ def _of_owner(owner: Directory) -> Account:
     return found
 
 
-def _of_uid(uid: int, *, strict: bool) -> Account:
+def _of_uid(uid: int, *, strict: bool) -> User:
     try:
         return _with_groups(pwd.getpwuid(uid))
     except KeyError:
@@ -112,18 +111,18 @@ def _of_uid(uid: int, *, strict: bool) -> Account:
             ) from None
     # A container may run under a uid that has no name.
     home = os.environ.get("HOME", "/")
-    nameless = Account(uid, os.getegid(), str(uid), home, "/bin/sh")
+    nameless = User(uid, os.getegid(), str(uid), home, "/bin/sh")
     nameless.groups = os.getgroups()
     return nameless
 
 
-def _with_groups(entry: pwd.struct_passwd) -> Account:
-    found = Account(entry.pw_uid, entry.pw_gid, entry.pw_name, entry.pw_dir, entry.pw_shell)
+def _with_groups(entry: pwd.struct_passwd) -> User:
+    found = User(entry.pw_uid, entry.pw_gid, entry.pw_name, entry.pw_dir, entry.pw_shell)
     found.groups = os.getgrouplist(entry.pw_name, entry.pw_gid)
     return found
 
 
-def trust_of(user: Account, names: list[str]) -> Trust:
+def trust_of(user: User, names: list[str]) -> Trust:
     """Work out whose files may be run: the user's, and those of `trusted_owners`.
 
     A name stands for the user and for the group that are called so. One that is neither is left
@@ -138,7 +137,7 @@ def trust_of(user: Account, names: list[str]) -> Trust:
             pass
         else:
             uids.add(entry.pw_uid)
-            gids |= _private_group(entry_account(entry))
+            gids |= _private_group(_user_of(entry))
         gids |= _group_called(name)
     return Trust(frozenset(uids), frozenset(gids), user.name, name_of)
 
@@ -150,16 +149,16 @@ def _group_called(name: str) -> set[int]:
         return set()
 
 
-def entry_account(entry: pwd.struct_passwd) -> Account:
-    """Give an account without its supplementary groups."""
-    return Account(entry.pw_uid, entry.pw_gid, entry.pw_name, entry.pw_dir, entry.pw_shell)
+def _user_of(entry: pwd.struct_passwd) -> User:
+    """A user without its supplementary groups."""
+    return User(entry.pw_uid, entry.pw_gid, entry.pw_name, entry.pw_dir, entry.pw_shell)
 
 
-def _private_group(user: Account) -> set[int]:
+def _private_group(user: User) -> set[int]:
     """Give the user's primary group if it is called like the user and has nobody else in it.
 
-    A group does not name those whose primary group it is. This machine's users are looked
-    through for them; those of a directory service are not, which may be many and far.
+    A group does not name those whose primary group it is. This machine's users are
+    searched for them; those of a directory service are not, which may be many and far.
     """
     try:
         group = grp.getgrgid(user.gid)
@@ -169,7 +168,7 @@ def _private_group(user: Account) -> set[int]:
     return {user.gid} if private and not _primary_of_others(user) else set()
 
 
-def _primary_of_others(user: Account) -> bool:
+def _primary_of_others(user: User) -> bool:
     try:
         return any(gid == user.gid and uid != user.uid for _, uid, gid in accounts.local_users())
     except OSError:
@@ -186,7 +185,7 @@ def name_of(what: str, number: int) -> str:
         return f"{'gid' if what == 'group' else 'uid'} {number}"
 
 
-def become(user: Account) -> None:
+def become(user: User) -> None:
     """Drop all rights but the user's, for good. Nothing of the app's is touched before this."""
     if os.geteuid() == 0:
         leave_keyring()

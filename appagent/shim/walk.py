@@ -7,8 +7,8 @@ are resolved here, by hand, as more steps; they may lead anywhere inside the bas
 else. As each directory on the way can only be changed by the trusted, nobody else can put
 something different behind us, and what is used in the end is the open directory itself.
 
-What is not there is `Moved`: it was looked at earlier, so compare anew. Every error of the share
-is `Moved` too: it says nothing about the app.
+What does not exist is `Moved`: it was seen earlier, so compare again. Every error of the share is
+`Moved` too: it means nothing about the app.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ _NOT_THERE = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP})
 
 
 class Moved(Exception):
-    """What was looked at is not there any more, or cannot be seen now."""
+    """What was seen earlier does not exist any more, or cannot be read now."""
 
 
 class Gone(Moved):
-    """It is certainly not there: its directory was read and has no such name."""
+    """It certainly does not exist: its directory can be read and has no such name."""
 
 
 class Directory:
@@ -50,7 +50,7 @@ class Directory:
         self.status = status
 
     def same(self, other: Directory) -> bool:
-        """Tell whether both are one directory."""
+        """Whether both are the same directory."""
         return os.path.samestat(self.status, other.status)
 
 
@@ -109,7 +109,7 @@ class Bases:
         found = self.find(path)
         if found is None:
             raise Refused(
-                f"{path} lies neither in {self.root.path} nor in release_dirs: "
+                f"{path} is neither in {self.root.path} nor in release_dirs: "
                 "put its directory into release_dirs, or keep releases in the root"
             )
         here, steps = found
@@ -125,14 +125,14 @@ class Bases:
     def resolve(self, start: Directory, steps: list[str]) -> Directory:
         """Walk to a directory, over links."""
         here, name = self._follow(start, steps, want_name=False)
-        assert not name  # noqa: S101 - said to the type checker
+        assert not name  # noqa: S101 - for the type checker
         return here
 
     def file(self, start: Directory, name: str) -> tuple[Directory, str, os.stat_result]:
         """Find a regular, trusted file, over links: its directory, its name there, its stat."""
         here, name = self._follow(start, [name], want_name=True)
         path = f"{here.path}/{name}"
-        status = look(here, name)
+        status = lstat(here, name)
         if not stat.S_ISREG(status.st_mode):
             raise Refused(f"{path} is {kind(status.st_mode)}: only a regular file is used")
         self._judge(status, path, here.fd, name)
@@ -170,10 +170,10 @@ class Bases:
             status = os.fstat(fd)
         except OSError as error:
             if error.errno in {errno.ELOOP, errno.ENOTDIR}:
-                mode = look(here, name).st_mode
+                mode = lstat(here, name).st_mode
                 if stat.S_ISLNK(mode):
                     return None
-                raise Gone(f"{path} is {kind(mode)} now, and no directory") from None
+                raise Gone(f"{path} is now {kind(mode)}, not a directory") from None
             raise _trouble(path, error) from None
         self._judge(status, path, fd)
         return Directory(fd, path, here, status)
@@ -181,7 +181,7 @@ class Bases:
     def _follow(
         self, start: Directory, steps: list[str], *, want_name: bool
     ) -> tuple[Directory, str]:
-        """Take the steps one by one. With `want_name` the last one that is no link is not taken."""
+        """Take the steps one by one; with `want_name` stop before the last that is not a link."""
         here = start
         left = list(steps)
         links = 0
@@ -194,7 +194,7 @@ class Bases:
                 here, left = self._up(here, left, path)
                 continue
             if want_name and not left:
-                if not stat.S_ISLNK(look(here, step).st_mode):
+                if not stat.S_ISLNK(lstat(here, step).st_mode):
                     return here, step
                 entered = None
             else:
@@ -205,7 +205,7 @@ class Bases:
             links += 1
             path = f"{here.path}/{step}"
             if links > _MAX_LINKS:
-                raise Refused(f"{path}: more than {_MAX_LINKS} links, one behind the other")
+                raise Refused(f"{path}: more than {_MAX_LINKS} symbolic links in a row")
             text = self._link(here, step)
             if text.startswith("/"):
                 found = self.find(text)
@@ -223,7 +223,7 @@ class Bases:
         """Read a link, through a descriptor of its own.
 
         Where everyone may make one (a base like /tmp), it has to be somebody's who is trusted:
-        whoever makes it says what is used. Elsewhere the directory was judged for that.
+        whoever makes it chooses what is used. Elsewhere the directory was judged for that.
         """
         path = f"{here.path}/{name}"
         try:
@@ -263,7 +263,7 @@ class Bases:
         )
 
 
-def look(here: Directory, name: str) -> os.stat_result:
+def lstat(here: Directory, name: str) -> os.stat_result:
     """Stat one name in a directory, not following it."""
     try:
         return os.stat(name, dir_fd=here.fd, follow_symlinks=False)
@@ -272,7 +272,7 @@ def look(here: Directory, name: str) -> os.stat_result:
 
 
 def has_acl(fd: int, name: str = "") -> bool:
-    """Tell whether an open file, or an entry of an open directory, has an ACL beside its mode."""
+    """Whether an open file, or an entry of an open directory, has an ACL beside its mode."""
     path = f"/proc/self/fd/{fd}"
     try:
         if name:
@@ -288,12 +288,12 @@ def has_acl(fd: int, name: str = "") -> bool:
 
 def _trouble(path: str, error: OSError) -> Moved:
     if error.errno in _NOT_THERE:
-        return Gone(f"{path} is not there any more")
+        return Gone(f"{path} no longer exists")
     return Moved(f"{path}: {error.strerror}")
 
 
 def filesystem(directory: Directory) -> str:
-    """Give the type of the filesystem that an open directory is on; "" if it cannot be told."""
+    """The type of the filesystem that an open directory is on; "" if unknown."""
     mount = ""
     try:
         with open(f"/proc/self/fdinfo/{directory.fd}", encoding="ascii") as lines:

@@ -88,8 +88,8 @@ def no_client(fleet: Fleet) -> AbstractContextManager[None]:
 
 FAULTS: dict[str, tuple[Callable[[Fleet], AbstractContextManager[None]], str]] = {
     "2": (hung_server, "the name service did not answer"),
-    "3": (no_server, "user runner (run_as) is not known here"),
-    "4": (no_client, "user runner (run_as) is not known here"),
+    "3": (no_server, "unknown user runner (run_as)"),
+    "4": (no_client, "unknown user runner (run_as)"),
 }
 
 

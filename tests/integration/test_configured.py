@@ -152,7 +152,7 @@ def test_settings_that_make_no_deploy_apply_without_a_run(shown: Shown) -> None:
     shown.nothing("set")
     app.deploy("2", node.makefile("\t@if [ $@ = restart ]; then sleep 600; fi"))
     failed = node.wait_for("set", "rolled-back")
-    assert "restart was not done after 300ms" in failed["why"]
+    assert "restart did not finish within 300ms" in failed["why"]
     shown.ran("set", "install restart install restart check", "rolled-back")
 
 
@@ -174,7 +174,7 @@ def test_an_app_may_set_a_few_things_itself(shown: Shown) -> None:
     write_files(node.root / "own" / "cache", {"page": "1"})
     shown.nothing("own")
     TreeApp(node, "own").deploy("2", node.makefile("\t@if [ $@ = install ]; then sleep 600; fi"))
-    wait_until(lambda: "install was not done after 500ms" in node.app("own")["why"], "a timeout")
+    wait_until(lambda: "install did not finish within 500ms" in node.app("own")["why"], "a timeout")
     TreeApp(node, "own").deploy("3")
     wait_until(lambda: node.app("own")["state"] == "ok", "a newer release heals it")
     assert shown.take("own")[-1].version == "3"

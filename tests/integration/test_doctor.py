@@ -213,7 +213,7 @@ def test_an_empty_root_is_a_warning(home: Home) -> None:
 @pytest.mark.parametrize(
     ("text", "mode", "words"),
     [
-        (None, 0, ("is not there",)),
+        (None, 0, ("does not exist",)),
         ("A=1\nnot an assignment\n", 0o600, (".env:2:",)),
         ("A=hush\n", 0o606, ("everyone", "chmod o-w")),
     ],

@@ -205,7 +205,7 @@ def test_what_ignores_term_is_killed_with_all_that_it_started(zoo: Zoo) -> None:
     for name in ("deaf", "escapes"):
         end = zoo.ended(name, "start")
         assert end["outcome"] == "timeout", end
-        assert "start was not done after 1s, did not end on TERM and was killed" in end["text"]
+        assert "start did not finish within 1s, did not end on TERM and was killed" in end["text"]
         assert gone(pid_in(zoo.node.base / f"{name}.pid"))
         assert zoo.node.app(name)["state"] == "retrying"
 
@@ -260,7 +260,7 @@ def test_a_target_named_like_a_directory_is_a_warning_that_says_what_to_write(zo
 def test_a_makefile_that_takes_for_ever_to_read_is_ended_in_time(zoo: Zoo) -> None:
     end = zoo.ended("sleeps", "build")
     assert end["outcome"] == "timeout"
-    assert "reading the Makefile was not done after 1s" in end["text"]
+    assert "reading the Makefile did not finish within 1s" in end["text"]
     assert asleep("4") == []
     assert zoo.node.calls("sleeps") == []
 
@@ -268,7 +268,7 @@ def test_a_makefile_that_takes_for_ever_to_read_is_ended_in_time(zoo: Zoo) -> No
 def test_a_makefile_that_prints_for_ever_while_it_is_read_is_ended(zoo: Zoo) -> None:
     end = zoo.ended("prints", "build")
     assert end["outcome"] == "failed"
-    assert "prints without end" in end["text"]
+    assert "produces endless output" in end["text"]
     assert asleep("7") == []
 
 

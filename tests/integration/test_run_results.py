@@ -143,6 +143,7 @@ def test_an_old_log_is_cut_by_the_agent_too(world: World) -> None:
     log.parent.mkdir()
     log.write_bytes(b"old\n" * 5_000_000 + b"new\n")
 
-    assert output.trim_all([str(log), str(log.with_name("api.log"))]) == [str(log)]
+    assert output.trim(str(log))
+    assert not output.trim(str(log.with_name("api.log")))
     assert log.stat().st_size == 0
     assert log.with_suffix(".log.1").read_bytes().endswith(b"new\n")

@@ -98,7 +98,7 @@ def test_a_run_whose_time_is_over_is_ended(world: World) -> None:
     world.app("install:\n\t@echo begun; sleep 600\n")
     ended = world.run("install", timeout=0.5)
     assert ended.outcome is Outcome.TIMEOUT
-    assert ended.line.startswith("install was not done after 500ms")
+    assert ended.line.startswith("install did not finish within 500ms")
     assert ended.tail == "begun\n" or "begun" in ended.tail
 
 
@@ -216,7 +216,7 @@ def test_where_the_journal_takes_no_output_a_file_does(world: World) -> None:
     world.journal = True
     ended = world.run("install")
     assert (ended.outcome, ended.tail.splitlines()[0]) == (Outcome.FAILED, "hello")
-    assert "the journal takes no output" in ended.warnings[0]
+    assert "cannot write to the journal" in ended.warnings[0]
     assert world.log().startswith("hello\n")
 
 

@@ -31,7 +31,7 @@ def test_a_release_that_is_gone_has_moved(world: World) -> None:
     world.app("install:\n\ttouch done\n")
     ended = world.run("install", release_dir=f"{world.root}/web/releases/7")
     assert ended.outcome is Outcome.MOVED
-    assert "is not there any more" in ended.line
+    assert "no longer exists" in ended.line
 
 
 def test_a_release_without_a_makefile_has_moved(world: World) -> None:
@@ -260,7 +260,7 @@ def test_a_missing_env_file_blocks_unless_it_may_be_missing(world: World) -> Non
     missing = f"{world.base}/nowhere/app.env"
     given = replace(world.given, env_files=(missing,))
     ended = world.run("install", given)
-    assert (ended.outcome, ended.line) == (Outcome.MOVED, f"env file {missing} is not there")
+    assert (ended.outcome, ended.line) == (Outcome.MOVED, f"env file {missing} does not exist")
     given = replace(world.given, env_files=(f"-{missing}",))
     version = Version("tree.1:a:b", conf(None))
     assert world.run("install", given, version=version).outcome is Outcome.OK
@@ -292,7 +292,7 @@ def test_what_an_env_file_must_not_set_is_left_out_with_a_warning(world: World) 
     path = env(world, "one", "".join(f"{name}=n\n" for name in names))
     ended = world.run("install", replace(world.given, env_files=(path,)))
     assert ended.outcome is Outcome.OK
-    assert ended.warnings == (f"{path} sets {', '.join(names[:4])}, which are left out",)
+    assert ended.warnings == (f"{path}: ignored {', '.join(names[:4])} (reserved names)",)
     seen = (app / "seen").read_text().splitlines()
     assert {"APP_NAME=web", "APP_KEY=n", "HOME=n"} <= set(seen)
 
@@ -306,8 +306,8 @@ def test_the_warnings_of_a_run_are_few_whatever_its_env_files_hold(world: World)
     assert ended.outcome is Outcome.OK
     assert len(ended.warnings) == 20
     names = "APP_NODE, LISTEN_0, LISTEN_1, LISTEN_2, LISTEN_3"
-    assert ended.warnings[0] == f"{files[0]} sets {names} and 49996 more, which are left out"
-    assert ended.warnings[2] == f"{few[0]} sets LISTEN_FDS, which is left out"
+    assert ended.warnings[0] == f"{files[0]}: ignored {names} and 49996 more (reserved names)"
+    assert ended.warnings[2] == f"{few[0]}: ignored LISTEN_FDS (reserved names)"
 
 
 def of_process(pid: int, what: str) -> bytes:

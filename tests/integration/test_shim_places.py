@@ -137,7 +137,7 @@ def test_a_stop_ends_what_it_has_left_and_nothing_of_another_app(scoped: World) 
     assert scoped.run("start", app="api").outcome is Outcome.OK
     ended = scoped.run("stop")
     assert ended.outcome is Outcome.OK
-    assert "after stop 3 processes were left and ended: sh, sleep" in ended.warnings[0]
+    assert "killed 3 leftover processes after stop: sh, sleep" in ended.warnings[0]
     assert not slice_of()
     assert alive(int((other / "pid").read_text()))
 
@@ -168,7 +168,7 @@ def test_a_stop_while_the_machine_is_shutting_down_has_no_scope_and_ends_all_of_
         agent.spawner.proceed(stop.id)
         ended = await agent.ended()
         assert ended.outcome is Outcome.OK
-        assert "after stop 3 processes were left and ended: sh, sleep" in ended.warnings[0]
+        assert "killed 3 leftover processes after stop: sh, sleep" in ended.warnings[0]
 
     scoped.play(scene)
     assert not slice_of()
@@ -286,7 +286,7 @@ def test_without_scopes_what_start_leaves_is_remembered_and_counted(world: World
         assert agent.spawner.running("web")
         ended = await agent.whole(world.plan("stop"))
         assert ended.outcome is Outcome.OK
-        assert "after stop 3 processes were left and ended" in ended.warnings[0]
+        assert "killed 3 leftover processes after stop" in ended.warnings[0]
         assert not agent.spawner.running("web")
         assert agent.spawner.usage("web").processes == 0
 

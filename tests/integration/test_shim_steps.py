@@ -84,7 +84,7 @@ def test_each_step_has_its_own_time(world: World) -> None:
     world.app("install:\n\t@sleep 600\n")
     ended = world.run("build", timeout=600.0, then=later("install", timeout=0.3))
     assert (ended.outcome, ended.step) == (Outcome.TIMEOUT, Target.INSTALL)
-    assert ended.line.startswith("install was not done after 300ms")
+    assert ended.line.startswith("install did not finish within 300ms")
 
 
 def test_a_check_that_a_run_has_come_to_is_tried_again(world: World) -> None:
@@ -177,7 +177,7 @@ def test_without_a_restart_it_is_stopped_and_started_in_one_run(world: World) ->
     assert calls(app) == ["start", "stop", "start"]
     assert not alive(old)
     assert alive(int((app / "pid").read_text()))
-    assert "after stop 1 processes were left and ended" in ended.warnings[0]
+    assert "killed 1 leftover process after stop" in ended.warnings[0]
 
 
 def test_without_a_stop_either_what_runs_is_ended_and_it_is_started(world: World) -> None:

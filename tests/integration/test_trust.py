@@ -178,7 +178,7 @@ CASES = [
     Case("the-app-leads-out", lambda s: s.link(s.outside, s.app), "is a link now", Outcome.MOVED),
     Case("the-app-leads-to-its-release-outside", app_outside, "release_dirs"),
     Case("releases-leads-out", releases_out, "is a link now", Outcome.MOVED),
-    Case("links-in-a-circle", circle, "links, one behind the other"),
+    Case("links-in-a-circle", circle, "symbolic links in a row"),
     Case("makefile-leads-out", lambda s: s.link(s.outside / "Makefile", s.makefile), "leads to"),
     Case("makefile-leads-out-by-dots", makefile_out_by_dots, "Makefile leads to"),
     Case("gnumakefile-leads-out", gnumakefile_out, "GNUmakefile leads to"),
@@ -252,7 +252,7 @@ def test_the_same_scene_runs_when_nothing_is_wrong_with_it(world: World) -> None
 @pytest.mark.parametrize("name", ["-f", "..", ".", "", "a/b", "$(id)", "x" * 255, "a\nb", "a b"])
 def test_a_name_that_is_none_begins_nothing(world: World, name: str) -> None:
     async def scene(agent: Runs) -> None:
-        with pytest.raises(OSError, match="is no app"):
+        with pytest.raises(OSError, match="invalid app name"):
             await agent.begin(world.plan("install", app=name))
 
     world.play(scene)

@@ -109,7 +109,7 @@ def with_accounts(line: str, program: str, where: Path) -> str:
 
 TRUSTED = """
 from appagent.shim import users
-print(sorted(users.trust_of(users.account("www-data", None), []).gids))
+print(sorted(users.trust_of(users.find_user("www-data", None), []).gids))
 """
 
 
@@ -132,7 +132,7 @@ TOOR = """
 from appagent.shim import users
 from appagent.shim.trust import Refused
 try:
-    print("runs as", users.account("toor", None).uid)
+    print("runs as", users.find_user("toor", None).uid)
 except Refused as words:
     print(words)
 """

@@ -14,14 +14,13 @@ from appagent.shim.output import (
     TAIL,
     Log,
     clean,
+    failure_line,
     journal,
     journal_tail,
-    last_words,
     log_matches,
     open_log,
     output_matches,
     trim,
-    trim_all,
 )
 
 
@@ -72,7 +71,7 @@ def test_nothing_that_a_terminal_obeys_is_ever_shown(raw: bytes) -> None:
     ],
 )  # fmt: skip
 def test_the_last_words_are_the_apps_and_makes(tail: str, line: str) -> None:
-    assert last_words(tail) == line
+    assert failure_line(tail) == line
 
 
 def test_a_file_is_cut_while_it_is_written_to(tmp_path: Path) -> None:
@@ -86,7 +85,8 @@ def test_a_file_is_cut_while_it_is_written_to(tmp_path: Path) -> None:
     assert (tmp_path / "web.log.1").read_bytes().endswith(b"old\nnew\n")
     assert (tmp_path / "web.log.1").stat().st_size == 250
     assert not trim(str(path), 1000)
-    assert trim_all([str(path), str(tmp_path / "none")], 3) == [str(path)]
+    assert trim(str(path), 3)
+    assert not trim(str(tmp_path / "none"), 3)
 
 
 def test_a_log_is_never_opened_through_a_link(tmp_path: Path) -> None:
@@ -195,5 +195,5 @@ def test_where_there_is_no_room_output_is_lost_and_that_is_said(
     log.watch()
     assert log.tail() == b""
     assert path.read_text() == "of an earlier run\n"
-    assert warnings == [f"the output is lost: {path}: no room on the disk"]
+    assert warnings == [f"output is lost: {path}: no room on the disk"]
     os.close(log.fd)

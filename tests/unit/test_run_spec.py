@@ -20,7 +20,7 @@ from appagent.model.words import Layout, Now, Target, Version
 from appagent.run import scope
 from appagent.run.launch import Places, spec_for
 from appagent.shim import environment, result, spec, walk
-from appagent.shim.users import Account
+from appagent.shim.users import User
 
 plain = st.recursive(
     st.none()
@@ -116,7 +116,7 @@ def test_a_target_knows_a_release_by_the_name_that_people_use(release: str, name
 
 
 def test_the_agents_own_variables_win_and_files_win_over_the_users() -> None:
-    user = Account(1, 1, "me", "/home/me", "/bin/bash")
+    user = User(1, 1, "me", "/home/me", "/bin/bash")
     values = {"HOME": "/elsewhere", "APP_DEBUG": "1"}
     made = environment.build(message(), user, values, "/files/web/releases/2")
     assert made["HOME"] == "/elsewhere"
@@ -128,8 +128,8 @@ def test_the_agents_own_variables_win_and_files_win_over_the_users() -> None:
 
 @pytest.mark.parametrize("shell", ["", "/usr/sbin/nologin", "/bin/false"])
 def test_a_user_who_may_not_log_in_has_a_shell_for_targets(shell: str) -> None:
-    assert Account(1, 1, "www-data", "", shell).shell == "/bin/sh"
-    assert Account(1, 1, "www-data", "", shell).home == "/"
+    assert User(1, 1, "www-data", "", shell).shell == "/bin/sh"
+    assert User(1, 1, "www-data", "", shell).home == "/"
 
 
 @pytest.mark.parametrize(

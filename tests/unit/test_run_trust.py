@@ -87,4 +87,4 @@ def test_a_base_may_be_like_tmp(mode: int, uid: int, *, fine: bool) -> None:
 def test_kinds_of_files_have_names() -> None:
     assert kind(stat.S_IFIFO | 0o600) == "a FIFO"
     assert kind(stat.S_IFBLK) == "a device"
-    assert kind(0) == "no regular file"
+    assert kind(0) == "not a regular file"

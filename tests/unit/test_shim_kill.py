@@ -1,4 +1,4 @@
-"""Processes that are found again by marks, and ended; real ones."""
+"""Processes that are found again by ids, and ended; real ones."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from appagent.host import proc
 from appagent.run.launch import Places
 from appagent.run.processes import AppProcesses
 from appagent.shim import kill, spec
-from appagent.shim.process_group import Reach
+from appagent.shim.process_group import ProcessGroup
 
 BOOT = "this-boot"
 SPEC: spec.Spec = {"grace": 0.0, "processes": [], "unit": ""}  # type: ignore[typeddict-item]
@@ -40,30 +40,30 @@ def families() -> Iterator[list[set[int]]]:
         yield [stack.enter_context(family(4)) for _ in range(3)]
 
 
-def sessions(marks: list[list[int]]) -> set[int]:
-    return {os.getsid(pid) for pid, _ in marks}
+def sessions(ids: list[list[int]]) -> set[int]:
+    return {os.getsid(pid) for pid, _ in ids}
 
 
 def test_a_mark_of_each_session_is_enough_to_find_all_of_them(families: list[set[int]]) -> None:
     everybody = set[int]().union(*families)
-    chosen = kill.some(kill.marks(everybody), 3)
+    chosen = kill.sample(kill.identify(everybody), 3)
     assert len(chosen) == 3
     assert kill.family(chosen) == everybody
 
 
 def test_what_a_run_leaves_is_told_within_bounds(families: list[set[int]]) -> None:
-    marks = Reach(SPEC).left_by_run(4)
-    assert len(marks) == 4
-    assert sessions(marks) >= {os.getsid(min(one)) for one in families}
+    ids = ProcessGroup(SPEC).left_by_run(4)
+    assert len(ids) == 4
+    assert sessions(ids) >= {os.getsid(min(one)) for one in families}
 
 
 def test_what_thousands_of_processes_are_left_of_can_still_be_run(tmp_path: Path) -> None:
     places = Places(str(tmp_path), str(tmp_path))
     mine = proc.process(os.getpid())
     assert mine is not None
-    marks = [[mine.pid, mine.started]] * 4_000
+    ids = [[mine.pid, mine.started]] * 4_000
     app_processes = AppProcesses(places, BOOT, scopes=False)
-    app_processes.add("web", marks)
+    app_processes.add("web", ids)
     message: spec.Spec = {**SPEC, "processes": app_processes.to_send("web")}
     assert message["processes"]
     spec.pack(message)
