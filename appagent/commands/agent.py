@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from appagent import config
-from appagent.commands.printing import words
+from appagent.commands.printing import message
 from appagent.daemon.client import ask
 from appagent.model.exit_codes import CONFIG, NO_AGENT, OK, Refused
 from appagent.report.text import one_line
@@ -75,5 +75,5 @@ def agent_of(args: Args) -> Agent:
     wrong = [line for line in found.errors if NOT_MINE not in line]
     if wrong:
         more = f" (and {len(wrong) - 1} more)" if len(wrong) > 1 else ""
-        words(f"the configuration is wrong: {wrong[0]}{more}; see: appagent check-config")
+        message(f"the configuration is wrong: {wrong[0]}{more}; see: appagent check-config")
     return Agent(found, () if wrong else found.errors)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from appagent.commands.agent import Args, agent_of
 from appagent.commands.options import span
-from appagent.commands.printing import words
+from appagent.commands.printing import message
 from appagent.model.exit_codes import OK
 from appagent.report.text import one_line
 
@@ -15,7 +15,7 @@ def change(args: Args, request: Mapping[str, object]) -> int:
     """Ask for a change and show the answer."""
     for line in agent_of(args).ask(request):
         if "line" in line:
-            words(one_line(str(line["line"])))
+            message(one_line(str(line["line"])))
     return OK
 
 

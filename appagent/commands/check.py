@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from appagent.commands.agent import Args, loaded
-from appagent.commands.printing import as_json, data, words
+from appagent.commands.printing import as_json, data, message
 from appagent.config.users import lookup_warnings
 from appagent.model.exit_codes import CONFIG, OK, Refused
 
@@ -25,7 +25,7 @@ def check_config(args: Args) -> int:
         as_json({"ok": True, "errors": [], "warnings": warnings, "files": list(found.files)})
         return OK
     for line in warnings:
-        words(f"warning: {line}")
+        message(f"warning: {line}")
     data(f"{', '.join(found.files)}: OK")
     return OK
 

@@ -6,7 +6,7 @@ import argparse
 import contextlib
 from importlib import import_module
 
-from appagent.commands.printing import flush, words
+from appagent.commands.printing import flush, message
 from appagent.model.exit_codes import Refused
 
 
@@ -21,6 +21,6 @@ def carry_out(where: str, args: argparse.Namespace) -> int:
         with contextlib.suppress(Refused):
             flush()
         for line in refused.text.splitlines():
-            words(line)
+            message(line)
         return refused.code
     return code

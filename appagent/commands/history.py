@@ -10,7 +10,7 @@ from typing import Any
 
 from appagent.commands.agent import Agent, Args, agent_of
 from appagent.commands.options import count
-from appagent.commands.printing import as_json, data, screen, words
+from appagent.commands.printing import as_json, data, message, screen
 from appagent.daemon.client import MOST_DEPLOYS
 from appagent.model.exit_codes import LATER, NO_AGENT, NOT_ALLOWED, OK, Refused
 from appagent.report import history as database
@@ -49,5 +49,5 @@ def without_agent(agent: Agent, app: str, limit: int, refused: Refused) -> list[
     except (OSError, sqlite3.Error) as error:
         denied = isinstance(error, PermissionError) or "unable to open" in str(error)
         raise Refused(NOT_ALLOWED if denied else LATER, f"{path}: {error}") from None
-    words(f"the agent does not answer; this is what {path} holds")
+    message(f"the agent does not answer; this is what {path} holds")
     return found

@@ -15,7 +15,7 @@ from typing import Any
 
 from appagent.commands.agent import Agent, Args, agent_of
 from appagent.commands.options import count
-from appagent.commands.printing import data, flush, words
+from appagent.commands.printing import data, flush, message
 from appagent.core.names import why_no_app
 from appagent.model.exit_codes import LATER, NO_AGENT, NOT_ALLOWED, OK, Refused
 from appagent.run.launch import Places
@@ -35,7 +35,7 @@ def logs(args: Args) -> int:
     if where["file"]:
         return show_file(Path(where["file"]), lines, follow_it=args.follow)
     if shutil.which("journalctl") is None:
-        raise Refused(LATER, "the output is in the journal, and there is no journalctl here")
+        raise Refused(LATER, "the output is in the journal, but journalctl was not found")
     command = ["journalctl", "--no-pager", "-n", str(lines)]
     command += ["-f"] if args.follow else []
     flush()
@@ -55,7 +55,7 @@ def without_agent(agent: Agent, app: str, refused: Refused) -> dict[str, Any]:
         code = NOT_ALLOWED if isinstance(error, PermissionError) else LATER
         raise Refused(code, f"{error.filename}: {error.strerror}") from None
     where = file if in_file else "the journal"
-    words(f"the agent does not answer; this is what {where} holds")
+    message(f"the agent does not answer; this is what {where} holds")
     return {"file": file if in_file else "", "matches": output.log_matches(app, owner)}
 
 
@@ -66,7 +66,7 @@ def show_file(path: Path, lines: int, *, follow_it: bool) -> int:
         before, _ = content(path.with_name(f"{path.name}.1"), 0)
         text, place = content(path, 0)
         if not before and not text:
-            words("no output yet")
+            message("no output yet")
         show_lines((before + text).splitlines()[-lines:])
         rest = b""
         while follow_it:

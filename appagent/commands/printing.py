@@ -15,7 +15,7 @@ from appagent.report.text import plain, wrap
 _OUR_COLOUR = re.compile("(\x1b\\[(?:0|1|2|1;31|3[236])m)")  # report.terminal's, and no other
 
 
-def words(text: str) -> None:
+def message(text: str) -> None:
     """Write a message for a person; on a terminal, broken between words."""
     columns = screen_of(sys.stderr).columns
     for line in f"appagent: {plain(text)}".split("\n"):

@@ -6,7 +6,7 @@ import sys
 import threading
 from collections.abc import Callable
 
-from appagent.commands.printing import words
+from appagent.commands.printing import message
 from appagent.report.terminal import Screen, screen_of
 from appagent.report.text import cut, one_line
 
@@ -29,7 +29,7 @@ class Progress:
             return
         with self.lock:
             if not self.screen.columns:
-                words(one_line(text))
+                message(one_line(text))
                 return
             self.line = cut(one_line(text), self.screen.columns - 1)
             sys.stderr.write(START_OVER + self.screen.paint(self.line, "2"))

@@ -8,7 +8,7 @@ from typing import Any
 from appagent.commands.agent import PATIENCE, Agent, Args, agent_of
 from appagent.commands.follow import Output
 from appagent.commands.options import span
-from appagent.commands.printing import words
+from appagent.commands.printing import message
 from appagent.commands.progress import Progress
 from appagent.model.exit_codes import OK
 from appagent.report.text import count, duration, one_line
@@ -50,7 +50,7 @@ def show(lines: Iterable[Mapping[str, Any]], progress: Progress) -> Mapping[str,
                 done = line["done"]
             elif "line" in line and not progress.quiet:
                 text = one_line(str(line["line"]))
-                progress.above(lambda text=text: words(text))  # type: ignore[misc]
+                progress.above(lambda text=text: message(text))  # type: ignore[misc]
     finally:
         progress.clear()
     return done
@@ -59,12 +59,12 @@ def show(lines: Iterable[Mapping[str, Any]], progress: Progress) -> Mapping[str,
 def result(done: Mapping[str, Any] | None, *, quiet: bool = False) -> int:
     """Show what was reached."""
     if done is not None and not quiet:
-        words(done_text(done))
+        message(done_text(done))
     return OK
 
 
 def progress_text(found: Mapping[str, Any], progress: Progress) -> str:
-    """Say what is waited for; on a terminal first how many apps are there already."""
+    """Name what is waited for; on a terminal first how many apps are up to date."""
     text = f"waiting for {found['text']}"
     apps = found["apps"]
     if progress.screen.columns and apps > 1:
@@ -73,7 +73,7 @@ def progress_text(found: Mapping[str, Any], progress: Progress) -> str:
 
 
 def done_text(done: Mapping[str, Any]) -> str:
-    """Say what was reached: `all 9 apps are up to date (3.1 s); held: slow`."""
+    """Summarize what was reached: `all 9 apps are up to date (3.1 s); held: slow`."""
     took = f"({duration(done['seconds'])})"
     if done["count"] == 1 and done["apps"]:
         (app,) = done["apps"]

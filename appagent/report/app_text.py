@@ -59,7 +59,7 @@ def app_text(app: Data, node: str, now: float, screen: Screen = PLAIN) -> str:
     lines += labelled(rows, screen)
     if app["last"] and app["last"]["tail"]:
         lines.append(screen.paint("last output:", DIM))
-        output = app["last"]["tail"].splitlines()[-OUTPUT_SHOWN:]
+        output = text.without_make(app["last"]["tail"].splitlines())[-OUTPUT_SHOWN:]
         lines += [part for line in output for part in wrapped(line, screen, "  | ")]
     return "\n".join(lines)
 
@@ -116,7 +116,7 @@ def wrapped(line: str, screen: Screen, indent: str) -> Iterable[str]:
 
 
 def wanted_text(app: Data) -> str:
-    """Say what is wanted of an app."""
+    """Describe what is wanted of an app."""
     wanted = app["wanted"]
     kind: str = WANTED.get(wanted["kind"], wanted["kind"])
     return kind.format(release=short(wanted["release"]))

@@ -51,16 +51,12 @@ def row(deploy: Deploy, now: float, screen: Screen) -> list[str]:
 
 
 def why(deploy: Deploy) -> str:
-    """Say why a deploy was made, or why it failed."""
+    """Give the reason of a deploy, or of its failure."""
     if deploy["outcome"] in ("done", "ok", "running"):
         return str(deploy["reason"] or deploy["how"] or "-")
-    failed = [run for run in deploy["runs"] if run["outcome"] not in ("ok", "missing", "running")]
-    for run in reversed(failed):
-        printed = [line for line in run["tail"].splitlines() if not line.startswith("make")]
-        if printed:
-            return f"{run['target']} {run['outcome']}: {printed[-1]}"
-    line = deploy["line"] or (failed[-1]["line"] if failed else "") or deploy["reason"] or "-"
-    return str(line).removeprefix(f"{deploy['app']}: ")
+    if deploy["target"] and deploy["line"]:
+        return f"{deploy['target']} {deploy['outcome']}: {deploy['line']}"
+    return str(deploy["line"] or deploy["reason"] or "-")
 
 
 def history_details(deploys: Sequence[Deploy], now: float, screen: Screen = PLAIN) -> str:
@@ -87,7 +83,7 @@ def deploy_lines(deploy: Deploy, now: float, screen: Screen) -> list[str]:
         notes += [f"noticed by {deploy['how']}"] if deploy["how"] else []
         lines += wrapped("; ".join(notes), screen, "  ")
         if deploy["line"] and deploy["outcome"] != "done":
-            lines += wrapped(deploy["line"], screen, "  ")
+            lines += wrapped(why(deploy), screen, "  ")
     for run in deploy["runs"]:
         if run["outcome"] != "missing":  # the Makefile has no such target: nothing ran
             lines += run_lines(run, screen)
@@ -102,7 +98,7 @@ def run_lines(run: Deploy, screen: Screen) -> list[str]:
     outcome = screen.word(run["outcome"], f"{run['outcome']:<9}")
     lines = [f"  {run['target']:<8} {outcome} {took:>7}{code}{adopted}"]
     if run["outcome"] not in ("ok", "running"):
-        for line in run["tail"].splitlines()[-TAIL_SHOWN:]:
+        for line in text.without_make(run["tail"].splitlines())[-TAIL_SHOWN:]:
             lines += wrapped(line, screen, "    | ")
     return lines
 

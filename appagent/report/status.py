@@ -21,7 +21,7 @@ Data = dict[str, Any]
 
 
 def node_data(node: Node, now: Now, intervals: Mapping[str, float]) -> Data:
-    """The whole node. `intervals` says how often each root is really looked at (s)."""
+    """The whole node. `intervals`: how often each root is really polled (s)."""
     return {
         "node": node.settings.node,
         "now": now.wall,
@@ -58,7 +58,8 @@ def root_data(node: Node, path: str, now: Now, intervals: Mapping[str, float]) -
 def app_data(node: Node, app: App, now: Now) -> Data:
     """One app: what is seen, wanted, applied and going on."""
     seen = view(node, app, now)
-    record, look = app.record, app.seen.latest
+    record, latest = app.record, app.seen.latest
+    layout = latest.layout if latest else record.ran.layout if record.ran else None
     return {
         "app": app.name,
         "root": record.root,
@@ -66,14 +67,14 @@ def app_data(node: Node, app: App, now: Now) -> Data:
         "why": seen.why,
         "reached": seen.reached,
         "since": since(node, app, seen.word, now),
-        "layout": str(look.layout or "") if look else str(record.ran.layout) if record.ran else "",
+        "layout": str(layout or ""),
         "seen": {
-            "known": bool(look and look.known and app.seen.listed),
-            "release": look.release if look else "",
-            "release_dir": look.release_dir if look else "",
-            "settled": bool(look and look.release == app.seen.settled),
-            "incomplete": look.incomplete if look else "",
-            "unknown_s": round(now.mono - look.since, 1) if look and not look.known else None,
+            "known": bool(latest and latest.known and app.seen.listed),
+            "release": latest.release if latest else "",
+            "release_dir": latest.release_dir if latest else "",
+            "settled": bool(latest and latest.release == app.seen.settled),
+            "incomplete": latest.incomplete if latest else "",
+            "unknown_s": round(now.mono - latest.since, 1) if latest and not latest.known else None,
             "version": version_data(seen_version(node, app)),
         },
         "wanted": {"kind": str(seen.want.kind), **version_data(seen.want.version)},
@@ -185,7 +186,7 @@ def last_data(last: Ended | None) -> Data | None:
 
 
 def status_line(node: Node) -> str:
-    """Tell how the node is in the line that `systemctl status` shows."""
+    """Summarize the node in the line that `systemctl status` shows."""
     away = [path for path, root in node.roots.items() if root.stuck or not root.known]
     busy = [app.name for app in node.apps.values() if app.run is not None]
     failed = [a.name for a in node.apps.values() if a.record.failures or a.attempt.backoff]

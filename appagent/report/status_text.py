@@ -114,7 +114,7 @@ def reasons(app: Data, now: float) -> list[str]:
 
 
 def reason(app: Data, now: float) -> str:
-    """Say why an app is in its state, and who holds it."""
+    """Explain the state of an app, and who holds it."""
     why = what_text(app)
     if app["hold"] or app["state"] == "held":
         hold = hold_text(app["hold"], now) if app["hold"] else "held with all apps of this node"
@@ -125,7 +125,7 @@ def reason(app: Data, now: float) -> str:
 
 
 def what_text(app: Data) -> str:
-    """Say what is going on with an app, in one line."""
+    """Explain in one line: the run under way, or the reason of the state."""
     run = app["run"]
     if run:
         return f"make {run['target']} for {text.duration(run['seconds'])}: {run['reason']}"
@@ -133,7 +133,7 @@ def what_text(app: Data) -> str:
 
 
 def hold_text(hold: Data, now: float) -> str:
-    """Say who holds, why, and until when: `held by root until 14:30 (29m left): demo`."""
+    """Name who holds, until when, and why: `held by root until 14:30 (29m left): demo`."""
     by = f" by {hold['by']}" if hold["by"] else ""
     if hold["until"] is None:
         end = " until `appagent resume`"

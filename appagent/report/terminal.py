@@ -28,7 +28,7 @@ STYLES: Mapping[str, str] = MappingProxyType(
 
 @dataclass(frozen=True, slots=True)
 class Screen:
-    """What is written to. Columns and rows are 0 where it is no terminal: lines are not wrapped."""
+    """What is written to. Columns and rows are 0 for a file or a pipe: lines are not wrapped."""
 
     columns: int = 0
     rows: int = 0
@@ -39,7 +39,7 @@ class Screen:
         return f"\x1b[{style}m{text}{RESET}" if self.colour and style and text else text
 
     def word(self, word: str, text: str = "") -> str:
-        """Colour a state, an outcome or a level (or `text`, which says it) by its meaning."""
+        """Colour a state, an outcome or a level (or `text` in its place) by its meaning."""
         return self.paint(text or word, STYLES.get(word, ""))
 
 

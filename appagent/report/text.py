@@ -1,6 +1,6 @@
 """Texts for people: durations, moments, broken lines; and text from outside made safe to show.
 
-What an app prints, what a file is called, what an error says: all of it may hold escapes that
+What an app prints, what a file is called, the text of an error: all of it may hold escapes that
 move a terminal's cursor, set its title or answer for the person who reads. Everything that is
 shown or logged goes through `plain` or `one_line` first.
 """
@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 import time
 import unicodedata
+from collections.abc import Sequence
 
 MINUTE, HOUR, DAY = 60, 3600, 86400
 
@@ -64,8 +65,14 @@ def _escaped(found: re.Match[str]) -> str:
     return f"\\x{code - 0xDC00:02x}" if 0xDC80 <= code <= 0xDCFF else "\ufffd"  # noqa: PLR2004
 
 
+def without_make(lines: Sequence[str]) -> list[str]:
+    """Leave out make's own `*** … Error 1` where the app printed something itself."""
+    others = [line for line in lines if not (line.startswith("make") and "***" in line)]
+    return others if any(line.strip() for line in others) else list(lines)
+
+
 def duration(seconds: float) -> str:
-    """Say how long something took: `0.8 s`, `12 s`, `3 min 20 s`, `2 h 5 min`, `3 d 4 h`."""
+    """Format a duration (s): `0.8 s`, `12 s`, `3 min 20 s`, `2 h 5 min`, `3 d 4 h`."""
     if seconds < 0:
         return f"-{duration(-seconds)}"
     if seconds < 9.95:  # noqa: PLR2004 - shown as 10 s from here
@@ -85,7 +92,7 @@ def duration(seconds: float) -> str:
 
 
 def age(seconds: float) -> str:
-    """Say how long ago something was, for a column of a table: `5s`, `3m`, `2h`, `4d`."""
+    """Format an age (s) for a column of a table: `5s`, `3m`, `2h`, `4d`."""
     whole = max(0, int(seconds))
     for unit, name in ((DAY, "d"), (HOUR, "h"), (MINUTE, "m")):
         if whole >= unit:
@@ -94,7 +101,7 @@ def age(seconds: float) -> str:
 
 
 def moment(wall: float) -> str:
-    """Say when something was, in the local time of the machine."""
+    """Format a wall time, in the local time of the machine."""
     try:
         return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(wall))
     except (OverflowError, ValueError, OSError):
@@ -102,13 +109,13 @@ def moment(wall: float) -> str:
 
 
 def clock(wall: float, now: float) -> str:
-    """Say when something will be: the time of day, with the date where that is another one."""
+    """Format a wall time as the time of day, with the date if it is not today's."""
     day, _, time_of_day = moment(wall).partition(" ")
     return time_of_day[:5] if day == moment(now)[:10] else f"{day} {time_of_day[:5]}".strip()
 
 
 def size(count_of_bytes: float) -> str:
-    """Say how much memory something takes, for a column of a table: `512K`, `20M`, `1.2G`."""
+    """Format a number of bytes for a column of a table: `512K`, `20M`, `1.2G`."""
     number = count_of_bytes / 1024
     for unit in "KM":
         if number < 999.5:  # noqa: PLR2004 - three digits are shown
@@ -118,7 +125,7 @@ def size(count_of_bytes: float) -> str:
 
 
 def count(number: int, word: str, words: str = "") -> str:
-    """Say how many: `1 app`, `2 apps`."""
+    """Format a count: `1 app`, `2 apps`."""
     return f"{number} {word if number == 1 else words or word + 's'}"
 
 
@@ -145,7 +152,7 @@ def fitting(text: str, columns: int) -> int:
 
 
 def cut(text: str, columns: int) -> str:
-    """Cut a text to so many columns; an ellipsis says that there is more."""
+    """Cut a text to so many columns; ends in an ellipsis where it was longer."""
     if width(text) <= columns:
         return text
     return text[: fitting(text, columns - 1)] + "…"

@@ -25,7 +25,7 @@ from tests.config_texts import GOOD
 from tests.integration.node import Node, SymlinkApp, TreeApp, node, wait_until
 from tests.integration.shown import QUICK
 
-ODD = b"odd \x1b]0;owned\x07\xff\xe2\x80\xae"  # the name of a directory
+STRANGE = b"odd \x1b]0;owned\x07\xff\xe2\x80\xae"  # the name of a directory
 GOOD_APP, BLOCKED, OPEN, REFUSED = "fine", "blocked", "open", "not fine"
 
 
@@ -40,7 +40,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
         (one.root / OPEN / ".deploying").touch()
         (one.root / REFUSED).mkdir()
         (one.root / REFUSED / "Makefile").touch()
-        Path(os.fsdecode(os.fsencode(one.root) + b"/" + ODD)).mkdir()
+        Path(os.fsdecode(os.fsencode(one.root) + b"/" + STRANGE)).mkdir()
         one.start()
         one.wait_for(GOOD_APP, "ok")
         one.wait_for(BLOCKED, "blocked")
@@ -48,7 +48,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
         yield one
 
 
-def said(made: Node, capsys: pytest.CaptureFixture[str], *argv: str) -> tuple[int, str, str]:
+def run(made: Node, capsys: pytest.CaptureFixture[str], *argv: str) -> tuple[int, str, str]:
     """Run a command in this process, for they are many: its exit code, stdout and stderr."""
     code = -1
     try:
@@ -101,7 +101,7 @@ def test_what_cannot_be_done_is_one_line_and_its_exit_code(
 ) -> None:
     before = made.calls_file.read_text()
     argv = [word.replace("\0", " ") for word in line.split(" ")]
-    found, out, err = said(made, capsys, *argv)
+    found, out, err = run(made, capsys, *argv)
     assert (found, out) == (code, ""), err
     lines = err.splitlines()
     assert all(each.startswith("appagent: ") and each.isprintable() for each in lines)
@@ -114,17 +114,17 @@ def test_what_cannot_be_done_is_one_line_and_its_exit_code(
 def test_a_wait_that_is_over_is_75(made: Node, capsys: pytest.CaptureFixture[str]) -> None:
     for line in (f"wait {OPEN} --timeout 100ms", "wait nobody --timeout 100ms", f"wait {OPEN} -q "):
         words = f"{line}--timeout 0s".split() if line.endswith(" ") else line.split()
-        code, out, err = said(made, capsys, *words)
+        code, out, err = run(made, capsys, *words)
         assert (code, out) == (75, "")
         assert f"still waiting for {words[1]} (" in err.splitlines()[-1]
         assert len(err.splitlines()) == (1 if "-q" in words else 2)
 
 
 def test_a_wait_for_what_is_there_is_0(made: Node, capsys: pytest.CaptureFixture[str]) -> None:
-    code, out, err = said(made, capsys, "wait", GOOD_APP)
+    code, out, err = run(made, capsys, "wait", GOOD_APP)
     assert (code, out) == (0, "")
     assert re.fullmatch(rf"appagent: {GOOD_APP} is up to date: release 1 \([\d.]+ s\)\n", err)
-    assert said(made, capsys, "wait", GOOD_APP, "-q") == (0, "", "")
+    assert run(made, capsys, "wait", GOOD_APP, "-q") == (0, "", "")
 
 
 @pytest.mark.parametrize(
@@ -135,7 +135,7 @@ def test_status_check_says_by_its_exit_code_where_things_are(
 ) -> None:
     for more in ([], ["--json"]):
         argv = [word for word in ("status", app, "--check", *more) if word]
-        found, out, err = said(made, capsys, *argv)
+        found, out, err = run(made, capsys, *argv)
         assert (found, err) == (code, "")
         assert (app or GOOD_APP) in out
 
@@ -150,7 +150,7 @@ JSON = [
 def test_what_programs_read_is_json_and_nothing_else(
     line: str, made: Node, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    code, out, err = said(made, capsys, *line.split(), "--json")
+    code, out, err = run(made, capsys, *line.split(), "--json")
     assert code in ((0, 1) if line == "doctor" else (0,)), err
     assert json.loads(out)
     assert out.isascii()
@@ -160,21 +160,21 @@ def test_names_of_any_bytes_are_shown_and_move_no_cursor(
     made: Node, capsys: pytest.CaptureFixture[str]
 ) -> None:
     wait_until(lambda: len(made.status()["refused"]) == 2, "both are refused")
-    code, out, _ = said(made, capsys, "status")
+    code, out, _ = run(made, capsys, "status")
     assert code == 0
     assert f"/{REFUSED}: " in out
     assert any("refused" in line for line in out.splitlines())
     assert all(line.isprintable() for line in out.splitlines())
-    refused = json.loads(said(made, capsys, "status", "--json")[1])["refused"]
+    refused = json.loads(run(made, capsys, "status", "--json")[1])["refused"]
     assert f"{made.root}/{REFUSED}" in refused
 
 
 def test_what_an_app_printed_is_shown_to_its_last_lines(
     made: Node, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    code, out, err = said(made, capsys, "logs", GOOD_APP, "-n", "2")
+    code, out, err = run(made, capsys, "logs", GOOD_APP, "-n", "2")
     assert (code, out, err) == (0, "hello of start\nhello of check\n", "")
-    code, out, err = said(made, capsys, "logs", OPEN)
+    code, out, err = run(made, capsys, "logs", OPEN)
     assert (code, out, err) == (0, "", "appagent: no output yet\n")
 
 

@@ -113,7 +113,7 @@ def test_a_bad_configuration_is_refused_and_the_old_one_goes_on(shown: Shown) ->
     asked = node.command("status")
     assert asked.returncode == 0
     lines = asked.stdout.splitlines()
-    assert any("not taken" in line and "setle" in line for line in lines)
+    assert any("reload failed" in line and "setle" in line for line in lines)
     assert "the configuration is wrong" in asked.stderr
     assert len(asked.stderr.splitlines()) == 1
 

@@ -317,7 +317,7 @@ def test_another_user_can_change_nothing(made: Node) -> None:
     assert os.stat(path_of(made)).st_mode & 0o007 == 0  # noqa: PTH116
     ((code, out, err),) = as_stranger(made, ["status"])
     assert (code, out) == (77, "")
-    text = "not allowed; be root, or in the socket's group to read"
+    text = "permission denied; be root, or in the socket's group to read"
     assert err == f"appagent: {path_of(made)}: {text}\n"
     open_to_all(made)  # as it is to its group
     try:

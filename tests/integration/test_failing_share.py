@@ -79,7 +79,7 @@ def test_every_error_of_a_root_makes_it_unknown_and_a_change_meanwhile_is_deploy
         made.wait_unknown(os.strerror(number))
         assert set(made.states().values()) == {"unknown"}
         text = made.command("status").stdout
-        assert f"{made.root}: UNKNOWN for " in text
+        assert f"{made.root}: unknown for " in text
         assert os.strerror(number) in text
         made.others_go_on()
         assert made.share_calls() == []

@@ -69,7 +69,7 @@ def test_every_command_answers_while_a_share_hangs(made: ShareNode) -> None:
     for command, code in codes.items():
         done = told[command] = made.command(*command)  # each has a bound of its own
         assert done.returncode == code, (command, done.stdout, done.stderr)
-    assert f"{made.root}: UNKNOWN for " in told["status",].stdout
+    assert f"{made.root}: unknown for " in told["status",].stdout
     assert "does not answer" in told["status", "symlink-one-"].stdout
     assert "does not answer" in told["explain", "symlink-one-"].stdout
     assert "does not answer" in told["trigger", "symlink-one-"].stderr

@@ -24,7 +24,7 @@ from appagent.model.exit_codes import NO_AGENT, Refused
 BIG = "9" * 5000
 
 
-def said(capsys: pytest.CaptureFixture[str], *argv: str) -> tuple[int, str, str]:
+def run(capsys: pytest.CaptureFixture[str], *argv: str) -> tuple[int, str, str]:
     """Run a command: its exit code, stdout and stderr."""
     code = -1
     try:
@@ -103,7 +103,7 @@ def test_a_wrong_command_line_is_64_and_one_line(
     line: str, what: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     argv = ["" if word == "''" else word for word in line.split(" ")]
-    code, out, err = said(capsys, *argv)
+    code, out, err = run(capsys, *argv)
     assert (code, out) == (64, "")
     assert one_line(err), err
     assert what in err
@@ -119,19 +119,19 @@ def test_the_configuration_is_named_before_the_command_or_after_it(
     line: str, config: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     argv = line.replace("C", str(config)).split()
-    code, out, err = said(capsys, *argv)
+    code, out, err = run(capsys, *argv)
     assert (code, out, err) == (0, f"{config}: OK\n", "")
 
 
 def test_no_command_at_all_shows_the_help(capsys: pytest.CaptureFixture[str]) -> None:
-    code, out, err = said(capsys)
+    code, out, err = run(capsys)
     assert (code, out) == (64, "")
     assert "check-config" in err
 
 
 @pytest.mark.parametrize("argv", [["--help"], ["--version"], ["hold", "--help"]])
 def test_help_goes_to_stdout(argv: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    code, out, err = said(capsys, *argv)
+    code, out, err = run(capsys, *argv)
     assert (code, err) == (0, "")
     assert "appagent" in out
 
@@ -161,7 +161,7 @@ ASKING = [
 @pytest.mark.parametrize("line", ASKING)
 def test_no_agent_is_69(line: str, config: Path, capsys: pytest.CaptureFixture[str]) -> None:
     command, *rest = line.split()
-    code, out, err = said(capsys, command, "--config", str(config), *rest)
+    code, out, err = run(capsys, command, "--config", str(config), *rest)
     assert (code, out) == (69, "")
     assert one_line(err)
     assert f"cannot reach the agent at {config.parent}/run/control.sock" in err
@@ -172,7 +172,7 @@ def test_a_socket_that_was_left_over_is_69(
 ) -> None:
     with socket.socket(socket.AF_UNIX) as left:
         left.bind(f"{config.parent}/run/control.sock")
-    code, out, err = said(capsys, "status", "--config", str(config))
+    code, out, err = run(capsys, "status", "--config", str(config))
     assert (code, out) == (69, "")
     assert "cannot reach the agent" in err
 
@@ -181,7 +181,7 @@ def test_a_wrong_configuration_is_told_where_no_agent_answers(
     config: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     config.write_text(f"roots: 5\nruntime_dir: {config.parent}/run\n")
-    code, out, err = said(capsys, "status", "--config", str(config))
+    code, out, err = run(capsys, "status", "--config", str(config))
     assert (code, out) == (69, "")
     assert f"{config}:1: roots: " in err.splitlines()[0]
     assert f"cannot reach the agent at {config.parent}/run/control.sock" in err.splitlines()[1]
@@ -192,7 +192,7 @@ def test_an_agent_that_runs_is_asked_whatever_became_of_its_configuration(
 ) -> None:
     config.write_text(f"runtime_dir: {config.parent}/run\nnod: 1\nroots: [\n")
     with answering(f"{config.parent}/run/control.sock", b'{"end": {"code": 0, "text": ""}}\n'):
-        code, out, err = said(capsys, "hold", "--why", "x", "--config", str(config))
+        code, out, err = run(capsys, "hold", "--why", "x", "--config", str(config))
     assert (code, out) == (0, "")
     assert one_line(err), err
     assert f"the configuration is wrong: {config}:" in err
@@ -237,7 +237,7 @@ def test_an_agent_that_speaks_nonsense_is_69(
     answer: bytes, config: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with answering(f"{config.parent}/run/control.sock", answer):
-        code, out, err = said(capsys, "status", "--config", str(config))
+        code, out, err = run(capsys, "status", "--config", str(config))
     assert (code, out) == (69, "")
     assert one_line(err), err
 

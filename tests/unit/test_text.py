@@ -17,6 +17,7 @@ from appagent.report.text import (
     tail,
     unbroken,
     width,
+    without_make,
     wrap,
 )
 
@@ -90,6 +91,14 @@ def test_a_tail_is_whole_lines() -> None:
 )
 def test_durations_read_well(seconds: float, said: str) -> None:
     assert duration(seconds) == said
+
+
+def test_what_make_says_is_left_out_where_the_app_said_something() -> None:
+    make = "make: *** [Makefile:3: restart] Error 1"
+    assert without_make(["no database", make]) == ["no database"]
+    assert without_make([make]) == [make]
+    assert without_make(["", "make[1]: *** x\n", make]) == ["", "make[1]: *** x\n", make]
+    assert without_make([]) == []
 
 
 def test_ages_are_short() -> None:
