@@ -14,21 +14,16 @@ from typing import Any
 
 import pytest
 
-from appagent.model.events import (
-    AppObserved,
-    EnvObserved,
-    Event,
-    RootObserved,
-    WatcherBack,
-    WatcherStuck,
-)
+from appagent.model.events import WatcherBack, WatcherStuck
 from appagent.model.seen import AppSeen, EnvSeen, RootSeen
-from appagent.share import debounce, marker_poll, poller, protocol
+from appagent.share import debounce, marker_poll, root_poll
 from appagent.share.poller import Poller
-from appagent.share.process import COMMAND, Watcher
+from appagent.share.process import COMMAND, Report, Timing, Watcher
+from appagent.share.protocol import LogLine, Message
 from appagent.share.scanner import Scanner
 from appagent.share.watches import Watches
 from appagent.share.watchlist import AppSpec, RootSpec, Watchlist
+from appagent.share.work import Work
 from tests.share_disk import Faults, FaultyDisk
 
 PATIENCE = 30.0
@@ -150,7 +145,7 @@ class Driven:
 
     def __init__(self, root: Path, share: float = 10.0, **fields: object) -> None:
         """`share` of the time goes into scanning: as often as asked, if it is not said."""
-        self.faults = Faults(errno=0)
+        self.faults = Faults()
         self.root = str(root)
         poller: dict[str, Any] = {"watch": "poll", "interval": 0.01, "scan_interval": 0.02}
         self.spec = RootSpec(str(root), **{**poller, **fields})
@@ -158,32 +153,37 @@ class Driven:
         self.roots: dict[str, RootSeen] = {}
         self.envs: dict[str, EnvSeen] = {}
         self.logs: list[str] = []
-        self.told: list[tuple[str, protocol.Body]] = []
-        watched = Watches()
-        self.trees = Scanner(self._disk(), watched, share)
-        self.quick = Poller(self._disk(), self.trees, watched)
+        self.messages: list[Message] = []
+        self.work = Work()
+        watches = Watches(self.work)
+        self.scanner = Scanner(self._disk(), self.work, watches, share)
+        self.poller = Poller(self._disk(), self.work, watches)
 
     def _disk(self) -> FaultyDisk:
         return FaultyDisk(lambda: self.faults)
 
     def watch(self, *env: str, manifests: str = "", share: str | None = None) -> None:
         watchlist = Watchlist((self.spec,), env, b"secret", manifests, share)
-        self.quick.post(lambda _: self.quick.set_watch(watchlist))
+        self.poller.post(lambda: self.poller.set_watchlist(watchlist))
 
-    def emit(self, kind: str, body: protocol.Body) -> None:
-        self.told.append((kind, body))
-        if kind == "app":
-            self.apps[body["app"]] = protocol.app_seen(body)
-        elif kind == "root":
-            self.roots[body["root"]] = protocol.root_seen(body)
-        elif kind == "env":
-            self.envs[body["path"]] = protocol.env_seen(body)
-        else:
-            self.logs.append(body["text"])
+    def poll_now(self, app: str = "") -> None:
+        self.poller.post(lambda: self.poller.poll_now(self.root, app))
+
+    def emit(self, message: Message) -> None:
+        self.messages.append(message)
+        match message:
+            case AppSeen():
+                self.apps[message.app] = message
+            case RootSeen():
+                self.roots[message.root] = message
+            case EnvSeen():
+                self.envs[message.path] = message
+            case LogLine():
+                self.logs.append(message.text)
 
     def turn(self) -> None:
-        self.quick.turn(0.002, self.emit)
-        self.trees.turn(0.002, self.emit)
+        self.poller.turn(0.002, self.emit)
+        self.scanner.turn(0.002, self.emit)
 
     def until(self, so: Callable[[], bool]) -> None:
         end = time.monotonic() + PATIENCE
@@ -212,10 +212,15 @@ class Driven:
 
 
 class Watching:
-    """A real watcher in a process of its own, and what it says."""
+    """A real watcher in a process of its own, and what it reports."""
 
-    def __init__(self, faults_in: Path | None = None, command: Sequence[str] = COMMAND) -> None:
-        self.events: list[Event] = []
+    def __init__(
+        self,
+        faults_in: Path | None = None,
+        command: Sequence[str] = COMMAND,
+        timing: Timing | None = None,
+    ) -> None:
+        self.reports: list[Report] = []
         self.looks: list[AppSeen] = []
         self.apps: dict[str, AppSeen] = {}
         self.roots: dict[str, RootSeen] = {}
@@ -224,29 +229,30 @@ class Watching:
         self.faults_in = faults_in
         if faults_in is not None:
             script = Path(__file__).with_name("share_disk.py")
-            command = (sys.executable, "-P", str(script), str(faults_in))
-        self.watcher = Watcher(
-            "the test", self.hear, lambda level, text: self.logs.append(f"{level}: {text}"), command
-        )
+            command = (sys.executable, "-P", str(script), str(faults_in / "faults.json"))
+        self.watcher = Watcher("the test", self.on_report, command, timing)
 
-    def hear(self, event: Event) -> None:
-        self.events.append(event)
-        if isinstance(event, AppObserved):
-            self.looks.append(event.look)
-            self.apps[event.look.app] = event.look
-        elif isinstance(event, RootObserved):
-            self.roots[event.look.root] = event.look
-        elif isinstance(event, EnvObserved):
-            self.envs[event.look.path] = event.look
+    def on_report(self, report: Report) -> None:
+        self.reports.append(report)
+        match report:
+            case AppSeen():
+                self.looks.append(report)
+                self.apps[report.app] = report
+            case RootSeen():
+                self.roots[report.root] = report
+            case EnvSeen():
+                self.envs[report.path] = report
+            case LogLine(level, text):
+                self.logs.append(f"{level}: {text}")
 
     def faults(self, faults: Faults) -> None:
         assert self.faults_in is not None
-        faults.save(self.faults_in)
+        faults.save(self.faults_in / "faults.json")
 
     async def until(self, so: Callable[[], object]) -> None:
         end = time.monotonic() + PATIENCE
         while not so():
-            assert time.monotonic() < end, (self.apps, self.roots, self.logs, self.events[-5:])
+            assert time.monotonic() < end, (self.apps, self.roots, self.logs, self.reports[-5:])
             await asyncio.sleep(0.02)
 
     def release(self, app: str) -> str:
@@ -268,8 +274,8 @@ class Watching:
         look = self.roots.get(str(root))
         return look.names if look is not None and look.known else ()
 
-    def heard(self, kind: type[WatcherStuck | WatcherBack]) -> list[Event]:
-        return [event for event in self.events if isinstance(event, kind)]
+    def reported(self, kind: type[WatcherStuck | WatcherBack]) -> list[Report]:
+        return [report for report in self.reports if isinstance(report, kind)]
 
 
 def root_of(at: Path, watch: str, **fields: object) -> RootSpec:
@@ -286,9 +292,12 @@ def root_of(at: Path, watch: str, **fields: object) -> RootSpec:
 
 @asynccontextmanager
 async def watcher_on(
-    *roots: RootSpec, env: tuple[str, ...] = (), faults_in: Path | None = None
+    *roots: RootSpec,
+    env: tuple[str, ...] = (),
+    faults_in: Path | None = None,
+    timing: Timing | None = None,
 ) -> AsyncIterator[Watching]:
-    seen = Watching(faults_in)
+    seen = Watching(faults_in, timing=timing)
     seen.watcher.watch(Watchlist(roots, env, b"secret"))
     try:
         yield seen
@@ -333,5 +342,5 @@ def known(seen: Driven) -> bool:
 def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
     """Doubt for a moment only."""
     monkeypatch.setattr(debounce, "CONFIRM", 0.2)
-    monkeypatch.setattr(poller, "CONFIRM", 0.2)
+    monkeypatch.setattr(root_poll, "CONFIRM", 0.2)
     monkeypatch.setattr(marker_poll, "_WHOLE", 0.3)

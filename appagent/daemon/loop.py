@@ -24,7 +24,6 @@ from appagent import __version__, config
 from appagent.core import reduce as core
 from appagent.daemon import hangup
 from appagent.daemon.api import Verbs
-from appagent.daemon.app_settings import OwnSettings
 from appagent.daemon.cleanup import GoneApps
 from appagent.daemon.control import Control
 from appagent.daemon.permits import LocalPermits
@@ -53,7 +52,6 @@ from appagent.model.commands import (
     SaveRoots,
 )
 from appagent.model.events import (
-    AppObserved,
     Configured,
     Ended,
     Event,
@@ -63,7 +61,6 @@ from appagent.model.events import (
 )
 from appagent.model.exit_codes import INTERNAL_ERROR, LATER, SOFTWARE
 from appagent.model.notices import Fields, Level, Notice, NoticeKind, Reporter, notice
-from appagent.model.seen import AppSeen
 from appagent.model.settings import Settings
 from appagent.model.words import Now, Outcome
 from appagent.report.history import History
@@ -124,7 +121,6 @@ class Agent:
         self.changed = asyncio.Event()
         self.over = asyncio.Event()
         self.code = 0
-        self.own = OwnSettings()
         self.gone = GoneApps(self.watchers.manifests, places.logs)
 
     # --- the one way in --------------------------------------------------------------------------
@@ -193,7 +189,7 @@ class Agent:
                 self.report(self.store.drop(app))
                 lockfile.remove(self.places.lock(app))
                 self.gone.drop(app)
-                self.own.drop(app)
+                self.watchers.own.drop(app)
             case SaveRoots(mounted):
                 self.report(self.store.save_roots(mounted))
             case SaveNodeHold(hold):
@@ -212,7 +208,7 @@ class Agent:
             case Report():
                 self.report([command.notice])
             case PollNow(root, app):
-                self.watchers.look(root, app)
+                self.watchers.poll_now(root, app)
             case Rewatch():
                 self.watchers.rewatch_soon()
             case Answer():
@@ -229,13 +225,6 @@ class Agent:
         self.report([notice(kind, self.now(), app, **fields)])
 
     # --- what the parts hand in ------------------------------------------------------------------
-
-    def looked(self, look: AppSeen) -> None:
-        """The watcher saw an app; its own settings are read here, where YAML is at hand."""
-        own, error = self.own.of(look)
-        self.feed(AppObserved(look, own, error))
-        if look.app not in self.node.apps:
-            self.own.drop(look.app)
 
     def ended(self, event: Ended) -> None:
         """A run is over. What it printed is kept and shown, so it is made safe here."""

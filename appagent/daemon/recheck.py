@@ -2,7 +2,8 @@
 
 A place is asked for at most once in `GAP`, and all places together at most `RATE` times a second
 in the long run, however many wait and whatever they name: who may only read must not be able to
-keep a share busy. What is not answered is asked for again, so an ask may be lost.
+keep a share busy. What was not polled is requested again: at once where the watcher did not take
+the request, else after `AGAIN`.
 """
 
 from __future__ import annotations
@@ -24,8 +25,10 @@ _TOGETHER = 0.005  # s in which several wishes become one list
 class Rechecks:
     """What is to be asked for, and what was asked for last when."""
 
-    def __init__(self, send: Callable[[Collection[Place]], None]) -> None:
-        """`send` asks the watchers."""
+    def __init__(
+        self, send: Callable[[Collection[Place], Callable[[Collection[Place]], None]], None]
+    ) -> None:
+        """`send` requests places of the watchers, and gets what to call with those it lost."""
         self.send = send
         self.sent: dict[Place, float] = {}  # mono, of the newest ask
         self.due: dict[Place, float] = {}  # mono, from when on it may be asked for
@@ -49,11 +52,16 @@ class Rechecks:
         now = time.monotonic()
         places = self.take(now)
         if places:
-            self.send(places)
+            self.send(places, self.lost)
         self.timer = None
         if self.due:
             wait = max(min(self.due.values()) - now, (1.0 - self.saved) / RATE, _TOGETHER)
             self.timer = asyncio.get_running_loop().call_later(wait, self.flush)
+
+    def lost(self, places: Collection[Place]) -> None:
+        """Allow places to be requested again: no watcher took the request."""
+        for place in places:
+            self.sent.pop(place, None)
 
     def take(self, now: float) -> list[Place]:
         """Take what may be asked for now, what waits longest first."""

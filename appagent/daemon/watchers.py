@@ -1,23 +1,28 @@
 """The watchers of one daemon: one for each mounted share, one for all that is local.
 
-Theory of operation. Which watcher looks at a path follows from the mount table, which is read
-without touching any share. When it changes (a share is mounted late, or lost) the roots move to
-another watcher; the looks of the old one are then void, because a root belongs to one watcher at a
-time and what comes from another is not passed on.
+Theory of operation. Which watcher polls a path follows from the mount table, which is read without
+touching any share. When it changes (a share is mounted late, or lost) the roots move to another
+watcher; what the old one still reports is void, because a root belongs to one watcher at a time and
+what comes from another is not passed on.
+
+What an app's own appagent.yaml says is read here, so that the core gets its event whole.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+from asyncio import Future
 from collections.abc import Callable, Collection
 from dataclasses import replace
+from functools import partial
 from typing import Any, Protocol
 
 from appagent.core.freshness import Place
 from appagent.core.settings import settings_for
 from appagent.core.state import App, Node
 from appagent.core.want import env_paths, trouble
+from appagent.daemon.app_settings import OwnSettings
 from appagent.host import proc
 from appagent.model.events import (
     AppObserved,
@@ -28,18 +33,21 @@ from appagent.model.events import (
     WatcherStuck,
 )
 from appagent.model.notices import Level
-from appagent.model.seen import AppSeen, Slow
+from appagent.model.seen import AppSeen, EnvSeen, RootSeen, Slow
 from appagent.model.settings import AppSettings, RootSettings
 from appagent.model.words import Layout
 from appagent.report.log import Log
 from appagent.share import manifest
 from appagent.share.grouping import group
-from appagent.share.process import Watcher
+from appagent.share.process import Report, Watcher
+from appagent.share.protocol import LogLine, Recheck
+from appagent.share.requests import Answer
+from appagent.share.signature import SCHEME
 from appagent.share.watchlist import Also, AppSpec, RootSpec, Watchlist
 
-SCHEME = "tree.1"  # of the signatures that a watcher makes now
-LOOKS_PER_SECOND = 50.0  # of one node, over all its markers
-SETTLE_LISTS = 0.02  # s in which several wishes for new lists become one
+POLLS_PER_SECOND = 50.0  # of one node, over all its markers
+SETTLE_LISTS = 0.02  # s in which several changes become one new watchlist
+RECHECK_TIMEOUT = 5.0  # s for a watcher to take a recheck
 CHANGES_SHOWN = 50
 
 
@@ -53,12 +61,9 @@ class Daemon(Protocol):
     def feed(self, event: Event) -> None:
         """Take an event."""
 
-    def looked(self, look: AppSeen) -> None:
-        """Take a look at an app."""
-
 
 def root_spec(node: Node, root: RootSettings) -> RootSpec:
-    """One root as its watcher is told of it; of the apps only what differs from the defaults."""
+    """One root for its watcher; of the apps only those that differ from the defaults."""
     mine = {name: app for name, app in node.apps.items() if app.record.root == root.path}
     apps: dict[str, AppSpec] = {}
     usual = app_spec(node.settings.defaults, None)
@@ -72,7 +77,7 @@ def root_spec(node: Node, root: RootSettings) -> RootSpec:
         watch=root.watch,
         interval=root.interval,
         scan_interval=root.scan_interval,
-        must_mount=must_mount(node, root),
+        must_mount=root.must_mount(ever_mounted=root.path in node.mounted),
         was_share=root.path in node.mounted,
         include=root.include,
         exclude=root.exclude,
@@ -84,7 +89,7 @@ def root_spec(node: Node, root: RootSettings) -> RootSpec:
 
 
 def app_spec(settings: AppSettings, app: App | None) -> AppSpec:
-    """How one app is looked at."""
+    """How one app is polled or scanned."""
     also = older_id(app, settings) if app is not None else None
     return AppSpec(settings.layout, settings.settle, settings.ignore, also)
 
@@ -100,13 +105,6 @@ def older_id(app: App, settings: AppSettings) -> Also | None:
     return Also(scheme, record.ignore)
 
 
-def must_mount(node: Node, root: RootSettings) -> bool:
-    """A root that is required to be a mounted share, or ever was one, must be one from then on."""
-    if root.mount == "optional":
-        return False
-    return root.mount == "required" or root.path in node.mounted
-
-
 def env_files(node: Node) -> tuple[str, ...]:
     """Every env file that some managed app has."""
     paths: set[str] = set()
@@ -119,7 +117,7 @@ def env_files(node: Node) -> tuple[str, ...]:
 
 
 class Watchers:
-    """All watchers, and which of them looks at what."""
+    """All watchers, and which of them watches what."""
 
     def __init__(self, daemon: Daemon, make: Callable[..., Watcher] = Watcher) -> None:
         """Nothing is started before the first list."""
@@ -130,6 +128,7 @@ class Watchers:
         self.soon: asyncio.TimerHandle | None = None
         self.table = ""  # the mount table that the places follow from
         self.closing = False
+        self.own = OwnSettings()
 
     @property
     def manifests(self) -> str:
@@ -160,11 +159,11 @@ class Watchers:
                 secret=self.daemon.secret,
                 manifests=self.manifests,
                 share=share,
-                looks_per_second=LOOKS_PER_SECOND,
+                polls_per_second=POLLS_PER_SECOND,
             )
             if share not in self.watchers:
                 name = share or "local paths"
-                self.watchers[share] = self.make(name, self.hears(share), self.log)
+                self.watchers[share] = self.make(name, self.reports(share))
             if watchlist != self.watchers[share].watchlist:
                 self.watchers[share].watch(watchlist)
 
@@ -173,55 +172,66 @@ class Watchers:
         if not self.closing and self.table and proc.mountinfo() != self.table:
             self.rewatch_soon()
 
-    # --- looks -----------------------------------------------------------------------------------
+    # --- what is seen ----------------------------------------------------------------------------
 
-    def hears(self, share: str) -> Callable[[Event], None]:
-        """Pass on what a watcher says of the paths that are its own now."""
+    def reports(self, share: str) -> Callable[[Report], None]:
+        """Pass on what a watcher reports of the paths that are its own now."""
 
-        def on_event(event: Event) -> None:
-            match event:
-                case AppObserved(look):
-                    if self.place.get(look.root) == share:
-                        self.daemon.looked(look)
-                case RootObserved(root_seen) if self.place.get(root_seen.root) == share:
-                    self.daemon.feed(event)
-                case EnvObserved(env_seen) if self.place.get(env_seen.path) == share:
-                    self.daemon.feed(event)
+        def on_report(report: Report) -> None:
+            feed = self.daemon.feed
+            match report:
+                case AppSeen() if self.place.get(report.root) == share:
+                    self.app_seen(report)
+                case RootSeen() if self.place.get(report.root) == share:
+                    feed(RootObserved(report))
+                case EnvSeen() if self.place.get(report.path) == share:
+                    feed(EnvObserved(report))
                 case WatcherStuck(paths) | WatcherBack(paths):
                     own = tuple(path for path in paths if self.place.get(path) == share)
                     if own:
-                        self.daemon.feed(replace(event, paths=own))
+                        feed(replace(report, paths=own))
+                case LogLine(level, text):
+                    with contextlib.suppress(ValueError):
+                        self.daemon.log.write(Level(level), text)
 
-        return on_event
+        return on_report
 
-    def log(self, level: str, text: str) -> None:
-        """What a watcher says of itself."""
-        with contextlib.suppress(ValueError):
-            self.daemon.log.write(Level(level), text)
+    def app_seen(self, seen: AppSeen) -> None:
+        """Feed what was seen of an app, with what its own appagent.yaml says."""
+        own, error = self.own.of(seen)
+        self.daemon.feed(AppObserved(seen, own, error))
+        if seen.app not in self.daemon.node.apps:
+            self.own.drop(seen.app)
 
-    def look(self, root: str, app: str) -> None:
-        """Look now, at one app or at all of a root."""
+    def poll_now(self, root: str, app: str) -> None:
+        """Poll one app, or all of a root."""
         watcher = self.watchers.get(self.place.get(root, ""))
         if watcher is not None:
-            watcher.look(root, app)
+            watcher.poll_now(root, app)
 
-    def recheck(self, places: Collection[Place]) -> None:
-        """Look at these places now; one that no watcher looks at (yet) is left out."""
-        lists: dict[str, tuple[list[str], list[tuple[str, str]], list[str]]] = {}
+    def recheck(self, places: Collection[Place], lost: Callable[[Collection[Place]], None]) -> None:
+        """Poll these places now; one that no watcher watches (yet) is left out.
+
+        `lost` is called with those that a watcher did not take: it is stuck, or ended meanwhile.
+        """
+        by_share: dict[str, list[Place]] = {}
         for place in places:
             share = self.place.get(place.root or place.env)
-            if share is None:
-                continue
-            roots, apps, envs = lists.setdefault(share, ([], [], []))
-            if place.env:
-                envs.append(place.env)
-            elif place.app:
-                apps.append((place.root, place.app))
-            else:
-                roots.append(place.root)
-        for share, asked in lists.items():
             if share in self.watchers:
-                self.watchers[share].recheck(*asked)
+                by_share.setdefault(share, []).append(place)
+        for share, some in by_share.items():
+            recheck = Recheck(
+                id=0,
+                roots=tuple(place.root for place in some if not place.env and not place.app),
+                apps=tuple((place.root, place.app) for place in some if place.app),
+                envs=tuple(place.env for place in some if place.env),
+            )
+            try:
+                answer = self.watchers[share].recheck(recheck, RECHECK_TIMEOUT)
+            except ConnectionError:
+                lost(some)
+            else:
+                answer.add_done_callback(partial(_if_failed, lost, some))
 
     # --- for people ------------------------------------------------------------------------------
 
@@ -231,7 +241,7 @@ class Watchers:
         return {(one.root, one.app): one for beat in beats for one in beat.slow}
 
     def intervals(self) -> dict[str, float]:
-        """How often the markers of each root are really looked at, in seconds."""
+        """How often the markers of each root are really polled, in seconds."""
         found = {}
         for path, share in self.place.items():
             watcher = self.watchers.get(share)
@@ -292,3 +302,10 @@ class Watchers:
         if self.soon is not None:
             self.soon.cancel()
         await asyncio.gather(*(watcher.close() for watcher in self.watchers.values()))
+
+
+def _if_failed(
+    lost: Callable[[Collection[Place]], None], places: Collection[Place], done: Future[Answer]
+) -> None:
+    if done.exception() is not None:
+        lost(places)

@@ -19,7 +19,8 @@ from appagent.share import layouts
 from appagent.share.debounce import in_words
 from appagent.share.disk import Disk
 from appagent.share.markers import NotDeployable
-from appagent.share.state import MountGuard, RootState
+from appagent.share.mount_guard import MountGuard
+from appagent.share.state import RootState
 from appagent.share.watchlist import RootSpec
 from appagent.shim import users
 from appagent.shim.trust import Refused

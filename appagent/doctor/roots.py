@@ -46,7 +46,7 @@ class Place(NamedTuple):
 def judge_mount(place: Place) -> Finding:
     """Judge what the mount table has."""
     about, mount, root = place.about, place.mount, place.root
-    required = root.mount == "required" or (place.was_mounted and root.mount != "optional")
+    required = root.must_mount(ever_mounted=place.was_mounted)
     if mount.fstype == "autofs":
         text = "is mounted on access only (autofs): while it is not mounted, its apps are unknown"
         return warning(about, text, "mount it permanently")
@@ -57,7 +57,7 @@ def judge_mount(place: Place) -> Finding:
         return ok(about, f"is on {mount.source or mount.fstype} ({mount.fstype}), at {mount.point}")
     if place.planned is not None and place.planned.point != mount.point:
         return not_mounted(about, place.planned)
-    if required:
+    if required and not mount.is_right_for(place.real, was_share=place.was_mounted):
         text = f"no share is mounted there; it is a plain directory on {mount.fstype}"
         do = "mount the share; or set mount: optional if a local disk is meant"
         return problem(about, text, do)

@@ -51,6 +51,18 @@ class Mount:
         """Whether other machines write here too."""
         return self.fstype in _SHARES or self.fstype.startswith("fuse.")
 
+    def is_right_for(self, path: str, *, was_share: bool) -> bool:
+        """Whether it will do for a directory that must be mounted (`path` without symlinks).
+
+        That is a share, or any filesystem mounted just there; the latter will not do for a
+        directory that was ever seen on a share.
+        """
+        return self.is_share or (self.point == path and not was_share)
+
+    def has_inotify(self, watch: str) -> bool:
+        """Whether a directory on it is watched by inotify; `watch` is auto, inotify or poll."""
+        return watch == "inotify" or (watch == "auto" and not self.is_share)
+
 
 NOWHERE = Mount(-1, "/", "")
 

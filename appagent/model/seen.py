@@ -73,8 +73,8 @@ class Beat:
     """A watcher's heartbeat, once a second."""
 
     at: float  # mono, now
-    quick: float  # mono: when the quick thread was last between two operations
-    scan: float  # mono: the same for the scanning thread
+    poll: float  # mono: when the poller was last between two operations
+    scan: float  # mono: the same for the scanner
     busy: str = ""  # what the older of the two is doing: "listing /files/production"
     interval: float = 0.0  # between looks at the markers, as in force
     why: str = ""  # that is more than it should be

@@ -67,6 +67,10 @@ class RootSettings:
     env_files: tuple[str, ...] = ()  # with {app}; a leading "-": it may be missing
     fleet: bool = True
 
+    def must_mount(self, *, ever_mounted: bool) -> bool:
+        """Whether it must be mounted: required, or ever seen mounted; optional never."""
+        return self.mount == "required" or (ever_mounted and self.mount != "optional")
+
 
 @dataclass(frozen=True, slots=True)
 class NotifySettings:

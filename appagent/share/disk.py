@@ -1,18 +1,17 @@
 """Every operation on a share, and nothing else: the one place where a share can hang or fail.
 
-Whoever looks at a share does it through a `Disk`, so a test can make any of these calls fail in
-any way, or never return. Nothing here answers "is it there?": on a share an error can look like an
-absence (os.path.exists is False when the connection is gone), so existence is decided by listing
-the parent, and every error is the caller's to judge.
+Everything on a share is done through a `Disk`, so a test can make any of these calls fail in any
+way, or never return. No operation answers "does it exist?": on a share an error can look like an
+absence (os.path.exists is False when the connection is lost), so existence is decided by listing
+the parent, and every error is for the caller to judge.
 
-Whoever can write to a share decides what lies there, and the kernel would follow a link of theirs
+Whoever can write to a share decides what lies there, and the kernel would follow their links
 anywhere. So an operation is given a `base`, the part of the path that the administrator wrote, and
-below it follows no link: one step after the other is opened with O_PATH, which asks the share for
-nothing that one open of the whole path would not ask, and which opens no device. A file is judged
-as such a descriptor, and only then opened through it.
+below it follows no link (open_parent.py). The type of a file is checked on an O_PATH descriptor,
+which opens no device, and only then the file is opened through it.
 
 Each thread has a `Disk` of its own. Its `Pulse` tells the main thread, which never touches a
-share, since when a call has not come back and which one it is.
+share, since when a call has not returned and which one it is.
 """
 
 from __future__ import annotations
@@ -21,26 +20,27 @@ import errno
 import os
 import select
 import stat
-import time
 from collections.abc import Callable, Iterator
 from itertools import islice
 from typing import NamedTuple
+
+from appagent.share.open_parent import OpenParent
+from appagent.share.pulse import Pulse
 
 LINK, DIR, FILE, OTHER = "l", "d", "f", "o"
 
 _OPEN_DIR = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _OPEN_FILE = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 _SEE = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
-_STEP = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
+_NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _REPLACED = (errno.ESTALE, errno.ENOENT)
 _NO_DEVICE = 0  # major number of what lies on no disk of this machine: shares, tmpfs, overlays
-_NEEDS = 2.0  # s that one operation may take before it counts as one that hung
-_BEAT_EVERY = 512  # entries of one directory between two signs of life
+_BEAT_EVERY = 512  # entries of one directory between two beats of the pulse
 _MOST_ENTRIES = 100_000  # of a directory that is listed by names
 
 
 class NotPlain(Exception):
-    """A small file was wanted, and this is something else, or too large."""
+    """Not a small regular file."""
 
 
 class Listing(NamedTuple):
@@ -48,74 +48,6 @@ class Listing(NamedTuple):
 
     found: list[tuple[str, os.stat_result]]
     vanished: list[str]
-
-
-class Pulse:
-    """When a thread was last between two operations, and what it does since then."""
-
-    __slots__ = ("_state", "hung")
-
-    def __init__(self) -> None:
-        self._state: tuple[float, str, str] | None = None
-        self.hung = 0.0  # s, so far: what operations took beyond what any of them needs
-
-    def begin(self, doing: str, path: str) -> None:
-        """An operation begins."""
-        now = time.monotonic()
-        self._ended(now)
-        self._state = (now, doing, path)  # one assignment: other threads read it
-
-    def rest(self) -> None:
-        """Nothing is being done."""
-        if self._state is not None:
-            self._ended(time.monotonic())
-            self._state = None
-
-    def _ended(self, now: float) -> None:
-        state = self._state
-        if state is not None and now - state[0] > _NEEDS:
-            self.hung += now - state[0] - _NEEDS
-
-    def read(self, now: float) -> tuple[float, str]:
-        """Since when, and what; a thread that rests is between two operations now."""
-        state = self._state
-        return (now, "") if state is None else (state[0], f"{state[1]} {state[2]}")
-
-
-class _Reach:
-    """The open directory in which a path's last name is, and that name.
-
-    Without a base (or at the base itself) it is the path as it is, which the kernel follows.
-    """
-
-    __slots__ = ("_fd", "_path", "_steps")
-
-    def __init__(self, path: str, base: str) -> None:
-        self._path = path
-        self._fd: int | None = None
-        prefix = f"{base.rstrip('/')}/"
-        inside = path[len(prefix) :] if base and path.startswith(prefix) else ""
-        self._steps = [base, *inside.split("/")] if inside else [path]
-
-    def __enter__(self) -> tuple[int | None, str]:
-        *above, name = self._steps
-        try:
-            for step in above:
-                fd = self._fd
-                self._fd = os.open(step, _STEP if fd is None else _STEP | os.O_NOFOLLOW, dir_fd=fd)
-                if fd is not None:
-                    os.close(fd)
-        except OSError as error:
-            self.__exit__(None, error, None)
-            raise
-        return self._fd, name
-
-    def __exit__(self, _kind: object, error: BaseException | None, _where: object) -> None:
-        if self._fd is not None:
-            os.close(self._fd)
-            self._fd = None
-        if isinstance(error, OSError):
-            error.filename = self._path  # and not the one name that was opened
 
 
 class Disk:
@@ -131,7 +63,7 @@ class Disk:
     def names(self, path: str, *, base: str = "") -> dict[str, str]:
         """List a directory: names and kinds (l, d, f or o), without the status of any."""
         self.pulse.begin("listing", path)
-        with _Reach(path, base) as (at, name):
+        with OpenParent(path, base) as (at, name):
             if at is None:
                 with os.scandir(name) as entries:
                     return self._names(entries, path)
@@ -161,20 +93,20 @@ class Disk:
 
     def status(self, path: str, *, base: str = "") -> os.stat_result:
         """Give the status of what bears this name; a symlink is not followed."""
-        self.pulse.begin("looking at", path)
-        with _Reach(path, base) as (at, name):
+        self.pulse.begin("reading the status of", path)
+        with OpenParent(path, base) as (at, name):
             return os.stat(name, dir_fd=at, follow_symlinks=False)
 
-    def link(self, path: str, *, base: str = "") -> str:
+    def readlink(self, path: str, *, base: str = "") -> str:
         """Read a symlink."""
         self.pulse.begin("reading the link", path)
-        with _Reach(path, base) as (at, name):
+        with OpenParent(path, base) as (at, name):
             return os.readlink(name, dir_fd=at)
 
     def read(self, path: str, most: int, *, base: str = "") -> bytes:
         """Read a small regular file; what else bears the name is never opened. Of a link: ELOOP."""
         self.pulse.begin("reading", path)
-        with _Reach(path, base) as (at, name):
+        with OpenParent(path, base) as (at, name):
             fd = _open_file(name, at)
             try:
                 data = _read(fd, most)
@@ -211,7 +143,7 @@ class Disk:
                 listing.found.append((entry.name, status))
         return listing
 
-    def link_at(self, fd: int, name: str, path: str) -> str:
+    def readlink_at(self, fd: int, name: str, path: str) -> str:
         """Read a symlink in an open directory."""
         self.pulse.begin("reading the link", path)
         return os.readlink(name, dir_fd=fd)
@@ -219,6 +151,70 @@ class Disk:
     def close(self, fd: int) -> None:
         """Close an open directory."""
         os.close(fd)
+
+    # --- writes: those of the request thread ------------------------------------------------------
+
+    def mkdir(self, path: str, mode: int = 0o755, *, base: str = "") -> None:
+        """Make a directory."""
+        self.pulse.begin("making the directory", path)
+        with OpenParent(path, base) as (at, name):
+            os.mkdir(name, mode, dir_fd=at)
+
+    def rename(self, path: str, to: str, *, base: str = "") -> None:
+        """Rename a path, also over what bears the other name."""
+        self.pulse.begin("renaming", path)
+        with OpenParent(to, base) as (to_at, to_name), OpenParent(path, base) as (at, name):
+            os.rename(name, to_name, src_dir_fd=at, dst_dir_fd=to_at)
+
+    def symlink(self, path: str, text: str, *, base: str = "") -> None:
+        """Make a new symlink with this text."""
+        self.pulse.begin("making the link", path)
+        with OpenParent(path, base) as (at, name):
+            os.symlink(text, name, dir_fd=at)
+
+    def link(self, path: str, to: str, *, base: str = "") -> None:
+        """Give a file a second name, `to`, which must be new; a symlink is not followed."""
+        self.pulse.begin("linking", path)
+        with OpenParent(to, base) as (to_at, to_name), OpenParent(path, base) as (at, name):
+            os.link(name, to_name, src_dir_fd=at, dst_dir_fd=to_at, follow_symlinks=False)
+
+    def write(self, path: str, data: bytes, mode: int = 0o644, *, base: str = "") -> None:
+        """Write a new file and sync it. After an error a part of it may be there."""
+        self.pulse.begin("writing", path)
+        with OpenParent(path, base) as (at, name):
+            fd = os.open(name, _NEW_FILE, mode, dir_fd=at)
+            try:
+                left = memoryview(data)
+                while left:
+                    left = left[os.write(fd, left) :]
+                self.pulse.begin("syncing", path)
+                os.fsync(fd)
+            finally:
+                os.close(fd)
+
+    def sync_dir(self, path: str, *, base: str = "") -> None:
+        """Sync a directory: the names in it are on disk then."""
+        self.pulse.begin("syncing", path)
+        with OpenParent(path, base) as (at, name):
+            fd = os.open(name, _OPEN_DIR, dir_fd=at)
+            try:
+                os.fsync(fd)
+            finally:
+                os.close(fd)
+
+    def unlink(self, path: str, *, base: str = "") -> None:
+        """Remove a file or a symlink."""
+        self.pulse.begin("removing", path)
+        with OpenParent(path, base) as (at, name):
+            os.unlink(name, dir_fd=at)
+
+    def rmdir(self, path: str, *, base: str = "") -> None:
+        """Remove an empty directory."""
+        self.pulse.begin("removing", path)
+        with OpenParent(path, base) as (at, name):
+            os.rmdir(name, dir_fd=at)
+
+    # --- this machine -----------------------------------------------------------------------------
 
     def mountinfo(self) -> str:
         """Give the text of /proc/self/mountinfo; it is read only when the kernel says it changed.

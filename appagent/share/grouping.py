@@ -1,4 +1,4 @@
-"""Which watcher looks at which path: one for each mounted share, one for all that is local.
+"""Which watcher watches which path: one for each mounted share, one for all that is local.
 
 Pure but for reading local symlinks: where a path leads through one, what counts is where it leads.
 """

@@ -43,7 +43,7 @@ def unchanged(disk: Disk, markers: Iterable[Marker]) -> bool:
 
 def _value(disk: Disk, marker: Marker) -> bytes | None:
     if marker.kind == LINK:
-        return os.fsencode(disk.link(marker.path, base=marker.base))
+        return os.fsencode(disk.readlink(marker.path, base=marker.base))
     if marker.kind == CONTENT:
         try:
             return disk.read(marker.path, _MOST, base=marker.base)

@@ -1,9 +1,9 @@
-"""watchdog's frame with emitters of our own: they poll a share and give what they saw to a queue.
+"""watchdog's frame with emitters of our own: they poll a share and queue what they saw.
 
 watchdog's own polling emitter takes one failed stat for a deletion and ends when its root does. Of
 its frame the good part is used: an observer that owns emitter threads, each of which calls
 `queue_events` again and again, and one thread that hands on what they queued. Here an emitter
-never ends by itself: whatever goes wrong in a turn is said, and the next turn comes.
+never ends by itself: whatever goes wrong in a turn is logged, and the next turn comes.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from typing import Protocol
 from watchdog.events import FileSystemEvent, FileSystemEventHandler
 from watchdog.observers.api import BaseObserver, EventEmitter, EventQueue, ObservedWatch
 
-from appagent.share.protocol import Body
+from appagent.share.protocol import LogLine, Message
 
-Emit = Callable[[str, Body], None]
+Emit = Callable[[Message], None]
 
-FAULT = 5.0  # s until a look that failed by a fault of ours is done again
+RETRY = 5.0  # s until what failed by an internal error is repeated
 _PAUSE = 1.0  # s after such a turn
 _TURN = 1.0  # s that a turn may wait for something to do
 
@@ -28,27 +28,26 @@ _TURN = 1.0  # s that a turn may wait for something to do
 class Worker(Protocol):
     """What an emitter's thread does."""
 
-    def turn(self, timeout: float, emit: Emit) -> None:
-        """Look at what is due, or wait for it at most so long."""
+    def turn(self, timeout: float, emit: Emit, /) -> None:
+        """Do what is due, or wait for it at most so long (s)."""
 
 
 class Observation(FileSystemEvent):
-    """What a look found, on its way to the daemon: the name and body of a line."""
+    """A message on its way to the daemon."""
 
-    def __init__(self, kind: str, body: Body) -> None:
+    def __init__(self, message: Message) -> None:
         super().__init__(src_path="")
-        self.kind = kind
-        self.body = body
+        self.message = message
 
     def __eq__(self, other: object) -> bool:
-        """No two are alike: watchdog's queue would leave out the second."""
+        """No two are equal: watchdog's queue would leave out the second."""
         return self is other
 
     __hash__ = object.__hash__
 
 
 class ShareEmitter(EventEmitter):
-    """A thread that looks, forever."""
+    """A thread that takes turns, forever."""
 
     def __init__(
         self,
@@ -68,20 +67,20 @@ class ShareEmitter(EventEmitter):
         try:
             self._worker.turn(timeout, self._emit)
         except Exception:  # noqa: BLE001 - a poller that dies in silence sees nothing any more
-            text = f"a look failed: {traceback.format_exc()}"
-            self._emit("log", {"level": "error", "text": text})
+            text = f"internal error in the {self.name}: {traceback.format_exc()}"
+            self._emit(LogLine("error", text))
             time.sleep(_PAUSE)
 
-    def _emit(self, kind: str, body: Body) -> None:
-        self.queue_event(Observation(kind, body))
+    def _emit(self, message: Message) -> None:
+        self.queue_event(Observation(message))
 
 
 class ShareObserver(BaseObserver):
     """The emitters of a watcher, one for each worker."""
 
-    def __init__(self, workers: Mapping[str, Worker], tell: Emit) -> None:
+    def __init__(self, workers: Mapping[str, Worker], put: Emit) -> None:
         super().__init__(ShareEmitter, timeout=_TURN, workers=workers)
-        handler = _Handler(tell)
+        handler = _Handler(put)
         for name in workers:
             # watchdog makes a stat of what it is given to watch, in the thread that asks for it.
             # That thread must touch no share, so it is given the worker's name and not a path.
@@ -94,12 +93,12 @@ class ShareObserver(BaseObserver):
 
 
 class _Handler(FileSystemEventHandler):
-    """Hands sightings on."""
+    """Passes messages on."""
 
-    def __init__(self, tell: Emit) -> None:
-        self._tell = tell
+    def __init__(self, put: Emit) -> None:
+        self._put = put
 
     def dispatch(self, event: FileSystemEvent) -> None:
         """Take one from the queue."""
         if isinstance(event, Observation):
-            self._tell(event.kind, event.body)
+            self._put(event.message)

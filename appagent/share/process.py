@@ -1,13 +1,13 @@
-"""The daemon's side of one watcher: starts it, reads from it, sees when it is stuck, never waits.
+"""The daemon's side of one watcher: starts it, reads from it, detects when it is stuck.
 
 Theory of operation. The watcher is a process of its own because any call on a share may hang for
 minutes, and then not even SIGKILL ends it. So nothing here waits: the socket is non-blocking both
-ways, the end of the process is heard through its pidfd, and `close` gives up on one that hangs.
+ways, the end of the process is reported by its pidfd, and `close` gives up on one that hangs.
 
-The watcher beats once a second. It is *stuck* when no beat came for 5 s, or when a beat says that
-its quick thread is in one operation for 5 s, or its scanning thread for 60 s. Then everything that
-it looks at is unknown. One that is stuck for 180 s is killed; a new one is started only once the
-old one has really ended, so however long a share hangs there is one process for it, not a pile.
+The watcher sends a heartbeat once a second. It is *stuck* when no beat came for 5 s, or when a beat
+says that its poller is in one operation for 5 s, or its scanner for 60 s. Then everything that it
+watches is unknown. One that is stuck for 180 s is killed; a new one is started only once the old
+one has really ended, so however long a share hangs there is one process for it, not a pile.
 """
 
 from __future__ import annotations
@@ -20,30 +20,37 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
 import appagent
-from appagent.model.events import (
-    AppObserved,
-    EnvObserved,
-    Event,
-    RootObserved,
-    WatcherBack,
-    WatcherStuck,
-)
-from appagent.model.seen import Beat
+from appagent.model.events import WatcherBack, WatcherStuck
+from appagent.model.seen import AppSeen, Beat, EnvSeen, RootSeen
 from appagent.share import protocol
-from appagent.share.watchlist import Watchlist, to_body
+from appagent.share.line_socket import LineSocket
+from appagent.share.pending import Pending
+from appagent.share.protocol import LogLine, PollNow, Recheck
+from appagent.share.requests import Answer, Operation, Request, RequestRefused
+from appagent.share.watchlist import Watchlist
 
 COMMAND = (sys.executable, "-P", "-m", "appagent.share.watcher")
 
-_TICK = 0.5
-_SILENT = 5.0  # s without a beat, or with the quick thread in one operation
-_SCANNING = 60.0  # s with the scanning thread in one operation
-_KILL = 180.0  # s that it may be stuck: twice what a call on a dead share takes
-_CLOSE = 1.0  # s that a watcher may take to end by itself
-_BACKOFF = (1.0, 60.0)
-_STEADY = 60.0  # s after which a watcher counts as one that works
 _MOST_UNSENT = 64 * 1024
+
+Report = AppSeen | RootSeen | EnvSeen | WatcherStuck | WatcherBack | LogLine
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """When a watcher counts as stuck, and when it is ended or replaced; in seconds."""
+
+    tick: float = 0.5  # between two checks
+    silent: float = 5.0  # without a beat, or with the poller in one operation
+    scanning: float = 60.0  # with the scanner in one operation
+    kill: float = 180.0  # that it may be stuck: twice what a call on a dead share takes
+    close: float = 1.0  # that it may take to end by itself
+    first_pause: float = 1.0  # before a new one is started, doubled each time …
+    longest_pause: float = 60.0
+    steady: float = 60.0  # … until one ran so long
 
 
 class Watcher:
@@ -52,40 +59,35 @@ class Watcher:
     def __init__(
         self,
         name: str,
-        on_event: Callable[[Event], None],
-        on_log: Callable[[str, str], None],
+        on_report: Callable[[Report], None],
         command: Sequence[str] = COMMAND,
+        timing: Timing | None = None,
     ) -> None:
         self.name = name
         self.beat: Beat | None = None
         self.stuck = ""  # why, while it is
         self.stuck_since = 0.0
         self.watchlist = Watchlist()
-        self._on_event = on_event
-        self._on_log = on_log
+        self._on_report = on_report
         self._command = list(command)
+        self._timing = timing or Timing()
         self._loop = asyncio.get_running_loop()
         self._process: subprocess.Popen[bytes] | None = None
         self._pidfd = -1
-        self._sock: socket.socket | None = None
-        self._inbox = b""
-        self._outbox = b""
-        self._unsent_watch = False
-        self._heard = 0.0
-        self._began = 0.0
+        self._lines: LineSocket | None = None
+        self._pending = Pending()
+        self._watchlist_unsent = False
+        self._beat_at = 0.0  # when the newest beat came
+        self._started = 0.0
         self._ticked = time.monotonic()
-        self._backoff = _BACKOFF[0]
-        self._new: tuple[
-            str, ...
-        ] = ()  # paths that were another watcher's, which may have been stuck
+        self._pause = self._timing.first_pause
+        self._new: tuple[str, ...] = ()  # paths of another watcher, which may have been stuck
         self._killed = False
         self._closing = False
         self._timer: asyncio.TimerHandle | None = None
         self._respawn: asyncio.TimerHandle | None = None
         self._ended = asyncio.Event()
         self._ended.set()
-        self._asked: dict[int, asyncio.Future[protocol.Body]] = {}
-        self._asks = 0
 
     @property
     def pid(self) -> int | None:
@@ -103,36 +105,41 @@ class Watcher:
         self.watchlist = watchlist
         self._new += new
         if new and self.stuck:
-            self._on_event(WatcherStuck(new, self.stuck_since, self.stuck))
+            self._on_report(WatcherStuck(new, self.stuck_since, self.stuck))
         if self._timer is None and not self._closing:
-            self._timer = self._loop.call_later(_TICK, self._tick)
+            self._timer = self._loop.call_later(self._timing.tick, self._tick)
             self._start()
         else:
-            self._send_watch()
+            self._send_watchlist()
 
-    def look(self, root: str, app: str = "") -> None:
-        """Look now, at one app or at everything in a root. A stuck one looks once it is back."""
-        if len(self._outbox) < _MOST_UNSENT:
-            self._send(protocol.line("look", {"root": root, "app": app}))
+    def poll_now(self, root: str, app: str = "") -> None:
+        """Poll one app, or everything in a root. One that is stuck polls once it is not."""
+        if self._lines is not None and self._lines.unsent < _MOST_UNSENT:
+            self._lines.send(protocol.line(PollNow(root, app)))
 
-    def recheck(self, roots: list[str], apps: list[tuple[str, str]], env: list[str]) -> None:
-        """Look at just these and tell what is seen; may be lost, like the watcher itself."""
-        if len(self._outbox) < _MOST_UNSENT:
-            self._send(protocol.line("recheck", {"roots": roots, "apps": apps, "env": env}))
+    def recheck(self, recheck: Recheck, timeout: float) -> asyncio.Future[Answer]:
+        """Poll just these; answered once the poller has it. Errors as those of `request`."""
+        return self._ask(timeout, lambda number: protocol.line(replace(recheck, id=number)))
 
-    async def ask(self, verb: str, timeout: float, **arguments: object) -> protocol.Body:  # noqa: ASYNC109 - the bound is part of the question
-        """Ask for something to be done there. Raises TimeoutError, or OSError without a watcher."""
-        if self._sock is None or len(self._outbox) >= _MOST_UNSENT:
+    def request(self, operation: Operation, timeout: float) -> asyncio.Future[Answer]:
+        """Have an operation done on the share; it gives its answer, or raises.
+
+        OSError is the operation's own error, TimeoutError says that it was not done in time (it may
+        be later, if it had begun), ConnectionError that there is no watcher, or it ended meanwhile,
+        or too many requests wait. RequestRefused: the operation is not allowed.
+        """
+        if any("\0" in text for text in (operation.root, operation.path, operation.to)):
+            raise RequestRefused("a NUL in a path")
+        deadline = time.monotonic() + timeout
+        return self._ask(
+            timeout, lambda number: protocol.line(Request(number, deadline, operation))
+        )
+
+    def _ask(self, timeout: float, line: Callable[[int], bytes]) -> asyncio.Future[Answer]:
+        lines = self._lines
+        if lines is None or lines.unsent >= _MOST_UNSENT:
             raise ConnectionError(f"the watcher for {self.name} does not answer")
-        self._asks += 1
-        number = self._asks
-        future: asyncio.Future[protocol.Body] = self._loop.create_future()
-        self._asked[number] = future
-        self._send(protocol.line("ask", {"id": number, "verb": verb, **arguments}))
-        try:
-            return await asyncio.wait_for(future, timeout)
-        finally:
-            self._asked.pop(number, None)
+        return self._pending.begin(timeout, lambda number: lines.send(line(number)))
 
     async def close(self) -> None:
         """End it. One that hangs is left to the kernel, which ends it as soon as it can."""
@@ -142,7 +149,7 @@ class Watcher:
                 handle.cancel()
         self._disconnect()  # it ends when its socket does
         try:
-            await asyncio.wait_for(self._ended.wait(), 0.05 if self.stuck else _CLOSE)
+            await asyncio.wait_for(self._ended.wait(), 0.05 if self.stuck else self._timing.close)
         except TimeoutError:
             self._kill()
 
@@ -152,7 +159,6 @@ class Watcher:
         self._respawn = None
         ours, theirs = socket.socketpair()
         with theirs:
-            ours.settimeout(0)
             try:
                 self._process = subprocess.Popen(
                     self._command,
@@ -167,15 +173,15 @@ class Watcher:
                 ours.close()
                 self._not_started(error)
                 return
-        self._sock = ours
-        self._inbox = self._outbox = b""
+        self._lines = LineSocket(
+            ours, self._on_line, self._on_socket_end, self._on_sent, protocol.MOST
+        )
         self._killed = False
         self._ended.clear()
-        self._began = self._heard = time.monotonic()
+        self._started = self._beat_at = time.monotonic()
         self.beat = None
         self._loop.add_reader(self._pidfd, self._on_end)
-        self._loop.add_reader(ours.fileno(), self._on_readable)
-        self._send_watch()
+        self._send_watchlist()
 
     def _not_started(self, error: OSError) -> None:
         if self._process is not None:  # started, but cannot be watched: no use
@@ -187,8 +193,8 @@ class Watcher:
 
     def _start_later(self) -> None:
         if not self._closing:
-            self._respawn = self._loop.call_later(self._backoff, self._start)
-            self._backoff = min(self._backoff * 2, _BACKOFF[1])
+            self._respawn = self._loop.call_later(self._pause, self._start)
+            self._pause = min(self._pause * 2, self._timing.longest_pause)
 
     def _on_end(self) -> None:
         """The process is gone, really."""
@@ -198,17 +204,18 @@ class Watcher:
         self._loop.remove_reader(self._pidfd)
         os.close(self._pidfd)
         self._process = None
-        self._drain()
+        if self._lines is not None:
+            self._lines.drain()
         self._disconnect()
         self._ended.set()
         if self._closing:
             return
         now = time.monotonic()
-        if now - self._began > _STEADY:
-            self._backoff = _BACKOFF[0]
+        if now - self._started > self._timing.steady:
+            self._pause = self._timing.first_pause
         how = f"by signal {-process.returncode}" if process.returncode < 0 else process.returncode
         why = f"the watcher for {self.name} ended ({how}); a new one is started"
-        self._on_log("warning", why)
+        self._on_report(LogLine("warning", why))
         self._set_stuck(why, now)
         self._start_later()
 
@@ -217,164 +224,102 @@ class Watcher:
             self._killed = True
             signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
 
-    # --- its state -----------------------------------------------------------------------------
+    # --- stuck or not --------------------------------------------------------------------------
 
     def _tick(self) -> None:
-        now = time.monotonic()
-        late = now - self._ticked - _TICK
+        timing, now = self._timing, time.monotonic()
+        late = now - self._ticked - timing.tick
         self._ticked = now
-        self._timer = self._loop.call_later(_TICK, self._tick)
-        if late > 1.0:  # it was us who slept: what the watcher said meanwhile is yet to be read
-            self._heard = max(self._heard, now - _SILENT / 2)
+        self._timer = self._loop.call_later(timing.tick, self._tick)
+        if late > 1.0:  # the daemon itself slept: what came meanwhile is yet to be read
+            self._beat_at = max(self._beat_at, now - timing.silent / 2)
         if self._process is None:
             return
         why, since = self._trouble(now)
         if why:
             self._set_stuck(why, since)
             # Its own time: one that takes the place of a killed one may be slow to start.
-            if now - since > _KILL:
+            if now - since > timing.kill:
                 self._kill()
         elif self.beat is not None:
-            self._answers()
+            self._is_well()
 
-    def _answers(self) -> None:
-        """All is well; say so where it was not, or where nobody knew."""
+    def _is_well(self) -> None:
+        """Report that it answers, where it did not or where nobody knew."""
         paths = set(self._new)
         if self.stuck:
             self.stuck = ""
             paths.update(self.watchlist.paths)
             for root in self.watchlist.roots:
-                self.look(root.path)
+                self.poll_now(root.path)
         self._new = ()
         if paths:
-            self._on_event(
+            self._on_report(
                 WatcherBack(tuple(path for path in self.watchlist.paths if path in paths))
             )
 
     def _trouble(self, now: float) -> tuple[str, float]:
-        beat = self.beat
+        beat, timing = self.beat, self._timing
         busy = f", it is {beat.busy}" if beat is not None and beat.busy else ""
-        if now - self._heard > _SILENT:
-            return f"the watcher for {self.name} does not answer{busy}", self._heard
+        if now - self._beat_at > timing.silent:
+            return f"the watcher for {self.name} does not answer{busy}", self._beat_at
         if beat is None:
             return "", 0.0
-        if beat.at - beat.quick > _SILENT:
-            return f"the share does not answer for {self.name}: the watcher hangs{busy}", beat.quick
-        if beat.at - beat.scan > _SCANNING:
+        if beat.at - beat.poll > timing.silent:
+            return f"the share does not answer for {self.name}: the watcher hangs{busy}", beat.poll
+        if beat.at - beat.scan > timing.scanning:
             return f"the share does not answer for {self.name}: a scan hangs{busy}", beat.scan
         return "", 0.0
 
     def _set_stuck(self, why: str, since: float) -> None:
         if not self.stuck:
             self.stuck, self.stuck_since = why, since
-            self._on_event(WatcherStuck(self.watchlist.paths, since, why))
+            self._on_report(WatcherStuck(self.watchlist.paths, since, why))
 
     # --- the socket ----------------------------------------------------------------------------
 
-    def _on_readable(self) -> None:
-        if not self._receive():
+    def _on_line(self, line: bytes) -> None:
+        try:
+            message = protocol.read(line)
+        except ValueError as error:
+            text = f"the watcher for {self.name} sent a line that cannot be read: {error}"
+            self._on_report(LogLine("error", text))
+            return
+        match message:
+            case Beat():
+                self.beat = message
+                self._beat_at = time.monotonic()
+            case Answer():
+                self._pending.answer(message)
+            case AppSeen() | RootSeen() | EnvSeen() | LogLine() if not self._closing:
+                self._on_report(message)
+
+    def _on_socket_end(self, wrong: str) -> None:
+        if wrong:
+            self._on_report(LogLine("error", f"the watcher for {self.name} {wrong}"))
+            self._kill()
+        else:
             self._disconnect()
 
-    def _drain(self) -> None:
-        """Hear the last words of a watcher that has ended."""
-        while self._sock is not None and self._receive(once=False):
-            pass
+    def _on_sent(self) -> None:
+        if self._watchlist_unsent:
+            self._watchlist_unsent = False
+            self._send_watchlist()
 
-    def _receive(self, *, once: bool = True) -> bool:
-        """Read what is there; False at the end (for a watcher that ended: when nothing is left)."""
-        if self._sock is None:
-            return False
-        try:
-            data = self._sock.recv(262144)
-        except (BlockingIOError, InterruptedError):
-            return once
-        except OSError:
-            return False
-        *lines, self._inbox = (self._inbox + data).split(b"\n")
-        for line in lines:
-            self._hear(line)
-        if len(self._inbox) > protocol.MOST:
-            self._on_log("error", f"the watcher for {self.name} sends a line without an end")
-            self._inbox = b""
-            self._kill()
-        return bool(data)
-
-    def _hear(self, line: bytes) -> None:
-        try:
-            kind, body = protocol.read(line)
-            event = self._event(kind, body)
-        except (ValueError, TypeError, KeyError) as error:
-            self._on_log(
-                "error", f"the watcher for {self.name} said what nobody understands: {error}"
-            )
-            return
-        if event is not None and not self._closing:
-            self._on_event(event)
-
-    def _event(self, kind: str, body: protocol.Body) -> Event | None:
-        match kind:
-            case "beat":
-                self.beat = protocol.beat(body)
-                self._heard = time.monotonic()
-            case "app":
-                return AppObserved(protocol.app_seen(body))
-            case "root":
-                return RootObserved(protocol.root_seen(body))
-            case "env":
-                return EnvObserved(protocol.env_seen(body))
-            case "log":
-                self._on_log(body["level"], body["text"])
-            case "answer":
-                future = self._asked.pop(body["id"], None)
-                if future is not None and not future.done():
-                    future.set_result(body)
-        return None
-
-    def _send_watch(self) -> None:
+    def _send_watchlist(self) -> None:
         """Send the newest list, once what was sent before is on its way."""
-        if self._outbox:
-            self._unsent_watch = True
+        if self._lines is None:
+            return
+        if self._lines.unsent:
+            self._watchlist_unsent = True
         else:
-            self._send(protocol.line("watch", to_body(self.watchlist)))
-
-    def _send(self, line: bytes) -> None:
-        if self._sock is not None:
-            waiting = bool(self._outbox)
-            self._outbox += line
-            if not waiting:
-                self._on_writable()
-
-    def _on_writable(self) -> None:
-        sock = self._sock
-        if sock is None:
-            return
-        try:
-            sent = sock.send(self._outbox)
-        except (BlockingIOError, InterruptedError):
-            sent = 0
-        except OSError:  # it has ended; its pidfd will say so
-            self._loop.remove_writer(sock.fileno())
-            self._outbox = b""
-            return
-        self._outbox = self._outbox[sent:]
-        if self._outbox:
-            self._loop.add_writer(sock.fileno(), self._on_writable)
-            return
-        self._loop.remove_writer(sock.fileno())
-        if self._unsent_watch:
-            self._unsent_watch = False
-            self._send_watch()
+            self._lines.send(protocol.line(self.watchlist))
 
     def _disconnect(self) -> None:
-        sock, self._sock = self._sock, None
-        if sock is not None:
-            self._loop.remove_reader(sock.fileno())
-            self._loop.remove_writer(sock.fileno())
-            sock.close()
-        for future in self._asked.values():
-            if not future.done():
-                future.set_exception(ConnectionError(f"the watcher for {self.name} has ended"))
-        self._asked.clear()
+        if self._lines is not None:
+            self._lines.close()
+            self._lines = None
+        self._pending.end(f"the watcher for {self.name} has ended")
 
 
 def _environment() -> dict[str, str]:

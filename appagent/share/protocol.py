@@ -1,71 +1,79 @@
-"""The lines between the daemon and a watcher: one JSON object each, with one key that names it."""
+"""The lines between the daemon and a watcher: one JSON object with one key, which names its type.
+
+The values are dataclasses, written and read by the codec of the state files: strict about types,
+while a field that one side lacks takes its default, so a watcher of another release is understood.
+File names that are not UTF-8 pass as lone surrogates, escaped.
+"""
 
 from __future__ import annotations
 
-import json
-from dataclasses import fields
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import dataclass
 
-from appagent.model.seen import AppSeen, Beat, EnvSeen, RootSeen, Slow
-from appagent.model.words import Layout
+from appagent.model import codec
+from appagent.model.seen import AppSeen, Beat, EnvSeen, RootSeen
+from appagent.share.requests import Answer, Request
+from appagent.share.watchlist import Watchlist
 
-Body = dict[str, Any]
-Look = AppSeen | RootSeen | EnvSeen | Beat
-
-MOST = 32 * 1024 * 1024  # bytes of a line; who sends more is broken
-
-_TUPLES = ("names", "plain", "changing")
+MOST = 32 * 1024 * 1024  # bytes of a line; a longer one means that the other side is broken
 
 
-def line(kind: str, body: Body) -> bytes:
-    """Write one line. Names that are no UTF-8 pass as lone surrogates, escaped."""
-    return json.dumps({kind: body}, separators=(",", ":")).encode("ascii") + b"\n"
+@dataclass(frozen=True, slots=True)
+class LogLine:
+    """Something for the daemon's log."""
+
+    level: str
+    text: str
 
 
-def read(data: bytes) -> tuple[str, Body]:
-    """Read one line; ValueError for anything else."""
-    whole = json.loads(data)
-    if isinstance(whole, dict) and len(whole) == 1:
-        ((kind, body),) = whole.items()
-        if isinstance(body, dict):
-            return kind, body
-    raise ValueError("not an object with one object in it")
+@dataclass(frozen=True, slots=True)
+class PollNow:
+    """Poll one app, or (without a name) a root and everything in it."""
+
+    root: str
+    app: str = ""
 
 
-def seen_body(look: Look) -> Body:
-    """Write a look as the fields it has."""
-    return {field.name: getattr(look, field.name) for field in fields(look)}
+@dataclass(frozen=True, slots=True)
+class Recheck:
+    """Poll just these and report what is seen in any case. Answered once the poller has it."""
+
+    id: int
+    roots: tuple[str, ...] = ()
+    apps: tuple[tuple[str, ...], ...] = ()  # root and name
+    envs: tuple[str, ...] = ()
 
 
-def app_seen(body: Body) -> AppSeen:
-    """Read a look at an app."""
-    values = _known(AppSeen, body)
-    if values.get("layout") is not None:
-        values["layout"] = Layout(values["layout"])
-    return AppSeen(**values)
+Order = Watchlist | PollNow | Recheck | Request  # from the daemon
+Message = AppSeen | RootSeen | EnvSeen | Beat | LogLine | Answer  # from the watcher
+
+_TYPES: Mapping[str, type[Order | Message]] = {
+    "watch": Watchlist,
+    "poll": PollNow,
+    "recheck": Recheck,
+    "request": Request,
+    "app": AppSeen,
+    "root": RootSeen,
+    "env": EnvSeen,
+    "beat": Beat,
+    "log": LogLine,
+    "answer": Answer,
+}
+_NAMES = {kind: name for name, kind in _TYPES.items()}
 
 
-def root_seen(body: Body) -> RootSeen:
-    """Read a look at a root."""
-    return RootSeen(**_known(RootSeen, body))
+def line(message: Order | Message) -> bytes:
+    """Write one line."""
+    return codec.to_json({_NAMES[type(message)]: message})
 
 
-def env_seen(body: Body) -> EnvSeen:
-    """Read a look at an env file."""
-    return EnvSeen(**_known(EnvSeen, body))
-
-
-def beat(body: Body) -> Beat:
-    """Read a heartbeat."""
-    values = _known(Beat, body)
-    return Beat(**{**values, "slow": tuple(Slow(*one) for one in values.get("slow", ()))})
-
-
-def _known(kind: type[Look], body: Body) -> Body:
-    """The fields that we know, lists as the tuples they were."""
-    names = {field.name for field in fields(kind)}
-    return {
-        name: tuple(value) if name in _TUPLES else value
-        for name, value in body.items()
-        if name in names
-    }
+def read(data: bytes) -> Order | Message:
+    """Read one line. Raises ValueError for anything that is not a message."""
+    whole = codec.from_json(data)
+    if len(whole) != 1:
+        raise ValueError("expected an object with one key")
+    ((name, body),) = whole.items()
+    kind = _TYPES.get(name)
+    if kind is None:
+        raise ValueError(f"unknown message {name[:40]!r}")
+    return codec.decode(kind, body, name)

@@ -136,7 +136,7 @@ class PathResolver:
                 continue
             if len(links) >= _MOST_LINKS:
                 raise NotDeployable(f"{path} leads from link to link")
-            text = self.disk.link(step, base=self.base(step))
+            text = self.disk.readlink(step, base=self.base(step))
             links.append((step, text))
             done, rest = self._split(text) if text.startswith("/") else (done, text.split("/"))
             todo, status = [*rest, *todo], None

@@ -11,25 +11,26 @@ from __future__ import annotations
 
 import stat
 import time
-from collections import deque
 from collections.abc import Callable
 from typing import NamedTuple
 
 from appagent.model.seen import AppSeen
 from appagent.model.words import Layout
-from appagent.share import manifest, protocol
+from appagent.share import manifest
 from appagent.share.budget import SHARE, Budget, price
 from appagent.share.debounce import in_words
 from appagent.share.disk import Disk
 from appagent.share.layouts import Inspection
 from appagent.share.marker_poll import SAFETY
 from appagent.share.markers import NotDeployable
+from appagent.share.mount_guard import MountGuard, NotMounted
 from appagent.share.observer import Emit
-from appagent.share.scheduler import Jitter, Schedule, Window
+from appagent.share.protocol import LogLine
+from appagent.share.scheduler import Jitter, Window
 from appagent.share.signature import SCHEME, SCHEMES, Scan, SignatureScanner
-from appagent.share.state import POLLER, SCANNER, AppState, MountGuard, NotMounted, Plain, RootState
+from appagent.share.state import POLLER, SCANNER, AppState, PlainTree
 from appagent.share.watches import Watches
-from appagent.share.watchlist import Watchlist
+from appagent.share.work import Work
 
 _SOON = 0.5  # s until a look that was not believed is done again
 _SHORT = 1.0  # s that a scan may take, as the last one did, to be let in between
@@ -57,44 +58,32 @@ class Scanner:
     def __init__(
         self,
         disk: Disk,
-        watched: Watches,
+        work: Work,
+        watches: Watches,
         share: float = SHARE,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._clock = clock
-        self.schedule: Schedule[AppState] = Schedule(clock)
-        self.watch = Watchlist()
         self.disk = disk
-        self.hand_over: Callable[[AppState], None] = lambda _: None
-        self.ring_root: Callable[[RootState], None] = lambda _: None
-        self._guard = MountGuard(disk)
-        self._watched = watched
+        self._work = work
+        self._guard = MountGuard(disk, work)
+        self._watches = watches
         self._budget: Budget[AppState] = Budget(clock(), share)
-        self._dropped: deque[AppState] = deque()
         self._scanned: list[AppState] = []  # now: a long one, and one that was let in between
         self._let_in_at = 0.0  # when others were last let in
         self._inner = _Cost(0.0, 0.0)  # of all that was let in
-        self._emit: Emit = lambda _kind, _body: None
+        self._emit: Emit = lambda _message: None
         self.slow: tuple[AppState, ...] = ()  # scanned too seldom; any thread may read it
         self._jitter = Jitter()
         self._said = ""  # what went wrong with the last manifest
 
-    def put(self, app: AppState, due: float | Window) -> None:
-        """Look at an app of ours then."""
-        self.schedule.sooner(app, due)
-
-    def drop(self, app: AppState) -> None:
-        """Scan an app no more. Any thread may call this."""
-        self.schedule.drop(app)
-        self._dropped.append(app)
-
     def turn(self, timeout: float, emit: Emit) -> None:
         """Scan one tree, or wait."""
         self.disk.pulse.rest()
-        while self._dropped:
-            self._leave(self._dropped.popleft())
+        while self._work.dropped:
+            self._close_account(self._work.dropped.popleft())
         self._emit = emit
-        app = self.schedule.take(timeout, self._rank)
+        app = self._work.scan.take(timeout, self._rank)
         if app is not None:
             self._let_in_at = self._clock()
             self._turn_of(app)
@@ -104,7 +93,7 @@ class Scanner:
         if len(self._scanned) > 1 or self._clock() - self._let_in_at < _LONG:
             return
         self._let_in_at = self._clock()  # each of them once
-        while (app := self.schedule.take(0.0, self._rank)) is not None:
+        while (app := self._work.scan.take(0.0, self._rank)) is not None:
             self._turn_of(app)
         self._let_in_at = self._clock()
 
@@ -127,8 +116,8 @@ class Scanner:
         if app.dropped():
             return
         if app.owner != SCANNER:
-            self._leave(app)
-            self.hand_over(app)
+            self._close_account(app)
+            self._work.app(app)
             return
         now = self._clock()
         free_at = self._budget.free_at(app, now)
@@ -136,14 +125,14 @@ class Scanner:
             self._slower(app, free_at - app.began)
             app.put_off = True
             confirm = app.confirm if app.confirm is not None and app.confirm > now else free_at
-            self.schedule.sooner(app, Window(free_at, free_at).sooner(Window(confirm, confirm)))
+            self._work.scan.sooner(app, Window(free_at, free_at).sooner(Window(confirm, confirm)))
             return
         if not app.put_off:
             self._slower(app, 0.0)
         app.put_off = False
         due = self._paid_look(app, now)
         if due is not None and not app.dropped():
-            self.schedule.sooner(app, due)
+            self._work.scan.sooner(app, due)
 
     def _paid_look(self, app: AppState, began: float) -> Window | None:
         before, inner = self._cost(), self._inner
@@ -184,7 +173,7 @@ class Scanner:
             others = [one for one in self.slow if one is not app]
             self.slow = (*others, app) if app.scan_every else tuple(others)
 
-    def _leave(self, app: AppState) -> None:
+    def _close_account(self, app: AppState) -> None:
         """Forget what an app owes that is not scanned any more."""
         self._budget.drop(app)
         self._slower(app, 0.0)
@@ -198,14 +187,14 @@ class Scanner:
         if not root.known:  # its apps are looked at afresh once it is back
             return None
         try:
-            before = self._guard.of_root(root, self.watch)
+            before = self._guard.of_root(root)
             found, scan = self._as_before(app, began) or (self._found(app), None)
             if not app.debounce.believes(found.layout, began):
                 return soon
             if found.layout is not Layout.TREE:
-                self._leave(app)
+                self._close_account(app)
                 app.owner = POLLER
-                self.hand_over(app)
+                self._work.app(app)
                 return None
             if scan is None:
                 scan = self._scan(app, found, began)
@@ -214,21 +203,21 @@ class Scanner:
             # the root is listed by itself.
             same = app.scan is not None and app.scan.release == scan.release
             listed = same or app.name in self.disk.names(root.path)
-            self._guard.unmoved(before, self._guard.of_root(root, self.watch))
+            self._guard.unmoved(before, self._guard.of_root(root))
         except NotMounted:
-            self.ring_root(root)
+            self._work.root(root)
             return again
         except (OSError, NotDeployable) as error:
             return self._failed(app, error, began, how, emit)
         if not listed:
-            self.ring_root(root)
+            self._work.root(root)
             return again
         changing = () if same or app.scan is None else scan.changed_since(app.scan)
         look = app.debounce.saw(found, scan.release, began, how, also=also, changing=changing)
         self._push(look, app, emit)
         app.scan = scan
         self._keep(app, emit)
-        added = self._watched.tree(app, found, scan, emit)
+        added = self._watches.tree(app, found, scan, emit)
         every = again if added or scan.torn or not root.inotify else self._jitter(began, SAFETY)
         confirm = app.confirm = app.debounce.confirm_at
         if confirm is None or every.last < confirm:
@@ -246,7 +235,7 @@ class Scanner:
 
     def _found(self, app: AppState) -> Inspection:
         """See how it lies, as if it were seen for the first time."""
-        app.plain = None
+        app.plain_tree = None
         return self._guard.inspect(app.root, app.name, app.spec.layout)
 
     def _scan(self, app: AppState, found: Inspection, began: float) -> Scan:
@@ -254,12 +243,12 @@ class Scanner:
         scan = app.scanner.scan(
             self.disk, found.base, began, others, app.scan, between=self._let_others_in
         )
-        app.plain = Plain.of(found, scan, table, app.root.real)
+        app.plain_tree = PlainTree.of(found, scan, table, app.root.real)
         return scan
 
     def _as_before(self, app: AppState, began: float) -> tuple[Inspection, Scan] | None:
         """Scan a tree that still lies as it did; that spares a listing, the dearest operation."""
-        plain = app.plain
+        plain = app.plain_tree
         if (
             plain is None
             or app.debounce.requested
@@ -293,21 +282,21 @@ class Scanner:
 
     def _push(self, look: AppSeen | None, app: AppState, emit: Emit) -> None:
         if look is not None and not app.dropped():
-            emit("app", protocol.seen_body(look))
+            emit(look)
 
     def _keep(self, app: AppState, emit: Emit) -> None:
         """Keep the manifest of a tree that stood."""
         last, scan = app.debounce.last, app.scan
-        if last is None or scan is None or not self.watch.manifests or scan.torn:
+        if last is None or scan is None or not self._work.watchlist.manifests or scan.torn:
             return
         if app.kept == scan.release or last.looked - last.since < app.debounce.settle:
             return
         try:
-            manifest.write(self.watch.manifests, app.name, scan)
+            manifest.write(self._work.watchlist.manifests, app.name, scan)
         except OSError as error:
             said = f"{app.name}: what the release is made of cannot be kept: {in_words(error)}"
             if said != self._said:
-                emit("log", {"level": "warning", "text": said})
+                emit(LogLine("warning", said))
             self._said = said
             return
         app.kept, self._said = scan.release, ""

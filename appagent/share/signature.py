@@ -182,7 +182,7 @@ class _Pass:
             link = ""
             if kind == "l":
                 try:
-                    link = self.disk.link_at(fd, name, f"{where}/{name}").translate(_ESCAPES)
+                    link = self.disk.readlink_at(fd, name, f"{where}/{name}").translate(_ESCAPES)
                 except FileNotFoundError:
                     self.torn.append(prefix + name)
             lines.append(

@@ -1,14 +1,15 @@
 """The watcher, `python -m appagent.share.watcher`: the process that does all I/O on one share.
 
 Theory of operation. The main thread talks to the daemon over the socket that is its descriptor 0,
-and beats once a second; it never touches a share. Two threads do: a quick one (quick.py: roots,
-marks, env files) and a scanning one (trees.py), each an emitter in watchdog's frame (polling.py).
-An operation that hangs, hangs in its own thread; the heart goes on beating and says which thread
-it is and since when. What they see comes through watchdog's queue to the outbox, where of two
-looks at one thing only the newest waits, so a daemon that does not listen costs no memory.
+and sends a beat once a second; it never touches a share. Three threads do, each a worker in
+watchdog's frame (observer.py): the poller (poller.py: roots, markers, env files), the scanner
+(scanner.py: trees) and one for requests (requests.py). An operation that hangs, hangs in its own
+thread; the main thread goes on and reports which thread it is and since when. What they see comes
+through watchdog's queue to the outbox, where of two messages about one thing only the newest waits,
+so a daemon that does not read costs no memory.
 
-It lives as long as its socket: at the end of it, or when a thread is gone, it leaves with
-os._exit, which waits for nobody. Where the main thread cannot hear of that end (another one holds
+It lives as long as its socket: at the end of it, or when a thread has ended, it leaves with
+os._exit, which waits for nobody. Where the main thread cannot notice that end (another one holds
 the interpreter's lock and does not give it back) the kernel kills it with the daemon.
 """
 
@@ -25,61 +26,73 @@ import time
 from collections.abc import Callable
 
 from appagent.host.prctl import die_with_parent
-from appagent.model.seen import Beat, Slow
+from appagent.model.seen import AppSeen, Beat, EnvSeen, RootSeen, Slow
 from appagent.share import protocol
 from appagent.share.disk import Disk
 from appagent.share.observer import ShareObserver, Worker
 from appagent.share.poller import Poller
+from appagent.share.protocol import LogLine, Message, Order, PollNow, Recheck
+from appagent.share.request_thread import RequestThread
+from appagent.share.requests import Answer, Request
 from appagent.share.scanner import Scanner
 from appagent.share.state import POLLER, SCANNER
 from appagent.share.watches import Watches
-from appagent.share.watchlist import from_body
+from appagent.share.watchlist import Watchlist
+from appagent.share.work import Work
 
 _BEAT = 1.0
-_FAULT = 70  # of ours: os.EX_SOFTWARE
+_FAULT = 70  # an internal error: os.EX_SOFTWARE
 _MOST_LOGS = 1000  # that wait to be sent
-_MOST_SLOW = 100  # trees that are told to be scanned too seldom
+_MOST_SLOW = 100  # trees that are reported to be scanned too seldom
 
 
 class Outbox:
     """Lines for the daemon. Any thread may put; the main thread takes."""
 
     def __init__(self) -> None:
-        self._newest: dict[tuple[str, ...], tuple[str, protocol.Body]] = {}
+        self._newest: dict[tuple[object, ...], Message] = {}
         self._lock = threading.Lock()
-        self._count = 0
-        self.bell, self._rope = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+        self._logs = 0
+        self.wake_fd, self._notify_fd = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
 
-    def put(self, kind: str, body: protocol.Body) -> None:
-        """Have a line sent. A look takes the place of an older one that still waits."""
+    def put(self, message: Message) -> None:
+        """Have a line sent. It takes the place of an older one about the same thing."""
         with self._lock:
-            key = self._key(kind, body)
+            key = self._key(message)
             self._newest.pop(key, None)  # the newest is sent last
-            self._newest[key] = (kind, body)
-        self._ring()
+            self._newest[key] = message
+        try:
+            os.write(self._notify_fd, b"!")
+        except BlockingIOError:
+            return  # it will wake up anyway
 
     def take(self) -> bytes:
         """Take all lines that wait."""
         while True:
             try:
-                os.read(self.bell, 4096)
+                os.read(self.wake_fd, 4096)
             except BlockingIOError:
                 break
         with self._lock:
             waiting, self._newest = self._newest, {}
-        return b"".join(protocol.line(kind, body) for kind, body in waiting.values())
+        return b"".join(map(protocol.line, waiting.values()))
 
-    def _key(self, kind: str, body: protocol.Body) -> tuple[str, ...]:
-        if kind in ("log", "answer"):
-            self._count += 1
-            return (kind, str(self._count % _MOST_LOGS))
-        return (kind, body.get("root", ""), body.get("app", ""), body.get("path", ""))
-
-    def _ring(self) -> None:
-        try:
-            os.write(self._rope, b"!")
-        except BlockingIOError:
-            return  # it rings already
+    def _key(self, message: Message) -> tuple[object, ...]:
+        """What a message is about. Answers are never merged, logs only beyond a number."""
+        match message:
+            case AppSeen():
+                return ("app", message.root, message.app)
+            case RootSeen():
+                return ("root", message.root)
+            case EnvSeen():
+                return ("env", message.path)
+            case Beat():
+                return ("beat",)
+            case Answer():
+                return ("answer", message.id)
+            case LogLine():
+                self._logs += 1
+                return ("log", self._logs % _MOST_LOGS)
 
 
 class Watcher:
@@ -90,14 +103,20 @@ class Watcher:
         self._inbox = b""
         self._unsent = b""
         self._outbox = Outbox()
-        watched = Watches()
-        self._trees = Scanner(make_disk(), watched)
-        self._quick = Poller(make_disk(), self._trees, watched)
-        workers: dict[str, Worker] = {POLLER: self._quick, SCANNER: self._trees}
+        work = Work()
+        watches = Watches(work)
+        self._scanner = Scanner(make_disk(), work, watches)
+        self._poller = Poller(make_disk(), work, watches)
+        self._requests = RequestThread(make_disk(), work)
+        workers: dict[str, Worker] = {
+            POLLER: self._poller,
+            SCANNER: self._scanner,
+            "requests": self._requests,
+        }
         self._observer = ShareObserver(workers, self._outbox.put)
 
     def run(self) -> int:
-        """Talk until the socket ends."""
+        """Serve the daemon until the socket ends."""
         self._sock.settimeout(0)
         self._observer.start()
         poll = select.poll()
@@ -109,28 +128,28 @@ class Watcher:
                 if dead:
                     sys.stderr.write(f"the thread {dead} has ended\n")
                     return _FAULT
-                self._outbox.put("beat", protocol.seen_body(self._beat(now)))
+                self._outbox.put(self._beat(now))
                 beat_at = now + _BEAT
             if not self._send():
                 return 0
-            poll.register(self._outbox.bell, 0 if self._unsent else select.POLLIN)
+            poll.register(self._outbox.wake_fd, 0 if self._unsent else select.POLLIN)
             poll.register(self._sock, select.POLLIN | (select.POLLOUT if self._unsent else 0))
             for fd, _ in poll.poll(max(0.0, beat_at - now) * 1000):
                 if fd == self._sock.fileno() and not self._receive():
                     return 0
 
     def _beat(self, now: float) -> Beat:
-        quick, doing = self._quick.disk.pulse.read(now)
-        scan, scanning = self._trees.disk.pulse.read(now)
-        busy = doing if quick < scan or not scanning else scanning
+        poll, polling = self._poller.disk.pulse.read(now)
+        scan, scanning = self._scanner.disk.pulse.read(now)
+        busy = polling if poll < scan or not scanning else scanning
         slow = tuple(
             Slow(app.root.path, app.name, app.scan_every, app.scan_takes)
-            for app in self._trees.slow[:_MOST_SLOW]
+            for app in self._scanner.slow[:_MOST_SLOW]
         )
-        return Beat(now, quick, scan, busy, self._quick.interval, self._quick.why, slow)
+        return Beat(now, poll, scan, busy, self._poller.interval, self._poller.why, slow)
 
     def _send(self) -> bool:
-        """Send what waits; False when nobody is there any more."""
+        """Send what waits; False when the daemon is gone."""
         if not self._unsent:
             self._unsent = self._outbox.take()
         if not self._unsent:
@@ -153,28 +172,29 @@ class Watcher:
             return False
         *lines, self._inbox = (self._inbox + data).split(b"\n")
         for line in lines:
-            kind, body = protocol.read(line)
-            if kind == "stop":
-                return False
-            self._obey(kind, body)
+            try:
+                order = protocol.read(line)
+            except ValueError as error:
+                text = f"the watcher received a line that it cannot read: {error}"
+                self._outbox.put(LogLine("warning", text))
+                continue
+            self._obey(order)
         return bool(data)
 
-    def _obey(self, kind: str, body: protocol.Body) -> None:
-        quick = self._quick
-        match kind:
-            case "watch":
-                watch = from_body(body)
-                quick.post(lambda _: quick.set_watch(watch))
-            case "look":
-                quick.post(lambda _: quick.look(body["root"], body["app"]))
-            case "recheck":
-                quick.post(lambda _: quick.recheck(body["roots"], body["apps"], body["env"]))
-            case "ask":
-                error = f"a watcher knows no verb {body['verb']!r}"
-                self._outbox.put("answer", {"id": body["id"], "error": error})
-            case _:
-                text = f"the watcher was told {kind!r}, which it does not know"
-                self._outbox.put("log", {"level": "warning", "text": text})
+    def _obey(self, order: Order | Message) -> None:
+        poller = self._poller
+        match order:
+            case Watchlist():
+                poller.post(lambda: poller.set_watchlist(order))
+            case PollNow(root, app):
+                poller.post(lambda: poller.poll_now(root, app))
+            case Recheck(number, roots, apps, envs):
+                poller.post(lambda: poller.recheck(roots, apps, envs))
+                self._outbox.put(Answer(number))
+            case Request():
+                answer = self._requests.put(order)
+                if answer is not None:
+                    self._outbox.put(answer)
 
 
 def _end_with(sock: socket.socket) -> bool:
@@ -190,7 +210,7 @@ def _end_with(sock: socket.socket) -> bool:
 
 
 def main(make_disk: Callable[[], Disk] = Disk) -> None:
-    """Be a watcher. Another Disk is for tests."""
+    """Run a watcher. Another Disk is for tests."""
     for one in (signal.SIGINT, signal.SIGHUP):
         signal.signal(one, signal.SIG_IGN)  # a terminal's signals are the daemon's
     os.chdir("/")

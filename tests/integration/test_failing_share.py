@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.failing_watcher import CALLS
 from tests.integration.node import (
     wait_until,
 )
@@ -20,18 +19,22 @@ from tests.integration.share_node import (
     share_node,
     small_apps,
 )
+from tests.share_disk import CALLS
 
 # Which layouts meet a call; all read an appagent.yaml.
 MET_BY = {
     "names": ("symlink", "git", "tree"),
     "status": ("symlink", "git", "tree"),
-    "link": ("symlink",),
+    "readlink": ("symlink",),
     "read": ("symlink", "git", "tree"),
     "open_dir": ("tree",),
     "entries": ("tree",),
-    "link_at": ("tree",),
+    "readlink_at": ("tree",),
     "close": ("tree",),
 }
+
+
+EVERY_CALL = (*CALLS, "close")
 
 
 @pytest.fixture
@@ -43,7 +46,7 @@ def made(tmp_path: Path) -> Iterator[ShareNode]:
 def test_every_error_at_every_call_makes_an_app_unknown_and_nothing_else(made: ShareNode) -> None:
     words = {number: errno.errorcode[number].lower() for number in ERRNOS}
     apps = small_apps(made, tuple(words.values()))
-    for call in CALLS:
+    for call in EVERY_CALL:
         made.say(
             faults=[
                 {"call": call, "path": f"{made.root}/*-{word}-*", "errno": number}

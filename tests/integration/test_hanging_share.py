@@ -11,7 +11,6 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.integration.failing_watcher import CALLS
 from tests.integration.node import (
     PATIENCE,
     SymlinkApp,
@@ -23,6 +22,9 @@ from tests.integration.share_node import (
     share_node,
     small_apps,
 )
+from tests.share_disk import CALLS
+
+EVERY_CALL = (*CALLS, "close")
 
 
 @pytest.fixture
@@ -33,7 +35,7 @@ def made(tmp_path: Path) -> Iterator[ShareNode]:
 
 def test_a_call_that_never_returns_stops_nothing_and_status_answers(made: ShareNode) -> None:
     small_apps(made, ("one",))
-    for call in CALLS:
+    for call in EVERY_CALL:
         made.fails(call, f"{made.root}/*", hang=True)
         ask_for_looks(made, list(made.states()))
         made.wait_unknown("does not answer", call)

@@ -52,7 +52,7 @@ def test_a_change_rings_for_its_own_app_only(root: Path, driven: Driven) -> None
     before = driven.release("tree")
     driven.until(lambda: driven.release("tree") not in ("", before))
     assert driven.apps["tree"].how == "inotify"
-    assert "link" not in driven.faults.seen  # nobody looked at the other one
+    assert "readlink" not in driven.faults.seen  # nobody looked at the other one
 
 
 def test_what_is_ignored_does_not_ring(root: Path, driven: Driven) -> None:
@@ -161,7 +161,7 @@ def test_no_more_descriptors_means_polling_too(root: Path, monkeypatch: pytest.M
 def test_a_root_made_anew_is_watched_anew_and_both_is_known(root: Path, driven: Driven) -> None:
     root.rename(root.parent / "aside")
     driven.until(lambda: not driven.roots[driven.root].known)
-    assert any("polled until it is back" in line for line in driven.logs)
+    assert any("polled until it is available again" in line for line in driven.logs)
     app = SymlinkApp(root / "web")
     app.deploy("other")
     driven.until(lambda: "other" in driven.release("web"))
@@ -230,8 +230,8 @@ def test_a_directory_that_was_replaced_is_watched_anew(tmp_path: Path) -> None:
 def test_a_directory_that_is_gone_already_is_looked_at_again(tmp_path: Path) -> None:
     watcher = Inotify().watcher(lambda _path, _is_dir: None)
     assert watcher.watch([str(tmp_path / "nothing")]) == 1
-    swap(tmp_path / "link", ".")
-    assert watcher.watch([str(tmp_path / "link")]) == 1
+    swap(tmp_path / "readlink", ".")
+    assert watcher.watch([str(tmp_path / "readlink")]) == 1
 
 
 def test_a_lost_event_rings(tmp_path: Path) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
-
 from appagent.core.freshness import Place
 from appagent.daemon.recheck import AGAIN, GAP, RATE, SAVED, Rechecks
 
@@ -13,7 +11,7 @@ WEB = Place("/files", "web")
 def rechecks() -> Rechecks:
     """Nobody has asked so far."""
 
-    def send(_: Collection[Place]) -> None:
+    def send(*_: object) -> None:
         raise AssertionError("only a loop sends")
 
     made = Rechecks(send)
@@ -41,6 +39,15 @@ def test_what_is_not_answered_is_asked_for_again() -> None:
     assert it.take(9.9 + AGAIN) == []
     it.note(WEB, 10.0, 10.0 + AGAIN)
     assert it.take(10.0 + AGAIN) == [WEB]
+
+
+def test_what_no_watcher_took_is_asked_for_again_at_once() -> None:
+    it = rechecks()
+    it.note(WEB, 10.0, 10.0)
+    it.take(10.0)
+    it.lost([WEB])
+    it.note(WEB, 10.0, 10.1)
+    assert it.take(10.1) == [WEB]
 
 
 def test_however_many_places_are_named_the_looks_in_a_minute_are_bounded() -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from appagent.model.seen import AppSeen
 from tests.share_disk import AWAY, CALLS, LOCAL_ROOT, Faults, mounted
 from tests.share_watcher import (
     EVERY,
@@ -52,25 +53,25 @@ def fail_and_heal(seen: Driven, call: str, error: int) -> None:
     hit = {
         "names": EVERY,
         "status": EVERY,
-        "link": ["symlink"],
+        "readlink": ["symlink"],
         "read": ["git", "symlink"],
         "open_dir": ["tree"],
         "entries": ["tree"],
-        "link_at": ["tree"],
+        "readlink_at": ["tree"],
     }[call]
     # The root itself answers; what lies below does not.
-    seen.faults = Faults((call,), f"{seen.root}/", error)
-    seen.quick.post(lambda _: seen.quick.look(seen.root, ""))
+    seen.faults = Faults.at((call,), f"{seen.root}/", error)
+    seen.poll_now()
     seen.until(lambda: all(not seen.apps[name].known for name in hit))
     assert all(os.strerror(error) in seen.apps[name].why for name in hit)
     for name in set(EVERY) - set(hit):
         assert seen.release(name) == before[name]
     assert known(seen)
     assert names(seen) == ("git", "symlink", "tree")
-    seen.faults = Faults(errno=0)
+    seen.faults = Faults()
     seen.until(lambda: releases(seen) == before)
-    told = [body for kind, body in seen.told if kind == "app" and body["known"]]
-    assert {body["release"] for body in told} == set(before.values())
+    apps = [one for one in seen.messages if isinstance(one, AppSeen) and one.known]
+    assert {one.release for one in apps} == set(before.values())
 
 
 def test_a_root_that_cannot_be_listed_is_unknown_and_heals(root: Path) -> None:
@@ -81,17 +82,19 @@ def test_a_root_that_cannot_be_listed_is_unknown_and_heals(root: Path) -> None:
 
 def lose_and_find(seen: Driven, error: int) -> None:
     before = releases(seen)
-    seen.faults = Faults((), seen.root, error)
+    seen.faults = Faults.at((), seen.root, error)
     seen.until(lambda: not known(seen))
     assert os.strerror(error) in seen.roots[seen.root].why
-    told = len(seen.told)
+    count = len(seen.messages)
     seen.until_looked_again()
-    assert len(seen.told) == told  # said once; the apps are not asked for one by one
-    seen.faults = Faults(errno=0)
+    assert len(seen.messages) == count  # reported once; the apps are not polled one by one
+    seen.faults = Faults()
     seen.until(lambda: known(seen))
     assert names(seen) == ("git", "symlink", "tree")
     # Fresh looks follow, and say the same.
-    seen.until(lambda: {b["app"] for k, b in seen.told[told:] if k == "app"} == set(EVERY))
+    seen.until(
+        lambda: {one.app for one in seen.messages[count:] if isinstance(one, AppSeen)} == set(EVERY)
+    )
     assert releases(seen) == before
 
 
@@ -121,7 +124,7 @@ def test_a_share_that_goes_away_leaves_nothing_gone(root: Path) -> None:
     seen.faults.mountinfo = LOCAL_ROOT
     seen.until(lambda: not known(seen))
     seen.until_looked_again()
-    assert all(body["known"] for kind, body in seen.told if kind == "app")
+    assert all(one.known for one in seen.messages if isinstance(one, AppSeen))
     shutil.move(root.parent / "aside", root / "symlink")
     seen.faults.mountinfo = mounted(str(root)[1:])
     seen.until(lambda: known(seen))
@@ -136,17 +139,17 @@ def test_a_look_during_which_something_was_mounted_is_void(root: Path) -> None:
     seen.until(lambda: seen.release("symlink") != "")
     release = seen.release("symlink")
     shutil.move(root / "symlink", root.parent / "aside")
-    original = seen.quick.disk.names
+    original = seen.poller.disk.names
 
     def swapped(path: str, *, base: str = "") -> dict[str, str]:
         listed = original(path, base=base)
         seen.faults.mountinfo = second if seen.faults.mountinfo == first else first
         return listed
 
-    seen.quick.disk.names = swapped  # type: ignore[method-assign]
+    seen.poller.disk.names = swapped  # type: ignore[method-assign]
     seen.until(lambda: not known(seen))
-    assert "mounted anew during the look" in seen.roots[seen.root].why
-    seen.quick.disk.names = original  # type: ignore[method-assign]
+    assert "mounted again during the poll" in seen.roots[seen.root].why
+    seen.poller.disk.names = original  # type: ignore[method-assign]
     shutil.move(root.parent / "aside", root / "symlink")
     seen.until(lambda: known(seen))
     assert seen.release("symlink") == release
@@ -186,10 +189,11 @@ def test_a_fault_in_the_look_at_one_app_is_that_apps_alone_and_is_logged_once(
     root: Path, layout: str
 ) -> None:
     seen = world(root)
-    seen.faults = Faults(prefix=f"{root}/{layout}", bug="list index out of range")
-    seen.quick.post(lambda _: seen.quick.look(seen.root, layout))
+    seen.faults = Faults.at(prefix=f"{root}/{layout}", bug="list index out of range")
+    seen.poll_now(layout)
     seen.until(lambda: not seen.apps[layout].known)
-    why = "internal error while looking (LookupError: list index out of range): please report"
+    bug = "internal error (this is a bug in appagent; please report it)"
+    why = f"{bug}: LookupError: list index out of range"
     assert seen.apps[layout].why == why
     for name in set(EVERY) - {layout}:
         before = seen.release(name)
@@ -200,7 +204,7 @@ def test_a_fault_in_the_look_at_one_app_is_that_apps_alone_and_is_logged_once(
     assert len(seen.logs) == 1
     assert seen.logs[0].startswith(f"{root}/{layout}: {why}\nTraceback")
     assert known(seen)
-    seen.faults = Faults(errno=0)
+    seen.faults = Faults()
     seen.until(lambda: seen.release(layout) != "")
 
 
@@ -209,7 +213,7 @@ def test_faults_in_the_first_looks_at_many_apps_hold_up_nobody(root: Path) -> No
     for name in (*broken, "web"):
         SymlinkApp(root / name).deploy("one")
     seen = Driven(root, known=tuple(broken))
-    seen.faults = Faults(prefix=f"{root}/broken", bug="of ours")
+    seen.faults = Faults.at(prefix=f"{root}/broken", bug="of ours")
     seen.watch()
     seen.turn()
     seen.turn()  # the root, and with it each new name
@@ -221,12 +225,12 @@ def test_faults_in_the_first_looks_at_many_apps_hold_up_nobody(root: Path) -> No
 
 def test_a_fault_in_the_look_at_a_root_makes_it_unknown_until_it_heals(root: Path) -> None:
     seen = world(root)
-    seen.faults = Faults(("names",), str(root), bug="of ours")
-    seen.quick.post(lambda _: seen.quick.look(seen.root, ""))
+    seen.faults = Faults.at(("names",), str(root), bug="of ours")
+    seen.poll_now()
     seen.until(lambda: not known(seen))
-    assert "internal error while looking (LookupError: of ours)" in seen.roots[seen.root].why
-    seen.faults = Faults(errno=0)
-    seen.quick.post(lambda _: seen.quick.look(seen.root, ""))
+    assert "please report it): LookupError: of ours" in seen.roots[seen.root].why
+    seen.faults = Faults()
+    seen.poll_now()
     seen.until(lambda: known(seen))
 
 
@@ -234,9 +238,9 @@ def test_a_fault_in_the_look_at_an_env_file_is_that_files_alone(root: Path) -> N
     SymlinkApp(root / "web").deploy("one")
     good, bad = str(put(root.parent / "good.env", "A=1\n")), str(root.parent / "bad.env")
     seen = Driven(root)
-    seen.faults = Faults(prefix=bad, bug="of ours")
+    seen.faults = Faults.at(prefix=bad, bug="of ours")
     seen.watch(bad, good)
     seen.until(lambda: seen.envs.keys() == {good, bad} and seen.release("web") != "")
     assert seen.envs[good].state == "present"
     assert seen.envs[bad].state == "unknown"
-    assert "internal error while looking (LookupError: of ours)" in seen.envs[bad].why
+    assert "please report it): LookupError: of ours" in seen.envs[bad].why

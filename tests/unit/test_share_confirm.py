@@ -12,11 +12,13 @@ from pathlib import Path
 
 import pytest
 
-from appagent.share import protocol
+from appagent.model.seen import AppSeen
+from appagent.share.protocol import Message
 from appagent.share.scanner import Scanner
 from appagent.share.state import SCANNER, AppState, RootState
 from appagent.share.watches import Watches
 from appagent.share.watchlist import AppSpec, RootSpec
+from appagent.share.work import Work
 from tests.share_disk import Faults, FaultyDisk, mounted
 from tests.share_watcher import put
 
@@ -39,18 +41,21 @@ class Played:
         self.faults = Faults(mountinfo=mounted(str(root)[1:]))
         self.settled: dict[str, str] = {}
         self.scans: list[tuple[str, float]] = []
-        self.trees = Scanner(_Disk(self), Watches(), clock=lambda: self.now)
+        self.work = Work(self.clock)
+        self.scanner = Scanner(_Disk(self), self.work, Watches(self.work), clock=self.clock)
         self.root = RootState(RootSpec(str(root), watch="poll", defaults=AppSpec(settle=settle)))
         self.root.known = self.root.on_share = True
         self.apps = {name: AppState(self.root, name, self.root.spec.defaults) for name in APPS}
         for app in self.apps.values():
             app.owner = SCANNER
-            self.trees.put(app, 0.0)
+            self.work.app(app)
         self.until(lambda: self.settled.keys() == set(APPS))
 
-    def emit(self, kind: str, body: protocol.Body) -> None:
-        assert kind == "app"
-        look = protocol.app_seen(body)
+    def clock(self) -> float:
+        return self.now
+
+    def emit(self, look: Message) -> None:
+        assert isinstance(look, AppSeen)
         if look.looked - look.since >= self.settle:
             self.settled[look.app] = look.release
         else:
@@ -58,7 +63,7 @@ class Played:
 
     def turn(self) -> None:
         before = self.now
-        self.trees.turn(0.0, self.emit)
+        self.scanner.turn(0.0, self.emit)
         if self.now == before:
             self.now += STEP
 

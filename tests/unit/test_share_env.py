@@ -9,15 +9,16 @@ from pathlib import Path
 import pytest
 
 from appagent.core import envfile
-from appagent.share import env_file
-from tests.share_disk import AWAY, LOCAL_ROOT, mounted
+from appagent.share import env_files
+from appagent.share.mount_guard import MountGuard
+from tests.share_disk import AWAY, LOCAL_ROOT, Fault, FaultyDisk, mounted
 from tests.share_watcher import Driven, put
 
 
 @pytest.fixture(autouse=True)
 def quick_second_reads(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(env_file, "AGAIN_LOCAL", 0.01)
-    monkeypatch.setattr(env_file, "AGAIN_SHARE", 0.01)
+    monkeypatch.setattr(env_files, "AGAIN_LOCAL", 0.01)
+    monkeypatch.setattr(env_files, "AGAIN_SHARE", 0.01)
 
 
 @pytest.fixture
@@ -92,13 +93,12 @@ def test_a_link_is_followed_and_what_it_leads_to_is_read_again(
 
 def test_a_read_counts_when_the_next_one_is_alike(seen: Driven, tmp_path: Path) -> None:
     path = put(tmp_path / "env", "A=1\n")
-    it = env_file.EnvState(str(path))
-    disk = seen.quick.disk
-    guard, watch = seen.quick._guard, seen.quick._watch  # noqa: SLF001 - what it is called with
+    it = env_files.EnvFile(str(path))
+    owner = env_files.EnvFiles(MountGuard(FaultyDisk(lambda: seen.faults), seen.work), seen.work)
 
     def read() -> str:
-        look, _ = it.look(disk, guard, watch, [], 0.0)
-        return look.state if look else ""
+        state, _ = it.poll(owner, 0.0)
+        return state.state if state else ""
 
     assert (read(), read(), read()) == ("", "present", "")
     path.write_text("A=half")
@@ -111,11 +111,11 @@ def test_only_what_may_have_changed_is_looked_at(seen: Driven, tmp_path: Path) -
     path, missing = put(tmp_path / "conf" / "env", "A=1\n"), tmp_path / "conf" / "missing"
     seen.watch(str(path), str(missing))
     seen.until(lambda: (state(seen, path), state(seen, missing)) == ("present", "missing"))
-    disk, guard, watch = seen.quick.disk, seen.quick._guard, seen.quick._watch  # noqa: SLF001 - as above
-    files = seen.quick._envs._dirs[str(tmp_path / "conf")]  # noqa: SLF001 - as above
+    owner = seen.poller.env_files
+    files = owner.dirs[str(tmp_path / "conf")]
 
     def doubtful() -> list[str]:
-        return sorted(Path(env.path).name for env in files.doubtful(disk, guard, watch, []))
+        return sorted(Path(env.path).name for env in files.doubtful(owner))
 
     doubtful()
     assert doubtful() == []
@@ -127,7 +127,7 @@ def test_only_what_may_have_changed_is_looked_at(seen: Driven, tmp_path: Path) -
     seen.faults.mountinfo = mounted(str(tmp_path)[1:])
     assert doubtful() == ["env", "missing"]  # it was mounted just now
     assert doubtful() == ["env"]  # a status is not enough on a share
-    seen.faults.calls, seen.faults.prefix, seen.faults.errno = ("names",), str(tmp_path), errno.EIO
+    seen.faults.faults = [Fault("names", f"{tmp_path}*", errno.EIO)]
     assert doubtful() == ["env", "missing"]
 
 
@@ -142,14 +142,10 @@ def test_an_error_is_unknown_and_heals_with_the_same_digest(
     seen.until(lambda: (state(seen, path), state(seen, missing)) == ("present", "missing"))
     digest = seen.envs[str(path)].digest
     for calls in (("read",), ("names",), ("read", "names", "status")):
-        seen.faults.calls, seen.faults.prefix, seen.faults.errno = (
-            calls,
-            str(tmp_path / "conf"),
-            error,
-        )
+        seen.faults.faults = [Fault(call, f"{tmp_path}/conf*", error) for call in calls]
         hit = [path, missing] if "read" in calls else [missing]
         until_unknown(seen, hit)
-        seen.faults.errno = 0
+        seen.faults.faults = []
         seen.until(lambda: (state(seen, path), state(seen, missing)) == ("present", "missing"))
         assert seen.envs[str(path)].digest == digest
 

@@ -15,7 +15,7 @@ from appagent.model.words import Layout
 from appagent.share.disk import Disk
 from appagent.share.layouts import NoApp, inspect
 from appagent.share.markers import NotDeployable, unchanged
-from tests.share_disk import AWAY, Faults, FaultyDisk
+from tests.share_disk import AWAY, NO_FAULT, Fault, Faults, FaultyDisk
 from tests.share_watcher import commit, git, put, swap
 
 
@@ -245,9 +245,9 @@ def test_a_directory_without_a_makefile_is_no_app(tmp_path: Path) -> None:
     with pytest.raises(NoApp, match="no Makefile in"):
         inspect(Disk(), str(tmp_path), "web", None)
     put(tmp_path / "readme")
-    (tmp_path / "link").symlink_to("readme")
+    (tmp_path / "readlink").symlink_to("readme")
     with pytest.raises(NoApp, match="is not a directory"):
-        inspect(Disk(), str(tmp_path), "link", None)
+        inspect(Disk(), str(tmp_path), "readlink", None)
 
 
 def test_a_link_to_nothing_is_an_error_and_a_link_to_itself_unclear(tmp_path: Path) -> None:
@@ -325,7 +325,7 @@ def test_an_error_at_any_call_fails_the_whole_look(
     git(tmp_path / "web", "pack-refs", "--all", "--prune")
     put(tmp_path / "web" / "appagent.yaml", "settle: 5s\n")
     swap(tmp_path / "web" / "current", ".")
-    faults = Faults(errno=0)
+    faults = Faults()
     disk = FaultyDisk(lambda: faults)
     inspect(disk, str(tmp_path), "web", layout)
     calls = list(faults.seen)
@@ -334,11 +334,12 @@ def test_an_error_at_any_call_fails_the_whole_look(
     class FailsAt(FaultyDisk):
         left = 0
 
-        def _meet(self, call: str, path: str) -> None:
+        def _meet(self, call: str, path: str) -> Fault:
             del call
             self.left -= 1
             if self.left < 0:
                 raise OSError(error, os.strerror(error), path)
+            return NO_FAULT
 
     for at in range(len(calls)):
         failing = FailsAt(lambda: faults)

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from appagent.model.seen import AppSeen, RootSeen
 from appagent.model.words import Layout
 from appagent.share import debounce, manifest
 from appagent.share.watchlist import Also, AppSpec, Watchlist
@@ -50,8 +51,8 @@ def root(tmp_path: Path) -> Path:
 
 def test_a_listing_is_told_before_what_it_names(root: Path) -> None:
     seen = world(root)
-    kinds = [kind for kind, _ in seen.told]
-    assert kinds[0] == "root"
+    kinds = [type(one) for one in seen.messages]
+    assert kinds[0] is RootSeen
     assert names(seen) == ("git", "symlink", "tree")
 
 
@@ -134,19 +135,19 @@ def test_a_file_that_vanishes_for_a_moment_is_no_news(
     put(root / "web" / "Makefile")
     seen = driven(root)
     seen.until(lambda: seen.settled("web"))
-    told = len(seen.told)
+    count = len(seen.messages)
     faults = seen.faults
-    seen.faults = Faults(("names",), str(root / "web"), errno.ENOENT)
+    seen.faults = Faults.at(("names",), str(root / "web"), errno.ENOENT)
     seen.until_looked_again(10)
     seen.faults = faults
     seen.until_looked_again()
-    assert len(seen.told) == told
+    assert len(seen.messages) == count
 
 
 def test_directories_without_a_makefile_are_told_apart_from_apps_that_lack_one(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("appagent.share.marker_poll._ODD", 0.1)
+    monkeypatch.setattr("appagent.share.marker_poll._UNUSABLE", 0.1)
     for number in range(25):
         put(root / f"docs-{number:02}" / "README")
     put(root / "work" / ".git" / "HEAD", "ref: refs/heads/main")
@@ -167,7 +168,7 @@ def test_directories_without_a_makefile_are_told_apart_from_apps_that_lack_one(
 def test_what_keeps_a_directory_from_being_an_app_is_told_in_the_end(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("appagent.share.marker_poll._ODD", 0.1)
+    monkeypatch.setattr("appagent.share.marker_poll._UNUSABLE", 0.1)
     (root / "web").mkdir()
     swap(root / "web" / "current", "releases/9")
     seen = driven(root)
@@ -207,16 +208,16 @@ def test_a_link_that_looks_like_a_file_for_a_moment_is_no_news(
     seen = driven(root)
     seen.until(lambda: seen.settled("web"))
     link = root / "web" / "current"
-    link.rename(root.parent / "link")
+    link.rename(root.parent / "readlink")
     put(link)
     put(root / "web" / "Makefile")  # worse: as a tree it would be a good one
     seen.until_looked_again(3)
     link.unlink()
-    (root.parent / "link").rename(link)
+    (root.parent / "readlink").rename(link)
     seen.until_looked_again()
     # That it stood for a while may be told once more; it is the same release.
-    told = {(app["known"], app["release"]) for kind, app in seen.told if kind == "app"}
-    assert told == {(True, seen.release("web"))}
+    apps = [one for one in seen.messages if isinstance(one, AppSeen)]
+    assert {(app.known, app.release) for app in apps} == {(True, seen.release("web"))}
 
 
 def test_an_app_that_stays_of_another_layout_is_believed(root: Path) -> None:
@@ -254,7 +255,7 @@ def test_a_tree_that_lies_as_before_is_not_listed_for_that_again(root: Path) -> 
     seen.until(lambda: seen.settled("tree"))
     before = seen.release("tree")
     seen.until_looked_again()
-    seen.faults = Faults(("names",), f"{root}/", errno.EIO)
+    seen.faults = Faults.at(("names",), f"{root}/", errno.EIO)
     TreeApp(root / "tree").deploy("two")
     seen.until(lambda: seen.release("tree") not in ("", before))
 
@@ -283,9 +284,9 @@ def test_a_tree_that_never_stands_is_never_settled(root: Path) -> None:
         return number > 150
 
     seen.until(change)
-    looks = [body for kind, body in seen.told if kind == "app"]
+    looks = [one for one in seen.messages if isinstance(one, AppSeen)]
     assert len(looks) > 10
-    assert not [body for body in looks if body["looked"] - body["since"] >= 0.3]
+    assert not [one for one in looks if one.looked - one.since >= 0.3]
     seen.until(lambda: seen.settled("web"))
 
 
@@ -344,32 +345,32 @@ def test_also_the_id_of_another_layout(root: Path) -> None:
 @pytest.mark.parametrize("layout", EVERY)
 def test_who_asks_is_told_also_when_nothing_is_new(root: Path, layout: str) -> None:
     seen = world(root)
-    told = len(seen.told)
-    seen.quick.post(lambda _: seen.quick.look(str(root), layout))
-    seen.until(lambda: len(seen.told) > told)
-    assert [body["app"] for _, body in seen.told[told:]] == [layout]
+    count = len(seen.messages)
+    seen.poll_now(layout)
+    seen.until(lambda: len(seen.messages) > count)
+    assert [getattr(one, "app", "") for one in seen.messages[count:]] == [layout]
 
 
 def test_a_whole_root_can_be_asked_for(root: Path) -> None:
     seen = world(root)
-    told = len(seen.told)
-    seen.quick.post(lambda _: seen.quick.look(str(root), ""))
-    seen.until(lambda: len(seen.told) >= told + 4)
-    assert sorted(body.get("app", "") for _, body in seen.told[told:]) == ["", *EVERY]
+    count = len(seen.messages)
+    seen.poll_now()
+    seen.until(lambda: len(seen.messages) >= count + 4)
+    assert sorted(getattr(one, "app", "") for one in seen.messages[count:]) == ["", *EVERY]
 
 
 def test_the_same_list_again_is_no_news(root: Path) -> None:
     seen = world(root)
-    seen.until(lambda: len(seen.told) == 1 + 2 * len(EVERY))  # each app once more when it stood
-    told = len(seen.told)
+    seen.until(lambda: len(seen.messages) == 1 + 2 * len(EVERY))  # each app once more when it stood
+    count = len(seen.messages)
     seen.watch()
     seen.until_looked_again()
-    assert len(seen.told) == told
+    assert len(seen.messages) == count
 
 
 def test_a_root_that_is_watched_no_more_is_not_looked_at(root: Path) -> None:
     seen = world(root)
-    seen.quick.post(lambda _: seen.quick.set_watch(Watchlist()))
+    seen.poller.post(lambda: seen.poller.set_watchlist(Watchlist()))
     seen.until_looked_again(5)
     seen.faults.seen.clear()
     seen.until_looked_again(20)
@@ -381,11 +382,11 @@ def test_the_interval_stretches_to_the_budget(root: Path) -> None:
         SymlinkApp(root / f"app{number}").deploy("one")
     seen = driven(root)
     seen.until(lambda: len(seen.apps) == 10)
-    assert seen.quick.interval < 0.1
-    watch = Watchlist((seen.spec,), looks_per_second=20.0)
-    seen.quick.post(lambda _: seen.quick.set_watch(watch))
-    seen.until(lambda: seen.quick.interval == 0.5)
-    assert seen.quick.why == "10 apps are polled, with at most 20 looks a second"
+    assert seen.poller.interval < 0.1
+    watch = Watchlist((seen.spec,), polls_per_second=20.0)
+    seen.poller.post(lambda: seen.poller.set_watchlist(watch))
+    seen.until(lambda: seen.poller.interval == 0.5)
+    assert seen.poller.why == "10 apps are polled, with at most 20 polls per second"
 
 
 def test_plain_directories_neither_slow_the_apps_nor_are_looked_at_all_the_time(
@@ -395,12 +396,12 @@ def test_plain_directories_neither_slow_the_apps_nor_are_looked_at_all_the_time(
     for number in range(300):
         (root / f"data{number:03}").mkdir()
     seen = Driven(root, interval=0.1)
-    watch = Watchlist((seen.spec,), looks_per_second=50.0)
-    seen.quick.post(lambda _: seen.quick.set_watch(watch))
-    seen.until(lambda: seen.quick.interval > 0)
-    assert seen.quick.interval == 0.1
-    assert not seen.quick.why
+    watch = Watchlist((seen.spec,), polls_per_second=50.0)
+    seen.poller.post(lambda: seen.poller.set_watchlist(watch))
+    seen.until(lambda: seen.poller.interval > 0)
+    assert seen.poller.interval == 0.1
+    assert not seen.poller.why
     seen.until_looked_again(400)
     seen.faults.seen.clear()
-    seen.until(lambda: seen.faults.seen.count("link") >= 30)
+    seen.until(lambda: seen.faults.seen.count("readlink") >= 30)
     assert seen.faults.seen.count("names") < 30 * 12  # the root is listed as often as the link

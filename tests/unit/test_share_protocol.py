@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 
 import pytest
@@ -9,21 +10,21 @@ import pytest
 from appagent.model.seen import AppSeen, Beat, EnvSeen, RootSeen, Slow
 from appagent.model.words import Layout
 from appagent.share import protocol
+from appagent.share.protocol import LogLine, Message, Order, PollNow, Recheck
+from appagent.share.requests import Answer, Failure, Operation, Problem, Request
 from appagent.share.watcher import Outbox
-from appagent.share.watchlist import Also, AppSpec, RootSpec, Watchlist, from_body, to_body
+from appagent.share.watchlist import Also, AppSpec, RootSpec, Watchlist
 
 ODD = os.fsdecode(b"\xff\n\t\xe2")
 
 
-def over(kind: str, body: protocol.Body) -> protocol.Body:
-    line = protocol.line(kind, body)
+def over(message: Order | Message) -> Order | Message:
+    line = protocol.line(message)
     assert line.count(b"\n") == 1
-    heard, body = protocol.read(line)
-    assert heard == kind
-    return body
+    return protocol.read(line)
 
 
-def test_looks() -> None:
+def test_what_is_seen() -> None:
     app = AppSeen(
         root="/r",
         app="web",
@@ -39,9 +40,9 @@ def test_looks() -> None:
         settings="text: ü\n",
         how="poll",
     )
-    assert protocol.app_seen(over("app", protocol.seen_body(app))) == app
+    assert over(app) == app
     unknown = AppSeen("/r", "web", known=False, why="no")
-    assert protocol.app_seen(over("app", protocol.seen_body(unknown))) == unknown
+    assert over(unknown) == unknown
     root = RootSeen(
         root="/r",
         known=True,
@@ -51,17 +52,31 @@ def test_looks() -> None:
         fstype="nfs4",
         looked=3.5,
     )
-    assert protocol.root_seen(over("root", protocol.seen_body(root))) == root
+    assert over(root) == root
     env = EnvSeen("/e", "broken", "", "/e:3: no =", 4.5)
-    assert protocol.env_seen(over("env", protocol.seen_body(env))) == env
+    assert over(env) == env
     beat = Beat(1.0, 2.0, 3.0, "listing /r", 0.25, "why", (Slow("/r", "web", 30.0, 3.0),))
-    assert protocol.beat(over("beat", protocol.seen_body(beat))) == beat
+    assert over(beat) == beat
 
 
-def test_a_field_that_a_newer_watcher_has_is_left_out() -> None:
-    assert protocol.env_seen({"path": "/e", "state": "missing", "new": 1}) == EnvSeen(
-        "/e", "missing"
-    )
+def test_a_field_that_a_newer_watcher_has_is_ignored() -> None:
+    line = b'{"env": {"path": "/e", "state": "missing", "new": 1}}'
+    assert protocol.read(line) == EnvSeen("/e", "missing")
+
+
+def test_requests_and_answers() -> None:
+    operation = Operation("write", f"/r/{ODD}", "a/b", content=b"\0\xff")
+    assert over(Request(7, 12.5, operation)) == Request(7, 12.5, operation)
+    for answer in (
+        Answer(7, b"\0\xff"),
+        Answer(8, names={ODD: "d"}),
+        Answer(9, failure=Failure(Problem.OS, "No space left", errno.ENOSPC, f"/r/{ODD}")),
+    ):
+        assert over(answer) == answer
+    recheck = Recheck(3, ("/r",), (("/r", "web"),), ("/e",))
+    assert over(recheck) == recheck
+    assert over(PollNow("/r", "web")) == PollNow("/r", "web")
+    assert over(LogLine("info", ODD)) == LogLine("info", ODD)
 
 
 @pytest.mark.parametrize("line", [b"", b"x", b"[]", b"{}", b'{"a":1}', b'{"a":{},"b":{}}', b"\xff"])
@@ -91,22 +106,32 @@ def test_watch_lists() -> None:
         secret=b"\0\xff",
         manifests="/m",
         share="/s",
-        looks_per_second=50.0,
+        polls_per_second=50.0,
     )
-    assert from_body(over("watch", to_body(watch))) == watch
+    assert over(watch) == watch
     assert watch.paths == ("/r", "/s", "/e")
     assert "xff" not in repr(watch)
 
 
-def test_of_two_looks_at_one_thing_only_the_newest_waits() -> None:
+def test_of_two_messages_about_one_thing_only_the_newest_waits() -> None:
     outbox = Outbox()
     for known in (False, True):
-        outbox.put("app", {"root": "/r", "app": "web", "known": known})
-        outbox.put("app", {"root": "/r", "app": "api", "known": known})
-        outbox.put("root", {"root": "/r", "known": known})
+        outbox.put(AppSeen("/r", "web", known))
+        outbox.put(AppSeen("/r", "api", known))
+        outbox.put(RootSeen("/r", known))
     for number in range(5000):
-        outbox.put("log", {"level": "info", "text": str(number)})
+        outbox.put(LogLine("info", str(number)))
     lines = outbox.take().splitlines()
     assert len(lines) == 3 + 1000
-    assert [protocol.read(line)[1]["known"] for line in lines[:3]] == [True] * 3
+    seen = [protocol.read(line) for line in lines[:3]]
+    assert seen == [AppSeen("/r", "web", True), AppSeen("/r", "api", True), RootSeen("/r", True)]
     assert outbox.take() == b""
+
+
+def test_answers_are_never_merged() -> None:
+    outbox = Outbox()
+    for number in range(3000):
+        outbox.put(Answer(number))
+    assert [protocol.read(line) for line in outbox.take().splitlines()] == [
+        Answer(number) for number in range(3000)
+    ]

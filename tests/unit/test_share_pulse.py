@@ -6,18 +6,18 @@ from types import SimpleNamespace
 
 import pytest
 
-from appagent.share import disk
+from appagent.share import pulse
 
 
 def test_what_hung_is_told_apart_from_what_was_done(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = [100.0]
-    monkeypatch.setattr(disk, "time", SimpleNamespace(monotonic=lambda: clock[0]))
-    pulse = disk.Pulse()
+    monkeypatch.setattr(pulse, "time", SimpleNamespace(monotonic=lambda: clock[0]))
+    it = pulse.Pulse()
     for seconds in (0.1, 1.5, 79.0, 0.5, 30.0):
-        pulse.begin("listing", "/files")
+        it.begin("listing", "/files")
         clock[0] += seconds
-    pulse.rest()
+    it.rest()
     clock[0] += 500.0  # resting is no hanging
-    pulse.rest()
-    pulse.begin("listing", "/files")
-    assert pulse.hung == pytest.approx(77.0 + 28.0)
+    it.rest()
+    it.begin("listing", "/files")
+    assert it.hung == pytest.approx(77.0 + 28.0)

@@ -23,7 +23,7 @@ def requested(seen: Driven, *apps: str) -> float:
     """Somebody asks for looks at the root and these apps; when."""
     now = time.monotonic()
     places = [[seen.root, app] for app in apps]
-    seen.quick.post(lambda _: seen.quick.recheck([seen.root], places, list(seen.envs)))
+    seen.poller.post(lambda: seen.poller.recheck([seen.root], places, list(seen.envs)))
     return now
 
 

@@ -13,9 +13,10 @@ import pytest
 
 from appagent.core.envfile import MAX_BYTES
 from appagent.host.mounts import Mounts, real
-from appagent.share.disk import Disk, NotPlain, Pulse
+from appagent.share.disk import Disk, NotPlain
 from appagent.share.layouts import inspect
 from appagent.share.markers import NotDeployable, is_listed, unchanged
+from appagent.share.pulse import Pulse
 from tests.share_disk import LOCAL_ROOT, Faults, FaultyDisk, mounted
 from tests.share_watcher import Driven, commit, git, put, swap, world
 from tests.waiting import until
@@ -277,7 +278,7 @@ def test_a_look_takes_so_many_steps_over_links_and_no_more(root: Path) -> None:
         (web / f"l{number}").symlink_to("a/../" * 800 + f"l{number + 1}")
     put(web / "l39" / "Makefile")
     swap(web / "current", "l0")
-    faults = Faults(errno=0)
+    faults = Faults()
     with pytest.raises(NotDeployable, match="leads over more than 400 directories"):
         inspect(FaultyDisk(lambda: faults), str(root), "web", None)
     assert faults.seen.count("status") <= 400

@@ -17,7 +17,7 @@ from appagent.share import manifest
 from appagent.share.disk import Disk, Listing
 from appagent.share.markers import NotDeployable
 from appagent.share.signature import Scan, SignatureScanner
-from tests.share_disk import AWAY, Faults, FaultyDisk
+from tests.share_disk import AWAY, NO_FAULT, Fault, Faults, FaultyDisk
 from tests.share_watcher import put, swap
 
 
@@ -37,7 +37,7 @@ def tree(tmp_path: Path) -> Path:
     put(base / "Makefile", "all:\n")
     put(base / "lib" / "code", "1")
     put(base / "lib" / "deep" / "er" / "file", "2")
-    (base / "lib" / "link").symlink_to("code")
+    (base / "lib" / "readlink").symlink_to("code")
     return base
 
 
@@ -64,7 +64,7 @@ CHANGES: dict[str, Callable[[Path], object]] = {
     "another mode of a directory": lambda base: (base / "lib").chmod(0o700),
     "a rename": lambda base: (base / "lib" / "code").rename(base / "lib" / "edoc"),
     "a move": lambda base: (base / "lib" / "code").rename(base / "code"),
-    "a link elsewhere": lambda base: swap(base / "lib" / "link", "deep"),
+    "a link elsewhere": lambda base: swap(base / "lib" / "readlink", "deep"),
     "a file that became a directory": lambda base: become_directory(base / "lib" / "code"),
     "a fifo": lambda base: os.mkfifo(base / "fifo"),
 }
@@ -103,13 +103,14 @@ def test_what_is_ignored_is_neither_seen_nor_looked_at(tree: Path) -> None:
     put(tree / "lib" / "a.bak")
     put(tree / "node_modules" / "x" / "y")
     put(tree / ".deploying")
-    faults = Faults(errno=0)
+    faults = Faults()
     seen: list[str] = []
 
     class Telling(FaultyDisk):
-        def _meet(self, call: str, path: str) -> None:
+        def _meet(self, call: str, path: str) -> Fault:
             del call
             seen.append(path)
+            return NO_FAULT
 
     after = scan(tree, "/uploads/", "*.bak", disk=Telling(lambda: faults))
     assert after.release == before.release
@@ -214,11 +215,11 @@ def failing(faults: Faults) -> Disk:
 
 @pytest.mark.parametrize("error", AWAY, ids=errno.errorcode.get)
 def test_an_error_in_one_directory_fails_the_whole_scan(tree: Path, error: int) -> None:
-    for calls in (("open_dir",), ("entries",), ("link_at",)):
+    for calls in (("open_dir",), ("entries",), ("readlink_at",)):
         for where in ("", "/lib"):
-            if calls == ("link_at",) and not where:
+            if calls == ("readlink_at",) and not where:
                 continue
-            disk = failing(Faults(calls, f"{tree}{where}", error))
+            disk = failing(Faults.at(calls, f"{tree}{where}", error))
             with pytest.raises(OSError, match=os.strerror(error)):
                 scan(tree, disk=disk)
 
@@ -230,7 +231,7 @@ def descriptors() -> int:
 def test_no_descriptor_is_left_open(tree: Path) -> None:
     before = descriptors()
     scan(tree)
-    disk = failing(Faults(("entries",), f"{tree}/lib/deep", errno.EIO))
+    disk = failing(Faults.at(("entries",), f"{tree}/lib/deep", errno.EIO))
     with pytest.raises(OSError, match="Input/output"):
         scan(tree, disk=disk)
     assert descriptors() == before

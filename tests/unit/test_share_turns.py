@@ -10,7 +10,7 @@ import pytest
 
 from appagent.report.status import slow_data
 from appagent.share.watchlist import AppSpec
-from tests.share_disk import Faults, mounted
+from tests.share_disk import Fault, Faults, mounted
 from tests.share_watcher import Driven, put, root_of, watcher_on
 
 SETTLE = 0.1
@@ -31,7 +31,7 @@ def on_share(root: Path, share: float) -> Driven:
     """Both trees on a share that takes its time, each scanned for the first time."""
     seen = Driven(root, share, defaults=AppSpec(settle=SETTLE))
     seen.faults.mountinfo = mounted(str(root)[1:])
-    seen.faults.slow = 0.01
+    seen.faults.faults = [Fault("open_dir", slow=0.01)]
     seen.watch()
     seen.until(lambda: seen.apps.keys() == {"small", "large"})
     return seen
@@ -55,8 +55,9 @@ def test_a_large_tree_is_scanned_more_seldom_and_a_small_one_is_not(root: Path) 
 
 
 def test_a_tree_whose_scan_always_fails_pays_for_that_and_others_do_not(root: Path) -> None:
-    broken = Faults(("entries",), f"{root}/large/dir29", errno.EIO)
-    broken.mountinfo, broken.slow = mounted(str(root)[1:]), 0.01
+    broken = Faults.at(("entries",), f"{root}/large/dir29", errno.EIO)
+    broken.mountinfo = mounted(str(root)[1:])
+    broken.faults.append(Fault("open_dir", slow=0.01))
     seen = Driven(root, TENTH, defaults=AppSpec(settle=SETTLE), known=("large",))
     seen.faults = broken
     seen.watch()
@@ -69,7 +70,8 @@ def test_a_tree_that_is_scanned_more_seldom_is_told_with_what_its_scans_take(
     root: Path, tmp_path: Path
 ) -> None:
     async def play() -> None:
-        Faults(slow=0.02, mountinfo=mounted(str(root)[1:])).save(tmp_path)
+        faults = Faults([Fault("open_dir", slow=0.02)], mounted(str(root)[1:]))
+        faults.save(tmp_path / "faults.json")
         async with watcher_on(root_of(root, "poll"), faults_in=tmp_path) as seen:
             await seen.until(lambda: seen.watcher.beat and seen.watcher.beat.slow)
             assert seen.watcher.beat is not None
@@ -85,7 +87,7 @@ def test_a_tree_that_is_scanned_more_seldom_is_told_with_what_its_scans_take(
 
 def test_a_long_scan_lets_short_ones_in_between(root: Path) -> None:
     seen = on_share(root, 10.0)
-    seen.faults.slow = 0.05
+    seen.faults.faults = [Fault("open_dir", slow=0.05)]
     put(root / "large" / "new")
     before = seen.release("large")
     seen.faults.opened.clear()
@@ -100,7 +102,7 @@ def test_a_change_that_was_seen_is_confirmed_though_its_tree_is_in_debt(root: Pa
     seen.until(lambda: seen.settled("large"))
     before = seen.release("large")
     put(root / "large" / "new")
-    seen.quick.post(lambda _: seen.quick.look(seen.root, "large"))  # somebody triggers it
+    seen.poll_now("large")  # somebody triggers it
     seen.until(lambda: seen.release("large") != before)
     seen.until(lambda: seen.settled("large"))
     seen.faults.opened.clear()
@@ -112,9 +114,9 @@ def test_what_changes_all_the_time_is_not_confirmed_all_the_time(root: Path) -> 
     seen = on_share(root, 1e-6)
     changes = 0
     seen.faults.opened.clear()
-    while not seen.trees.slow:
+    while not seen.scanner.slow:
         changes += 1
         put(root / "large" / "busy", str(changes))
         seen.turn()
-    assert [app.name for app in seen.trees.slow] == ["large"]
+    assert [app.name for app in seen.scanner.slow] == ["large"]
     assert 1 < scans(seen, "large") < 12
