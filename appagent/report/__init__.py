@@ -1,1 +1,1 @@
-"""Telling: facts become log lines, journal fields, history, status and sd_notify."""
+"""Notices become log lines, journal fields and history; status and sd_notify."""

@@ -1,9 +1,9 @@
 """The native protocol of journald: a line with fields, as one datagram.
 
 A value without a newline is sent as `KEY=value`, another one as the key, its length and its bytes.
-What is too large for a datagram goes into a sealed memfd whose descriptor is sent instead. Nothing
-waits for a journal that does not answer, after the first tenth of a second: a line that cannot be
-sent is counted, and the count is sent as soon as it answers again.
+What is too large for a datagram goes into a sealed memfd whose descriptor is sent instead. Only the
+first line waits for a journal that does not read, a tenth of a second: then lines that cannot be
+sent are counted, and the count is sent as soon as it reads again.
 
 https://systemd.io/JOURNAL_NATIVE_PROTOCOL/
 """
@@ -24,17 +24,17 @@ SOCKET = "/run/systemd/journal/socket"
 _MAX_NAME = 64
 _MAX_VALUE = 64 * 1024
 _SEND_BUFFER = 8 * 1024 * 1024
-_PATIENCE = struct.pack("@ll", 0, 100_000)  # struct timeval
+_SEND_TIMEOUT = struct.pack("@ll", 0, 100_000)  # struct timeval
 _SEALS = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE | fcntl.F_SEAL_SEAL
 
-_NO_NAME = re.compile(r"[^A-Z0-9_]")
+_NOT_IN_NAMES = re.compile(r"[^A-Z0-9_]")
 
 Entry = tuple[str, str | int | float]
 
 
 def field_name(name: str) -> str:
-    """Make a name that journald takes, or "": A-Z, 0-9 and _, a letter first, at most 64."""
-    return _NO_NAME.sub("_", name.upper()).lstrip("_0123456789")[:_MAX_NAME]
+    """Make a name that journald accepts, or "": A-Z, 0-9 and _, a letter first, at most 64."""
+    return _NOT_IN_NAMES.sub("_", name.upper()).lstrip("_0123456789")[:_MAX_NAME]
 
 
 def pack(entries: Iterable[Entry]) -> bytes:
@@ -53,21 +53,21 @@ def pack(entries: Iterable[Entry]) -> bytes:
 
 
 class Journal:
-    """A way to journald that survives its restarts."""
+    """The socket of journald; it survives restarts of journald."""
 
     def __init__(self, path: str = SOCKET) -> None:
         self.path = path
-        self.unsent = 0  # lines that a journal which did not answer has not got
+        self.unsent = 0  # lines since the journal stopped reading
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, _PATIENCE)
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, _SEND_TIMEOUT)
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER)
 
     def close(self) -> None:
-        """Let go of the socket."""
+        """Close the socket."""
         self._socket.close()
 
     def send(self, entries: Iterable[Entry]) -> bool:
-        """Send one line. False: there is no journal, and it should be said elsewhere."""
+        """Send one line. False: there is no journal, and the line is for another output."""
         try:
             if self.unsent:
                 self._send(pack(_about(self.unsent)))
@@ -103,5 +103,5 @@ class Journal:
 
 
 def _about(unsent: int) -> list[Entry]:
-    text = f"{unsent} lines could not be sent while the journal did not answer"
+    text = f"{unsent} lines could not be sent while the journal did not read"
     return [("MESSAGE", text), ("PRIORITY", 4), ("SYSLOG_IDENTIFIER", "appagent")]

@@ -1,10 +1,10 @@
-"""What the service manager is told: ready, reloading, stopping, alive, and a line of status.
+"""The notifications of sd_notify(3): ready, reloading, stopping, watchdog, and a line of status.
 
 sdnotify encodes as latin-1 and swallows every error, so a message with any other character would
-be lost without a word, and a READY in it. Therefore READY goes alone, and text is handed over as
-the characters whose latin-1 bytes are its UTF-8 bytes: that is what systemd expects.
+be lost silently, and a READY in it. Therefore READY is sent alone, and text is passed as the
+characters whose latin-1 bytes are its UTF-8 bytes: that is what systemd expects.
 
-The variables are taken out of the environment, so that no child of ours can speak for us.
+The variables are removed from the environment, so that no child can send notifications.
 """
 
 from __future__ import annotations
@@ -35,26 +35,26 @@ class Service:
         self._status = ""
 
     def ready(self) -> None:
-        """Tell that the agent is up, or that a reload is over."""
+        """The agent is up, or a reload is over."""
         self._notifier.notify("READY=1")
 
     def reloading(self) -> None:
-        """Tell that the configuration is being read again; `ready` ends it."""
+        """The configuration is being read again; `ready` ends it."""
         self._notifier.notify(f"RELOADING=1\nMONOTONIC_USEC={_monotonic_usec()}")
 
     def stopping(self) -> None:
-        """Tell that the agent is going down."""
+        """The agent is stopping."""
         self._notifier.notify("STOPPING=1")
 
     def status(self, text: str) -> None:
-        """Tell in one line how it is; what was told last is not told again."""
+        """Send a line of status, if it differs from the last one."""
         if text != self._status:
             self._status = text
             line = one_line(text, _STATUS_LIMIT)
             self._notifier.notify("STATUS=" + line.encode("utf-8").decode("latin-1"))
 
     def alive(self) -> None:
-        """Tell the watchdog that the loop turns; to be called each `watchdog_interval` seconds."""
+        """Reset the watchdog; to be called each `watchdog_interval` seconds."""
         self._notifier.notify("WATCHDOG=1")
 
     def extend(self, seconds: float) -> None:
@@ -62,14 +62,14 @@ class Service:
         self._notifier.notify(f"EXTEND_TIMEOUT_USEC={int(seconds * _USEC)}")
 
     def close(self) -> None:
-        """Let go of the socket."""
+        """Close the socket."""
         if self._notifier.socket is not None:
             self._notifier.socket.close()
             self._notifier.socket = None
 
 
 def _watchdog_interval() -> float | None:
-    """Seconds between two signs of life: half of what the manager waits."""
+    """Seconds between two resets of the watchdog: half of its timeout."""
     usec, pid = os.environ.get("WATCHDOG_USEC", ""), os.environ.get("WATCHDOG_PID", "")
     if not (usec.isascii() and usec.isdigit()) or int(usec) == 0:
         return None

@@ -1,4 +1,4 @@
-"""Where a line of the log goes, and what it looks like there. No output ever raises."""
+"""The outputs of the log, and the form of a line in each of them. No output ever raises."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TextIO
 
-from appagent.model.notices import Level
+from appagent.model.notices import Level, NoticeKind
 from appagent.report.journal import Entry, Journal, field_name
 
 IDENTIFIER = "appagent"
@@ -22,8 +22,8 @@ PRIORITY = {Level.DEBUG: 7, Level.INFO: 6, Level.WARNING: 4, Level.ERROR: 3}
 
 _FACILITY_DAEMON = 3 << 3
 
-# What a field of a fact must not speak for: these say what the line is and where it comes from.
-_OURS = frozenset(
+# A field of a notice must not take these names: they say what the line is and where it comes from.
+_RESERVED = frozenset(
     ("MESSAGE", "PRIORITY", "SYSLOG_IDENTIFIER", "KIND", "APP", "MESSAGE_ID", "UNIT", "USER_UNIT")
 )
 
@@ -44,11 +44,11 @@ class Output:
     """Takes lines; structlog calls it by the name of the level."""
 
     def write(self, line: Line) -> None:
-        """Put the line where it belongs."""
+        """Write one line."""
         raise NotImplementedError
 
     def close(self) -> None:
-        """Let go of what was opened."""
+        """Close what was opened."""
 
     def msg(self, line: Line) -> None:
         """Take a line from structlog."""
@@ -58,18 +58,18 @@ class Output:
 
 
 class StreamOutput(Output):
-    """Lines on a stream: the way in which the others are shown, too, where they fail."""
+    """Lines on a stream; the journal and syslog fall back to one."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
         self._lock = threading.Lock()
 
     def render(self, line: Line) -> str:
-        """Make the text that is shown."""
+        """Format the line."""
         raise NotImplementedError
 
     def write(self, line: Line) -> None:
-        """Show the line. A stream that is closed or gone loses it."""
+        """Write one line. It is lost if the stream is closed or broken."""
         with self._lock, contextlib.suppress(OSError, ValueError, OverflowError):
             self._stream.write(self.render(line) + "\n")
             self._stream.flush()
@@ -79,7 +79,7 @@ class JsonOutput(StreamOutput):
     """One JSON object a line."""
 
     def render(self, line: Line) -> str:
-        """Make the object; what a field cannot speak for stands before the fields."""
+        """Format the object: the reserved keys first, then the fields."""
         at = datetime.fromtimestamp(line.wall, UTC).isoformat(timespec="milliseconds")
         known = {"time": at.replace("+00:00", "Z"), "level": line.level.value}
         known |= {k: v for k, v in (("kind", line.kind), ("app", line.app)) if v}
@@ -87,7 +87,7 @@ class JsonOutput(StreamOutput):
 
 
 class ConsoleOutput(StreamOutput):
-    """Lines for a person: the time, the words, and below them the output of what failed."""
+    """Lines for a person: time and message, and below them the output of a run that failed."""
 
     COLOURS = {Level.DEBUG: "2", Level.INFO: "", Level.WARNING: "33", Level.ERROR: "31;1"}  # noqa: RUF012
 
@@ -96,15 +96,13 @@ class ConsoleOutput(StreamOutput):
         self._colour = colour
 
     def render(self, line: Line) -> str:
-        """Make the text that is shown."""
+        """Format the line, and those below it."""
         at = self._paint("2", time.strftime("%H:%M:%S", time.localtime(line.wall)))
         word = "" if line.level == Level.INFO else f"{line.level.value}: "
         lines = [f"{at} {self._paint(self.COLOURS[line.level], word + line.text)}"]
-        # The output of a run that failed; what else is made of it repeats it.
-        told = [str(line.fields.get("exception", ""))]
-        if line.kind == "run.ended":
-            told.append(str(line.fields.get("tail", "")))
-        below = "\n".join(filter(None, told))
+        below = str(line.fields.get("exception", ""))
+        if line.kind == NoticeKind.RUN_ENDED:  # a failed deploy has the same tail
+            below += str(line.fields.get("tail", ""))
         lines += [self._paint("2", f"         | {each}") for each in below.splitlines()]
         return "\n".join(lines)
 
@@ -113,30 +111,30 @@ class ConsoleOutput(StreamOutput):
 
 
 class JournalOutput(Output):
-    """Fields for journald; where its socket is away, readable lines on the stream."""
+    """Fields for journald; readable lines on the stream while its socket is not there."""
 
     def __init__(self, path: str, stream: TextIO, *, prefixed: bool) -> None:
         self._journal = Journal(path)
-        self._aside = _Prefixed(stream) if prefixed else ConsoleOutput(stream, colour=False)
-        self._away = False
+        self._fallback = _Prefixed(stream) if prefixed else ConsoleOutput(stream, colour=False)
+        self._was_sent = True
 
     def write(self, line: Line) -> None:
-        """Send the line."""
-        away = not self._journal.send(entries(line))
-        if away and not self._away:
-            text = f"no journal at {self._journal.path}; what follows is told here"
-            self._aside.write(Line(Level.WARNING, line.wall, text))
-        self._away = away
-        if away:
-            self._aside.write(line)
+        """Send one line."""
+        sent = self._journal.send(entries(line))
+        if self._was_sent and not sent:
+            text = f"no journal at {self._journal.path}; logging to stderr instead"
+            self._fallback.write(Line(Level.WARNING, line.wall, text))
+        self._was_sent = sent
+        if not sent:
+            self._fallback.write(line)
 
     def close(self) -> None:
-        """Let go of the socket."""
+        """Close the socket."""
         self._journal.close()
 
 
 class SyslogOutput(Output):
-    """Text for a syslog daemon: for an agent that was daemonized where there is no journald."""
+    """Text for a syslog daemon: for an agent that was daemonized on a machine without journald."""
 
     def __init__(self, path: str, stream: TextIO) -> None:
         self._path = path
@@ -145,7 +143,7 @@ class SyslogOutput(Output):
         self._socket.settimeout(0)
 
     def write(self, line: Line) -> None:
-        """Send the line; a syslog daemon that is away or does not keep up loses it."""
+        """Send one line; the stream gets it if syslog does not take it at once."""
         priority = _FACILITY_DAEMON | PRIORITY[line.level]
         at = time.strftime("%b %e %H:%M:%S", time.localtime(line.wall))
         text = f"<{priority}>{at} {IDENTIFIER}[{os.getpid()}]: {line.text}"
@@ -155,7 +153,7 @@ class SyslogOutput(Output):
             self._console.write(line)
 
     def close(self) -> None:
-        """Let go of the socket."""
+        """Close the socket."""
         self._socket.close()
 
 
@@ -176,7 +174,7 @@ def entries(line: Line) -> list[Entry]:
     made += [(name, value) for name, value in (("KIND", line.kind), ("APP", line.app)) if value]
     for name, value in line.fields.items():
         key = field_name(name)
-        made.append((f"FIELD_{key}" if key in _OURS else key, value))
+        made.append((f"FIELD_{key}" if key in _RESERVED else key, value))
     return made
 
 
