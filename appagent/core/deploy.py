@@ -28,9 +28,7 @@ def reason_for(turn: Turn, app: App, wanted: Want) -> str:
         return wanted.why
     if wanted.back:
         last = app.record.failures[-1]
-        return (
-            f"back to the last good release: {last.target} of {short(last.version.release)} failed"
-        )
+        return f"rollback: {last.target} of {short(last.version.release)} failed"
     if not applied.installed and app.record.last_good is None and applied.up != turn.node.boot:
         return "new app"
     known = app.record.last_good

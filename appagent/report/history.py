@@ -147,8 +147,8 @@ class History:
             if anew:
                 self._waiting.clear()  # or each try would set another file aside
                 self._report_failing(error)
-            elif word := _unusable(error):
-                if self._set_aside(word, error):
+            elif (kind := _unusable(error)) is not None:
+                if self._set_aside(kind, error):
                     self._attempt(anew=True)
             else:
                 if not isinstance(error, OSError) and type(error) not in _OF_THE_FILE:
@@ -226,8 +226,8 @@ class History:
             self._failing = str(error)
             self._note(NoticeKind.HISTORY_FAILED, error=str(error))
 
-    def _set_aside(self, word: str, error: Exception) -> bool:
-        aside = self.path.with_name(f"{FILE}.{word}")
+    def _set_aside(self, kind: NoticeKind, error: Exception) -> bool:
+        aside = self.path.with_name(f"{FILE}.{kind.partition('.')[2]}")
         try:
             self.path.replace(aside)
             for suffix in ("-wal", "-shm"):
@@ -235,7 +235,7 @@ class History:
         except OSError as another:
             self._report_failing(another)
             return False
-        self._note(NoticeKind(f"history.{word}"), error=str(error), aside=str(aside))
+        self._note(kind, error=str(error), aside=str(aside))
         return True
 
     def _note(self, kind: NoticeKind, **fields: Unpack[Fields]) -> None:
@@ -244,14 +244,14 @@ class History:
             self._report_trouble(notice(kind, self._clock(), **fields))
 
 
-def _unusable(error: Exception) -> str:
-    """Why the file is to be moved aside: "newer", "damaged", or "" if it is not."""
+def _unusable(error: Exception) -> NoticeKind | None:
+    """Why the file is to be moved aside; None if it is not."""
     if isinstance(error, _NewerError):
-        return "newer"
-    if type(error) in _OF_THE_FILE:
-        code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT)
-        return "damaged" if code & 0xFF in _DAMAGED else ""
-    return ""
+        return NoticeKind.HISTORY_NEWER
+    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT) & 0xFF
+    if type(error) in _OF_THE_FILE and code in _DAMAGED:
+        return NoticeKind.HISTORY_DAMAGED
+    return None
 
 
 def _prepare(db: sqlite3.Connection) -> None:

@@ -16,22 +16,25 @@ from appagent.report.text import count
 
 _RELEASES = ("release", "previous", "newer", "rollback")
 
+_TIMES = ("begun_ms", "duration_ms", "good_ms", "settled_ms", "wait_s")
+_NUMBERS = frozenset((*_TIMES, "apps", "attempt", "count", "pid", "roots"))
+
 _BAD = frozenset((Outcome.FAILED, Outcome.TIMEOUT, Outcome.REFUSED))
 
 
 class _Fields(dict[str, Any]):
-    """The fields of a notice and its app, for people; one that is missing is ""."""
+    """The fields of a notice and its app, for people; one that is missing is "" or 0."""
 
     def __init__(self, notice: Notice) -> None:
         super().__init__(notice.fields, app=notice.app)
         self.update({name: short(self[name]) for name in _RELEASES if name in self})
 
-    def __missing__(self, name: str) -> str:
-        return ""
+    def __missing__(self, name: str) -> str | int:
+        return 0 if name in _NUMBERS else ""
 
     def seconds(self, name: str) -> str:
         """A time in milliseconds, in seconds."""
-        return f"{(self[name] or 0) / 1000:.1f}"
+        return f"{self[name] / 1000:.1f}"
 
 
 _Words = str | Callable[[_Fields], str]
@@ -104,11 +107,6 @@ def _deploy_seen(fields: _Fields) -> str:
     return "change detected; waiting for it to settle"
 
 
-def _deploy_began(fields: _Fields) -> str:
-    word = "rolling back to" if fields["rollback"] else "deploying"
-    return f"{word} {fields['release']} ({fields['reason']})"
-
-
 def _deploy_done(fields: _Fields) -> str:
     return (
         f"deployed {fields['release']} in {fields.seconds('duration_ms')} s "
@@ -150,9 +148,8 @@ def _ignore(fields: _Fields, when: str) -> str:
 
 
 def _app_exited(fields: _Fields) -> str:
-    wait = fields["wait_s"]
-    then = "not started again (on_exit: report)" if wait == "" else f"start in {wait:g} s"
-    return f"all its processes have exited; {then}"
+    wait = f"next start in {fields['wait_s']:g} s"
+    return f"all its processes have exited; {wait if 'wait_s' in fields else 'on_exit: report'}"
 
 
 def _triggered(fields: _Fields) -> str:
@@ -193,7 +190,7 @@ def _history_works(fields: _Fields) -> str:
 _TABLE: dict[NoticeKind, tuple[Level, _Words]] = {
     NoticeKind.DEPLOY_SEEN: (Level.DEBUG, _deploy_seen),
     NoticeKind.DEPLOY_SETTLED: (Level.DEBUG, "{release} has settled ({reason})"),
-    NoticeKind.DEPLOY_BEGAN: (Level.INFO, _deploy_began),
+    NoticeKind.DEPLOY_BEGAN: (Level.INFO, "deploying {release} ({reason})"),
     NoticeKind.DEPLOY_DONE: (Level.INFO, _deploy_done),
     NoticeKind.DEPLOY_FAILED: (Level.WARNING, _deploy_failed),
     NoticeKind.DEPLOY_RETRYING: (Level.INFO, "make {target}: try {attempt} in {wait_s:g} s"),

@@ -100,7 +100,7 @@ class Reader:
 def measured(text: str) -> str:
     """A screen with each measured number in one form, and blanks as one blank."""
     text = re.sub(r"^appagent: waiting .*\n", "", text, flags=re.MULTILINE)  # or it is quicker
-    text = re.sub(r"\d+(\.\d+)? ?(ms|s|min|h|B|KB|MB|KiB|MiB|K|M)\b", "N", text)
+    text = re.sub(r"\d+(\.\d+)? ?(ms|s|min|h|B|KB|MB|KiB|MiB|K|M)\b|\d+\.\d\b", "N", text)
     text = re.sub(r"\d{4}-\d\d-\d\d \d\d:\d\d(:\d\d)?|\d\d:\d\d:\d\d", "TIME", text)
     return re.sub(r"[ \t]+", " ", text)
 
