@@ -15,6 +15,7 @@ roots:
   - path: /files/production
     run_as: www-data
     trusted_owners: [deploy]
+log: {level: debug}  # tests count what began
 """
 UPGRADE = r"""
 set -eu

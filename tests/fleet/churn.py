@@ -23,6 +23,7 @@ roots:
     env_files: ["-{ENVS}/{{app}}.env"]
 defaults:
   gone_after: 5s
+log: {{level: debug}}
 """
 LAYOUTS = {"linked-a": "symlink", "linked-b": "symlink", "pushed-a": "git", "pushed-b": "git"}
 LAYOUTS |= {"synced-a": "tree", "synced-b": "tree"}

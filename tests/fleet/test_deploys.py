@@ -10,6 +10,7 @@ from .host import Host
 from .steps import AGAIN, FIRST, PATIENCE, marker, ran, wait_at
 from .wait import wait_until
 
+INFO = "6"  # PRIORITY
 SOME = 100  # files of a release: enough to be seen half-written
 MANY = 500
 RESTARTED = [
@@ -113,6 +114,7 @@ def test_the_journal_tells_a_deploy_from_seen_to_done_in_order(fleet: Fleet) -> 
         for release, story in ((first, lines[:10]), (second, lines[10:])):
             assert len({line["DEPLOY_ID"] for line in story}) == 1
             assert all(release in line["RELEASE"] for line in story), (release, story)
+            assert sum(line["PRIORITY"] == INFO for line in story) == 5
             runs = [line["RUN_ID"] for line in story if "TARGET" in line]
             assert runs[::2] == runs[1::2]
             assert len(set(runs)) == 3
@@ -126,7 +128,7 @@ def test_the_journal_tells_a_deploy_from_seen_to_done_in_order(fleet: Fleet) -> 
 
 
 def done(host: Host, release: str) -> bool:
-    """Whether the journal of a node says that a release is good."""
+    """Whether a release is deployed, by the journal of a node."""
     found = host.journal("APP=by-story", "KIND=deploy.done")
     return any(release in line["RELEASE"] for line in found)
 

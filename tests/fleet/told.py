@@ -1,4 +1,4 @@
-"""What the agent of a node tells in its journal: when it lost the share, what it began."""
+"""What the agent of a node reports in its journal: when it lost the share, what it began."""
 
 from dataclasses import dataclass
 
@@ -12,7 +12,7 @@ MANAGER = "UNIT=appagent.service"  # what systemd says of the service
 
 @dataclass(frozen=True)
 class Told:
-    """A fact in the journal."""
+    """A notice in the journal."""
 
     time: float  # by the node's clock, which is the machine's
     kind: str
@@ -22,7 +22,7 @@ class Told:
 
 
 def told(host: Host, *kinds: str, since: float = 0.0) -> list[Told]:
-    """Return the facts of these kinds (or all) since a time, in order."""
+    """Return the notices of these kinds (or all) since a time, in order."""
     found = []
     for entry in host.journal(SERVICE, since=since):
         at = int(entry.get("_SOURCE_REALTIME_TIMESTAMP", entry["__REALTIME_TIMESTAMP"])) / 1e6
@@ -35,12 +35,12 @@ def told(host: Host, *kinds: str, since: float = 0.0) -> list[Told]:
 
 
 def said_by_systemd(host: Host, since: float = 0.0) -> list[str]:
-    """Return what systemd says of the service since a time."""
+    """Return what systemd logged about the service since a time."""
     return [entry["MESSAGE"] for entry in host.journal(MANAGER, since=since)]
 
 
 def wait_lost(host: Host, since: float) -> float:
-    """Wait until the agent says that the share is away; return when it first said so."""
+    """Wait until the agent reports that the share is unavailable; return when it first did."""
     wait_until(lambda: told(host, *LOST, since=since), 60, f"{host.name} notices that it is gone")
     return told(host, *LOST, since=since)[0].time
 
