@@ -65,7 +65,7 @@ def parser() -> Parser:
             "--config", metavar="F", help="configuration file", default=argparse.SUPPRESS
         )
         if app:
-            count = {"one": None, "maybe": "?", "any": "*"}[app]
+            count = {"one": None, "maybe": "?", "any": "*", "some": "+"}[app]
             sub.add_argument("app", metavar="APP", nargs=count, help="name of an app")
         if json:
             sub.add_argument("--json", action="store_true", help="print JSON")
@@ -105,10 +105,11 @@ def parser() -> Parser:
     hold.add_argument("--why", metavar="W", required=True, help="reason, shown in status")
     hold.add_argument("--for", metavar="T", dest="span", help="end the hold after, e.g., 1h")
     add("resume", "change:resume", "end a hold or a stop, of an app or of all apps", app="maybe")
-    add("forget", "change:forget", "confirm that an app was removed on purpose", app="one")
+    add("forget", "change:forget", "confirm that apps were removed on purpose", app="some")
     wait = add(
         "wait", "wait:wait", "wait until all apps, or those named, are up to date", app="any"
     )
+    wait.description = f"{wait.description} Exits 1 as soon as one cannot get there by itself."
     wait.add_argument("--timeout", metavar="T", help="exit 75 after, e.g., 60s")
     wait.add_argument("-q", "--quiet", action="store_true", help="print no progress and no result")
     add("check-config", "check:check_config", "check the configuration", json=True)

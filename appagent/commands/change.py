@@ -36,5 +36,5 @@ def resume(args: Args) -> int:
 
 
 def forget(args: Args) -> int:
-    """Confirm that an app was removed on purpose."""
-    return change(args, {"do": "forget", "app": args.app})
+    """Confirm that apps were removed on purpose; ends at the first one that is refused."""
+    return max(change(args, {"do": "forget", "app": name}) for name in args.app)

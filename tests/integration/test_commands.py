@@ -8,22 +8,19 @@ from __future__ import annotations
 
 import json
 import os
-import pty
-import random
 import re
 import signal
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from appagent import cli
-from tests.config_texts import GOOD
 from tests.integration.node import Node, SymlinkApp, TreeApp, node, wait_until
 from tests.integration.shown import QUICK
+from tests.terminal import Terminal
 
 STRANGE = b"odd \x1b]0;owned\x07\xff\xe2\x80\xae"  # the name of a directory
 GOOD_APP, BLOCKED, OPEN, REFUSED = "fine", "blocked", "open", "not fine"
@@ -86,6 +83,7 @@ REFUSALS = [
     ("cancel fine", 1, "fine: nothing is running and nothing is waiting"),
     ("resume fine", 1, "fine is neither held nor stopped"),
     ("forget fine", 1, "only what is gone from there can be forgotten"),
+    ("forget nobody fine", 64, "no app nobody"),
     ("trigger blocked --wait", 1, "blocked.env:2: "),
     ("trigger blocked restart --wait", 1, "blocked.env:2: "),
     ("wait blocked", 1, "blocked: blocked: "),
@@ -220,147 +218,14 @@ def test_an_interrupt_ends_a_wait_without_a_traceback(made: Node) -> None:
             process.kill()
 
 
-def on_terminal(*argv: str, **environment: str) -> bytes:
-    """What a command shows on a terminal."""
-    ours, theirs = pty.openpty()
-    try:
-        with subprocess.Popen(
-            [sys.executable, "-m", "appagent", *argv],
-            stdin=theirs,
-            stdout=theirs,
-            stderr=theirs,
-            env={**os.environ, "TERM": "xterm-256color", **environment},
-        ) as process:
-            os.close(theirs)
-            theirs = -1
-            found = b""
-            try:
-                while more := os.read(ours, 4096):
-                    found += more
-            except OSError:  # EIO: the last of them has closed it
-                pass
-            process.wait(60)
-            return found
-    finally:
-        os.close(ours)
-        if theirs >= 0:
-            os.close(theirs)
-
-
 def test_there_is_no_colour_with_no_color(made: Node) -> None:
     for command in (["status"], ["status", "nobody"]):
-        shown = on_terminal(*command, "--config", str(made.config), NO_COLOR="1")
-        assert b"\x1b" not in shown, command
-    # The one that has colours: an agent in the foreground. It is refused, for one is there.
+        shown = Terminal(80, colour=False).run(*command, "--config", str(made.config))
+        assert b"\x1b" not in shown.raw, command
+    # An agent in the foreground has colours. It is refused, for one is there.
     text = made.config.read_text().replace('"format": "json"', '"format": "console"')
     other = made.base / "other.yaml"
     other.write_text(text)
-    assert b"\x1b" in on_terminal("run", "--config", str(other), NO_COLOR="")
-    assert b"\x1b" not in on_terminal("run", "--config", str(other), NO_COLOR="1")
-
-
-# --- configurations ------------------------------------------------------------------------------
-
-WRONG: list[tuple[str, str, str]] = [
-    ("defautls: {}", "4: defautls: ", "did you mean defaults?"),
-    ("defaults:\n  settel: 2s", "5: defaults.settel: ", "did you mean settle?"),
-    ("node: a\nnode: b", "5: node: ", "set twice; the first time in line 4"),
-    ("defaults: {settle: 2}", "4: defaults.settle: ", "write 2s"),
-    ("parallel_apps: many", "4: parallel_apps: ", "no whole number"),
-    ("state_dir: var/lib", "4: state_dir: ", "must begin with /"),
-    (f"runtime_dir: /{'x' * 300}", "4: runtime_dir: ", "too long"),
-    ("apps: {../etc: {}}", "4: apps.'../etc': ", "cannot be an app's name"),
-    ("defaults:\n\tsettle: 2s", "5: ", "a tab cannot indent"),
-    ("node: !!python/object/apply:os.system id", "4: node: ", "a tag has no meaning"),
-    ("node: a\x1b]0;owned\x07", "4: ", "U+001B"),
-    ("apps: " + "{a: " * 5000, "4: apps", "nests deeper"),
-]
-
-
-@pytest.mark.parametrize(("text", "where", "what"), WRONG, ids=[row[1] for row in WRONG])
-def test_a_wrong_configuration_is_78_with_file_and_line(
-    text: str, where: str, what: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    path = tmp_path / "appagent.yaml"
-    path.write_text(GOOD + text + "\n")
-    done = started("run", path)
-    assert (done.returncode, done.stdout) == (78, b"")
-    assert cli.main(["check-config", "--config", str(path)]) == 78
-    checked = capsys.readouterr()
-    assert checked.out == ""
-    for told in (done.stderr.decode(), checked.err):
-        (line,) = told.splitlines()
-        assert line.startswith(f"appagent: {path}:{where}")
-        assert what in line
-        assert line.isprintable()
-
-
-def started(command: str, path: Path, *more: str) -> subprocess.CompletedProcess[bytes]:
-    """Run a command with a configuration."""
-    return subprocess.run(
-        [sys.executable, "-m", "appagent", command, "--config", str(path), *more],
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        check=False,
-        timeout=120,
-    )
-
-
-def test_all_that_is_wrong_is_said_at_once_for_people_and_programs(tmp_path: Path) -> None:
-    path = tmp_path / "appagent.yaml"
-    path.write_text(GOOD + "nodee: a\ndefaults: {settle: 2, grace: x}\n")
-    (tmp_path / "conf.d").mkdir()
-    (tmp_path / "conf.d" / "more.yaml").write_text("parallel_apps: 0\n")
-    done = started("run", path, "--daemonize")
-    assert (done.returncode, done.stdout) == (78, b"")
-    lines = done.stderr.decode().splitlines()
-    assert [line.split(": ")[1] for line in lines] == [
-        f"{path}:4", f"{path}:5", f"{path}:5", f"{tmp_path}/conf.d/more.yaml:1",
-    ]  # fmt: skip
-    told = started("check-config", path, "--json")
-    assert told.returncode == 78
-    errors: dict[str, Any] = json.loads(told.stdout)
-    assert [f"appagent: {line}" for line in errors["errors"]] == lines
-
-
-@pytest.mark.parametrize("what", ["missing", "directory", "fifo", "device"])
-def test_a_configuration_that_is_no_file_is_78(what: str, tmp_path: Path) -> None:
-    path = tmp_path / "appagent.yaml"
-    if what == "directory":
-        path.mkdir()
-    elif what == "fifo":
-        os.mkfifo(path)
-    elif what == "device":
-        path.symlink_to("/dev/zero")
-    done = started("run", path)
-    assert (done.returncode, done.stdout) == (78, b"")
-    (line,) = done.stderr.decode().splitlines()
-    assert line.startswith(f"appagent: {path}: ")
-
-
-def test_random_bytes_are_78_or_0(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    dice = random.Random(8)  # noqa: S311 - the same bytes each time
-    path = tmp_path / "appagent.yaml"
-    seen = set()
-    good = (GOOD + "defaults: {settle: 2s, grace: 5s}\napps: {web: {ignore: ['*.log']}}\n").encode()
-    for number in range(120):
-        data = bytearray(good)
-        if number % 4 == 0:
-            data = bytearray(dice.randbytes(dice.randrange(200)))
-        else:
-            for _ in range(dice.randrange(6)):
-                data[dice.randrange(len(data))] = dice.choice(b"\0\xff:{}[]-&*!'\"#|> \n\t0az%")
-        path.write_bytes(data)
-        argv = ["check-config", "--config", str(path)]
-        if number % 50 == 0:  # as people run it; the others in this process, for they are many
-            done = started(argv[0], path)
-            code, err = done.returncode, done.stderr.decode()
-        else:
-            code = cli.main(argv)
-            err = capsys.readouterr().err
-        seen.add(code)
-        assert code in (0, 78), (bytes(data), err)
-        assert "Traceback" not in err
-        if code:
-            assert all(each.startswith(f"appagent: {path}") for each in err.splitlines()), err
-    assert seen == {0, 78}
+    for colour in (True, False):
+        shown = Terminal(80, colour=colour).run("run", "--config", str(other))
+        assert (b"\x1b" in shown.raw) is colour
