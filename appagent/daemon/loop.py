@@ -231,8 +231,8 @@ class Agent:
         self.hit("ended", event.app)
         self.feed(safe(event))
 
-    def began(self, event: ShimReady) -> None:
-        """A shim waits for its go."""
+    def shim_ready(self, event: ShimReady) -> None:
+        """A shim waits for the word to proceed."""
         self.hit("began", event.app)
         self.feed(event)
 

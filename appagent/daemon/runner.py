@@ -32,7 +32,7 @@ class Daemon(Protocol):
     def note(self, kind: NoticeKind, app: str = "", /, **fields: Unpack[Fields]) -> None:
         """Report what happened to the agent."""
 
-    def began(self, event: ShimReady) -> None:
+    def shim_ready(self, event: ShimReady) -> None:
         """A shim waits for the word to proceed."""
 
     def ended(self, event: Ended) -> None:
@@ -60,7 +60,7 @@ class Runner:
         )
 
     def begin(self, run: Run) -> None:
-        """Start the shim of a run; `began` or `not_started` follows."""
+        """Start the shim of a run; `shim_ready` or `not_started` follows."""
         self._do(self._start(run))
 
     def _do(self, work: Coroutine[Any, Any, None]) -> None:
@@ -75,7 +75,7 @@ class Runner:
         except OSError as error:
             self.daemon.not_started(run, f"cannot start the run: {error.strerror or error}")
         else:
-            self.daemon.began(ShimReady(run.app, run.id, identity))
+            self.daemon.shim_ready(ShimReady(run.app, run.id, identity))
 
     def _limits(self, name: str) -> dict[str, str]:
         app = self.daemon.node.apps.get(name)

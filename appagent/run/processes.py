@@ -104,7 +104,7 @@ def living(ids: ProcessIds) -> ProcessIds:
 
 
 def of_session(leader: int, started: int) -> set[int]:
-    """Find the living members of the session that a process with this start time has led.
+    """The living members of the session that a process with this start time has led.
 
     The kernel never reuses a number that a session still has; but once the session is over another
     one may get it, whose leader then has another start time, and no members older than itself.

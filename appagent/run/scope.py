@@ -53,7 +53,7 @@ def has_scopes() -> bool:
 
 
 def in_scope(app: str, unit: str, argv: Sequence[str]) -> list[str]:
-    """Give the command that starts another one in a scope of its own."""
+    """The command that starts another one in its own scope."""
     return [
         shutil.which("systemd-run") or "systemd-run",
         "--scope",
@@ -71,7 +71,7 @@ def in_scope(app: str, unit: str, argv: Sequence[str]) -> list[str]:
 
 
 def properties(limits: Mapping[str, str]) -> list[str]:
-    """Give the properties of a slice for the limits of an app; what is not limited is freed."""
+    """The properties of a slice for the limits of an app; without a limit it is unlimited."""
     return [
         f"{_PROPERTIES[what]}={limits[what]}" if what in limits else unlimited
         for what, unlimited in _UNLIMITED.items()
@@ -82,7 +82,7 @@ class Limits:
     """The limits of the slices, as they were last set."""
 
     def __init__(self) -> None:
-        """Know of none."""
+        """None is set yet."""
         self.known: dict[str, Mapping[str, str]] = {}
 
     async def enforce(self, app: str, limits: Mapping[str, str]) -> str:
@@ -118,12 +118,12 @@ def populated(path: str) -> bool:
 
 
 def memory(path: str) -> int:
-    """Give the bytes that a cgroup uses; 0 if that is not counted."""
+    """The bytes that a cgroup uses; 0 if that is not counted."""
     return _number(f"{path}/memory.current", "")
 
 
 def cpu(path: str) -> float:
-    """Give the seconds of CPU that a cgroup has used since it was made."""
+    """The seconds of CPU that a cgroup has used since it was created."""
     return _number(f"{path}/cpu.stat", "usage_usec") / 1e6
 
 

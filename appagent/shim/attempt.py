@@ -51,7 +51,7 @@ class Attempts:
         self.calls: list[str] = []  # what make is called with for it; []: not known yet
         self.uid = -1
         self.phase = ""
-        self.phase_began = 0.0
+        self.phase_started = 0.0
         self.verdict: tuple[str, int, str] | None = None  # what the child reported as its end
         self.log: output.Log | None = None
         self.next_check = 0.0
@@ -61,10 +61,10 @@ class Attempts:
         self.childless = True
         self.status: int | None = None
         self.output = self.copy = -1
-        self.began = time.monotonic()
-        self.began_wall = time.time()
+        self.started = time.monotonic()
+        self.started_wall = time.time()
         self.timeout = spec["timeout"]
-        self.deadline = self.began + self.timeout
+        self.deadline = self.started + self.timeout
         self._unread = b""
         self._report = -1
         self._wake, wake = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
@@ -123,12 +123,12 @@ class Attempts:
 
     def _begin_phase(self, phase: str) -> None:
         self.phase = phase
-        self.phase_began = time.monotonic()
+        self.phase_started = time.monotonic()
 
     def _limit(self) -> float:
         """When the child must be ended, as it is now."""
         if self.phase in _PREPARING:
-            return min(self.deadline, self.phase_began + self.spec["patience"][self.phase])
+            return min(self.deadline, self.phase_started + self.spec["patience"][self.phase])
         return self.deadline
 
     def _step(self, most: float = 3600.0) -> None:

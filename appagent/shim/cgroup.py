@@ -22,7 +22,7 @@ def mount() -> str:
 
 
 def own() -> str:
-    """Give the directory of the cgroup that this process is in; "" if unknown."""
+    """The directory of the cgroup that this process is in; "" if unknown."""
     try:
         with open("/proc/self/cgroup", encoding="utf-8", errors="surrogateescape") as lines:
             for line in lines:
@@ -50,7 +50,7 @@ def enter(path: str) -> None:
 
 
 def processes(path: str) -> set[int]:
-    """Find all processes of a cgroup and of those below it. One that is not there has none."""
+    """All processes of a cgroup and of those below it; none if it does not exist."""
     found: set[int] = set()
     try:
         with open(f"{path}/cgroup.procs", encoding="ascii") as file:

@@ -78,7 +78,7 @@ class Read:
 def read_files(spec: Spec, bases: Bases) -> Read:
     """Read the env files through descriptors that are judged, each in its own directory.
 
-    A missing or broken file blocks the run; a stop goes on without it, as an app that is removed
+    A missing or broken file blocks the run; a stop continues without it, as an app that is removed
     may have taken its files along.
     """
     read = Read()

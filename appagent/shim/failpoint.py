@@ -4,8 +4,8 @@
 them; a shim gets it in its message. Without it nothing here does anything. Actions:
 
     die            SIGKILL, at once
-    hang           sleep for ever
-    pause:DIR      make DIR/<name>.here, go on once DIR/<name>.go is there
+    hang           sleep forever
+    pause:DIR      create DIR/<name>.here, continue once DIR/<name>.go exists
 """
 
 from __future__ import annotations

@@ -22,7 +22,7 @@ class Kept:
     """A Makefile, and the uid it may run as."""
 
     def __init__(self, uid: int, makefile: bytes) -> None:
-        """Take both."""
+        """Hold both."""
         self.uid = uid
         self.makefile = makefile
 

@@ -4,8 +4,8 @@ Theory of operation. What to end is asked for anew in every round, as a set of p
 the shim (which adopts orphans, so that setsid and a double fork hide nothing), all of a session,
 all of a cgroup. KILL alone never wins against something that forks as fast as it is killed, so
 the last rounds stop everything first; what is stopped does not fork, and so each round leaves
-fewer. A process that hangs in the kernel (the share is away) cannot be ended by anyone, but with
-a KILL pending it also never runs a line of its program again.
+fewer. A process that hangs in the kernel (the share is unavailable) cannot be ended by anyone, but
+with a KILL pending it also never runs a line of its program again.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _MAX_PAUSE = 0.1
 
 
 def below(ancestor: int) -> set[int]:
-    """Find all living descendants of a process."""
+    """All living descendants of a process."""
     everything = proc.processes()
     children: dict[int, list[int]] = {}
     for one in everything.values():

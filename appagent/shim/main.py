@@ -38,7 +38,7 @@ def main() -> int:
         return result.write(run["result"], nothing)
     null = os.open("/dev/null", os.O_RDWR)
     os.dup2(null, 0)
-    failpoint.hit("shim.go")
+    failpoint.hit("shim.proceed")
     mine = lock.Lock(run["lock"])
     try:
         free = mine.take()

@@ -22,7 +22,7 @@ _PATIENCE = 2.0  # seconds for journald to take a connection
 
 
 def identifier(app: str) -> str:
-    """Give the name that an app's lines have in the journal."""
+    """The identifier of an app's lines in the journal."""
     return f"appagent-{app}"
 
 
@@ -116,10 +116,10 @@ class Log:
         self.path = path
         self.limit = limit
         self.lost = False
-        self.fd, self.began, wrong = -1, 0, "no room on the disk"
+        self.fd, self.start, wrong = -1, 0, "no room on the disk"
         try:
             self.fd = open_log(path)
-            self.began = os.fstat(self.fd).st_size
+            self.start = os.fstat(self.fd).st_size
         except OSError as error:
             wrong = error.strerror or str(error)
         if self.fd < 0 or not _has_room(self.fd):
@@ -129,7 +129,7 @@ class Log:
             self.fd = os.open(os.devnull, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
             if warnings is not None:
                 warnings.append(f"output is lost: {path}: {wrong}")
-        self._size = self.began
+        self._size = self.start
         self.pause = self._FAST
         self._was_cut = False
 
@@ -139,17 +139,17 @@ class Log:
         growth = abs(size - self._size)
         self._size = size
         if trim(self.path, self.limit):
-            self._size = self.began = 0
+            self._size = self.start = 0
             self._was_cut = True
         fast = growth > self.limit // 32
         self.pause = self._FAST if fast else min(self.pause * 2, self._SLOW)
         return self.pause
 
     def tail(self) -> bytes:
-        """Give the last bytes of what this run has written, also over a cut."""
+        """The last bytes of what this run has written, also over a cut."""
         if self.lost:
             return b""
-        data = _end(self.path, self.began)
+        data = _end(self.path, self.start)
         if self._was_cut and len(data) < TAIL:
             data = _end(f"{self.path}.1", 0) + data
         return data[-TAIL:]

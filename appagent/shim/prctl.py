@@ -28,7 +28,7 @@ __all__ = ["adopt_orphans", "die_with_parent", "leave_keyring", "prctl", "signal
 
 
 def leave_keyring() -> bool:
-    """Take an empty session keyring: a change of user does not take away what is in it.
+    """Join an empty session keyring: a change of user does not remove what is in the old one.
 
     An agent that a person started as root has that session's, with its tickets and keys; systemd
     gives a service one of its own.
@@ -38,7 +38,7 @@ def leave_keyring() -> bool:
 
 
 def signal_name(number: int) -> str:
-    """Give "KILL" for 9."""
+    """The name of a signal: "KILL" for 9."""
     for name in dir(signal):
         if name.startswith("SIG") and name[3].isalpha() and getattr(signal, name) == number:
             return name[3:]

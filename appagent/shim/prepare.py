@@ -283,7 +283,7 @@ class Child:
         os.execve(self.make, ["make", self.call], made)  # noqa: S606 - just what it is for
 
     def _steps(self) -> list[str]:
-        """Give the steps that this run may come to, in order."""
+        """The steps that this run may come to, in order."""
         return [self.spec["target"], *(step for step, _ in self.spec["then"])]
 
 

@@ -37,7 +37,7 @@ class ProcessGroup:
                 self.run = f"{scope}/{cgroup.RUN}"
 
     def of_run(self) -> set[int]:
-        """Find all that this run has started and that still lives."""
+        """All that this run has started and that is still alive."""
         return kill.below(self.me) | (cgroup.processes(self.run) if self.run else set())
 
     def left_by_run(self, most: int = MOST_LEFT) -> ProcessIds:
@@ -45,7 +45,7 @@ class ProcessGroup:
         return kill.sample(kill.identify(self.of_run()), most)
 
     def of_app(self) -> set[int]:
-        """Find all else that there is of the app."""
+        """All other processes of the app."""
         if self.slice:
             return cgroup.processes(self.slice) - {self.me}
         return kill.family(self.left) - {self.me} | kill.below(self.me)

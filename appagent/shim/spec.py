@@ -21,7 +21,7 @@ if TYPE_CHECKING:
         run_id: str
         app: str
         target: str
-        then: list[tuple[str, float]]  # the steps to go on with, and their timeouts
+        then: list[tuple[str, float]]  # the steps that may follow, and their timeouts
         release: str
         release_name: str  # of the release, as a person knows it
         previous_name: str

@@ -51,9 +51,9 @@ class Shim(Attempts):
 
     def run(self) -> dict[str, object]:
         """Run the first step that the Makefile has; the result."""
-        self.began = time.monotonic()
-        self.began_wall = time.time()
-        self.deadline = self.began + self.timeout
+        self.started = time.monotonic()
+        self.started_wall = time.time()
+        self.deadline = self.started + self.timeout
         self.copy = os.memfd_create("makefile")
         self.output = self._open_output()
         tried = self._attempt()
@@ -152,7 +152,7 @@ class Shim(Attempts):
     def _tail(self) -> str:
         if self.log is not None:
             return output.clean(self.log.tail())
-        return output.clean(output.journal_tail(self.spec["app"], self.began_wall))
+        return output.clean(output.journal_tail(self.spec["app"], self.started_wall))
 
     def _result(self, outcome: str, code: int | None, line: str) -> dict[str, object]:
         tail = ""
@@ -174,7 +174,7 @@ class Shim(Attempts):
             "run_id": self.spec["run_id"],
             "outcome": outcome,
             "exit_code": code,
-            "seconds": round(time.monotonic() - self.began, 3),
+            "seconds": round(time.monotonic() - self.started, 3),
             "line": line,
             "tail": tail,
             "warnings": self.warnings,

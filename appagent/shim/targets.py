@@ -49,7 +49,7 @@ class NotGnu(Exception):
 
 
 def calls(step: str, known: Collection[str]) -> tuple[str, ...]:
-    """Give what make is to be called with for a step, in order; nothing if the Makefile lacks it.
+    """The targets to call make with for a step, in order; none if the Makefile lacks it.
 
     Without `start` an app is started by its `restart`; without `restart` it is stopped, and then
     started: what is left of it is ended between the two, so it needs no `stop` for that.
@@ -64,7 +64,7 @@ def calls(step: str, known: Collection[str]) -> tuple[str, ...]:
 
 
 def first(steps: Sequence[str], known: Collection[str]) -> tuple[str, tuple[str, ...]]:
-    """Give the first of these steps that the Makefile does not lack, and its calls.
+    """The first of these steps that the Makefile has a target for, and its calls.
 
     Where it lacks all of them, that is the last one, with no calls.
     """
@@ -163,7 +163,7 @@ class _Rules:
 
 
 def read_database(text: str) -> dict[str, str]:
-    """Give the targets that are there, and for each whether it is phony or a plain name."""
+    """The targets that exist, and for each whether it is phony or a plain name."""
     rules = _rules(text)
     found: dict[str, str] = {}
     for target in TARGETS:

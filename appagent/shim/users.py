@@ -46,7 +46,7 @@ _ROOT = User(0, 0, "root", "/root", "/bin/sh")
 
 
 def find_user(run_as: str, owner: Directory | None, kept: Kept | None = None) -> User:
-    """Find the user of a run.
+    """The user of a run.
 
     `owner` is the app's directory, where it is there and matters. `kept` is what a stop may have
     to run: it belongs to whom the app belonged to, whoever owns what is there now.
@@ -155,7 +155,7 @@ def _user_of(entry: pwd.struct_passwd) -> User:
 
 
 def _private_group(user: User) -> set[int]:
-    """Give the user's primary group if it is called like the user and has nobody else in it.
+    """The user's primary group if it has the user's name and nobody else in it.
 
     A group does not name those whose primary group it is. This machine's users are
     searched for them; those of a directory service are not, which may be many and far.

@@ -81,7 +81,7 @@ class Bases:
             self.trust.demand(status, path, lambda: has_acl(fd, name), base=base)
 
     def find(self, path: str) -> tuple[Directory, list[str]] | None:
-        """Give the base that an absolute path lies in, and the steps that are left."""
+        """The base that an absolute path is in, and the steps that remain."""
         steps = [step for step in path.split("/") if step not in {"", "."}]
         for base in (self.root.path, *self._others):
             for known in {base, self._real(base)}:
@@ -93,7 +93,7 @@ class Bases:
         return None
 
     def _real(self, base: str) -> str:
-        """Give the path without links. Of the root's own path: above it the administrator rules."""
+        """The path without links. Above the root its path is the administrator's choice."""
         if base == self.root.path:
             try:
                 return os.readlink(f"/proc/self/fd/{self.root.fd}")
@@ -129,7 +129,7 @@ class Bases:
         return here
 
     def file(self, start: Directory, name: str) -> tuple[Directory, str, os.stat_result]:
-        """Find a regular, trusted file, over links: its directory, its name there, its stat."""
+        """Find a regular, trusted file, following links: its directory, name there, and stat."""
         here, name = self._follow(start, [name], want_name=True)
         path = f"{here.path}/{name}"
         status = lstat(here, name)
@@ -243,7 +243,7 @@ class Bases:
     def _up(self, here: Directory, left: list[str], link: str) -> tuple[Directory, list[str]]:
         """Go to the directory above, which may lie in another base, or in none.
 
-        `link` is the one that has brought us here.
+        `link` is the one that led here.
         """
         if here.above is not None:
             return here.above, left

@@ -233,15 +233,15 @@ def test_an_older_shim_that_comes_late_runs_nothing(made: Node) -> None:
     app = SymlinkApp(made, "web")
     where = made.base / "where"
     where.mkdir()
-    made.start(APPAGENT_FAILPOINT=f"shim.go=pause:{where}")
+    made.start(APPAGENT_FAILPOINT=f"shim.proceed=pause:{where}")
     app.deploy("1", made.makefile(waiting(made), "build install start restart"))
-    wait_until((where / "shim.go.here").exists, "its shim has got the go")
+    wait_until((where / "shim.proceed.here").exists, "its shim has got the go")
     late = made.app("web")["run"]["pid"]
     shutil.rmtree(made.state)
     made.kill()
     made.start()  # nothing tells of the run: it has no record, and no lock yet
     begun(made, "build", "1")
-    (where / "shim.go.go").touch()
+    (where / "shim.proceed.go").touch()
     results = wait_until(lambda: list((made.state / "runs").glob("*.json")), "it has left a result")
     wait_until(lambda: proc.process(late) is None, "the late one is over")
     assert made.targets("web") == ["build"]

@@ -267,7 +267,7 @@ def test_what_a_killed_shim_left_is_ended_by_the_next_agent(world: World) -> Non
     ("place", "outcome", "ran"),
     [
         ("shim.ready", Outcome.REFUSED, False),
-        ("shim.go", Outcome.LOST, False),
+        ("shim.proceed", Outcome.LOST, False),
         ("shim.locked", Outcome.LOST, False),
         ("child.names", Outcome.REFUSED, False),
         ("child.read", Outcome.REFUSED, False),
