@@ -2,7 +2,8 @@
 
     python -m tests.integration.test_readme    writes what the commands print now into the README
 
-Ages, sizes and durations differ from run to run: each number with a unit counts as any other.
+Ages, sizes and durations differ from run to run: each number with a unit counts as any other, and
+so does how a change was noticed first.
 """
 
 import os
@@ -19,6 +20,7 @@ from tests.integration.node import Node
 REPOSITORY = Path(__file__).resolve().parents[2]
 README = REPOSITORY / "README.md"
 ROOT, PORT = "/files/production", "8000"
+WAITING = re.compile(r"^appagent: waiting .*\n", re.MULTILINE)  # unless it is quicker
 COMMAND = """\
 appagent() {{ "{python}" -m appagent "$@"; }}
 curl() {{ command curl -fsS "$@"; }}
@@ -99,8 +101,10 @@ class Reader:
 
 def measured(text: str) -> str:
     """A screen with each measured number in one form, and blanks as one blank."""
-    text = re.sub(r"^appagent: waiting .*\n", "", text, flags=re.MULTILINE)  # or it is quicker
-    text = re.sub(r"\d+(\.\d+)? ?(ms|s|min|h|B|KB|MB|KiB|MiB|K|M)\b|\d+\.\d\b", "N", text)
+    text = WAITING.sub("", text)
+    text = re.sub(r"\d+(\.\d+)? ?(ms|s|min|h|B|KB|MB|KiB|MiB|K|M)\b", "N", text)
+    text = re.sub(r"\d+\.\d+\b|(?<=pid )\d+", "N", text)
+    text = re.sub(r"(?<=noticed by )\w+", "poll or inotify", text)
     text = re.sub(r"\d{4}-\d\d-\d\d \d\d:\d\d(:\d\d)?|\d\d:\d\d:\d\d", "TIME", text)
     return re.sub(r"[ \t]+", " ", text)
 
@@ -122,13 +126,14 @@ def main() -> None:
         reader = Reader(Path(base))
         reader.write_files()
         reader.node.start()
-        text = section()
+        done, rest = "", section()
         try:
             for command, expected, printed in reader.run():
-                text = text.replace(f"$ {command}\n{expected}", f"$ {command}\n{printed}", 1)
+                before, _, rest = rest.partition(f"$ {command}\n{expected}")
+                done += f"{before}$ {command}\n{WAITING.sub('', printed)}"
         finally:
             reader.close()
-        README.write_text(README.read_text().replace(section(), text))
+        README.write_text(README.read_text().replace(section(), done + rest))
 
 
 if __name__ == "__main__":
