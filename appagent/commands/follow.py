@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import subprocess
 import threading
@@ -30,8 +31,9 @@ class Output:
         self.journal: subprocess.Popen[bytes] | None = None
         if where["file"]:
             path = Path(where["file"])
-            place = path.stat().st_size if path.exists() else 0
-            self.thread = threading.Thread(target=self.follow_file, args=(path, place))
+            with contextlib.suppress(PermissionError):  # then only the result is shown
+                place = path.stat().st_size if path.exists() else 0
+                self.thread = threading.Thread(target=self.follow_file, args=(path, place))
         elif shutil.which("journalctl") is not None and where.get("output"):
             self.thread = threading.Thread(target=self.follow_journal, args=(where["output"],))
 

@@ -14,7 +14,7 @@ from appagent.core.runs import end_run
 from appagent.core.state import App, Churn
 from appagent.core.transition import Turn
 from appagent.core.want import Kind, hold_of, see, seen_version
-from appagent.model.applied import Cancelled
+from appagent.model.applied import Cancelled, Hold
 from appagent.model.commands import Answer, Drop, PollNow, SaveNodeHold
 from appagent.model.events import Cancel, Forget, HoldAsked, ResumeAsked, Trigger
 from appagent.model.exit_codes import FAILED, LATER, OK, USAGE
@@ -53,7 +53,7 @@ def trigger(turn: Turn, event: Trigger) -> None:
         turn.do(PollNow(record.root, app.name))
         turn.do(Answer(LATER, f"{app.name}: {why}"))
         return
-    what = f"trigger {target}" if target else "trigger"
+    what = f"{target} requested" if target else "checking for a new release"
     turn.report(NoticeKind.APP_TRIGGERED, app, target=target or "", reason=event.by)
     override = replace(app.attempt.override, pinned="")
     attempt = replace(app.attempt, backoff=None, requested_by=event.by, override=override)
@@ -106,19 +106,26 @@ def hold_asked(turn: Turn, event: HoldAsked) -> None:
     """Hold one app, or the whole node."""
     hold = event.hold
     if event.app is None:
+        before = turn.node.hold
         turn.node = replace(turn.node, hold=hold)
         turn.do(SaveNodeHold(hold))
         turn.report(NoticeKind.NODE_HELD, by=hold.by, reason=hold.why)
         turn.touch(*turn.node.apps)
-        turn.do(Answer(OK, "all apps of this node are held"))
+        turn.do(Answer(OK, f"all apps of this node are held{instead(before)}"))
         return
     app = find(turn, event.app)
     if app is None:
         return
+    before = app.record.hold
     turn.report(NoticeKind.APP_HELD, app, by=hold.by, reason=hold.why)
     turn.save(app, replace(app.record, hold=hold))
     turn.touch(app.name)
-    turn.do(Answer(OK, f"{app.name} is held"))
+    turn.do(Answer(OK, f"{app.name} is held{instead(before)}"))
+
+
+def instead(before: Hold | None) -> str:
+    """Name the hold that a new one replaces."""
+    return f" (this replaces the hold: {before.why})" if before is not None else ""
 
 
 def resume_asked(turn: Turn, event: ResumeAsked) -> None:

@@ -20,7 +20,7 @@ WRONG: list[tuple[str, str, str]] = [
     ("defaults:\n  settel: 2s", "5: defaults.settel: ", "did you mean settle?"),
     ("node: a\nnode: b", "5: node: ", "set twice; the first time in line 4"),
     ("defaults: {settle: 2}", "4: defaults.settle: ", "write 2s"),
-    ("parallel_apps: many", "4: parallel_apps: ", "no whole number"),
+    ("parallel_apps: many", "4: parallel_apps: ", "not a valid number"),
     ("state_dir: var/lib", "4: state_dir: ", "must begin with /"),
     (f"runtime_dir: /{'x' * 300}", "4: runtime_dir: ", "too long"),
     ("apps: {../etc: {}}", "4: apps.'../etc': ", "cannot be an app's name"),
