@@ -5,7 +5,7 @@ touching any share. When it changes (a share is mounted late, or lost) the roots
 watcher; what the old one still reports is void, because a root belongs to one watcher at a time and
 what comes from another is not passed on.
 
-What an app's own appagent.yaml says is read here, so that the core gets its event whole.
+What an app's own appagent.yaml says is read here, so that the core's event is built once.
 """
 
 from __future__ import annotations
@@ -267,14 +267,14 @@ class Watchers:
 
     def changes(self, app: App) -> tuple[str, ...]:
         """What changed in a tree since it was installed. Reads local files: not for the loop."""
-        look, installed = app.seen.latest, app.record.applied.installed
-        if look is None or look.layout is not Layout.TREE or not installed:
+        latest, installed = app.seen.latest, app.record.applied.installed
+        if latest is None or latest.layout is not Layout.TREE or not installed:
             return ()
-        if look.release == installed:
+        if latest.release == installed:
             return ()
         old, new = (
             manifest.path_of(self.manifests, app.name, release)
-            for release in (installed, look.release)
+            for release in (installed, latest.release)
         )
         shown: list[str] = []
         more = 0
@@ -291,8 +291,8 @@ class Watchers:
     def prune(self, node: Node) -> None:
         """Keep the scans that something may still be compared with."""
         for name, app in node.apps.items():
-            look = app.seen.latest.release if app.seen.latest else ""
-            keep = {app.record.applied.installed, app.seen.settled, look}
+            latest = app.seen.latest.release if app.seen.latest else ""
+            keep = {app.record.applied.installed, app.seen.settled, latest}
             with contextlib.suppress(OSError):
                 manifest.prune(self.manifests, name, keep - {""})
 

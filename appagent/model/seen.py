@@ -1,4 +1,4 @@
-"""What the watcher pushes: one value for each look at an app, a root, an env file."""
+"""What a watcher reports: one value for each app, root and env file that it saw."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from appagent.model.words import Layout
 
 @dataclass(frozen=True, slots=True)
 class AppSeen:
-    """One all-or-nothing look at one app. Any error inside it makes the whole of it unknown."""
+    """One app, seen as a whole. Any error makes the whole of it unknown."""
 
     root: str
     app: str
@@ -22,24 +22,24 @@ class AppSeen:
     also: str = ""  # the id under the scheme and ignore lines of the applied one, when asked for
     release_dir: str = ""  # absolute, resolved
     owner: int = -1  # uid that owns the app's directory
-    since: float = 0.0  # mono: begin of the first look that saw just this
-    looked: float = 0.0  # mono: begin of the newest look that saw just this
+    since: float = 0.0  # mono: begin of the first poll that saw just this
+    looked: float = 0.0  # mono: begin of the newest poll that saw just this
     incomplete: str = ""  # what says that it is half-written: ".deploying", ".git/index.lock"
-    changing: tuple[str, ...] = ()  # paths that differed between this look and the one before
+    changing: tuple[str, ...] = ()  # paths that differed between this scan and the one before
     settings: str | None = None  # text of the app's own appagent.yaml (bounded), if it has one
-    how: str = ""  # inotify | poll | scan | asked: which look saw it first
+    how: str = ""  # inotify | poll | scan | requested: which poll saw it first
 
 
 @dataclass(frozen=True, slots=True)
 class RootSeen:
-    """One look at a root: whether it can be trusted at all, and the names in it."""
+    """One root: whether it can be trusted at all, and the names in it."""
 
     root: str
     known: bool
     why: str = ""
     names: tuple[str, ...] = ()  # children that are apps, before include/exclude
     empty: bool = False  # no entry of any kind
-    refused: Mapping[str, str] = field(default_factory=dict)  # name → why it can be no app
+    refused: Mapping[str, str] = field(default_factory=dict)  # name → why it cannot be an app
     plain: tuple[str, ...] = ()  # some of the directories that have no Makefile
     plain_count: int = 0  # of all of them
     mounted: bool = False  # a filesystem of its own kind (a share) holds it
@@ -76,6 +76,6 @@ class Beat:
     poll: float  # mono: when the poller was last between two operations
     scan: float  # mono: the same for the scanner
     busy: str = ""  # what the older of the two is doing: "listing /files/production"
-    interval: float = 0.0  # between looks at the markers, as in force
+    interval: float = 0.0  # between polls of the markers, as in force
     why: str = ""  # that is more than it should be
     slow: tuple[Slow, ...] = ()  # trees that are scanned less often than they should be

@@ -20,8 +20,8 @@ _WAITING = 0.25  # of the time that may be spent on a share: nearly all of that 
 # servers, so this keeps a node below 300 of these a second, and ten trees of 1,000 files in 20
 # directories are scanned every 4.2 s, as long as each scan takes no more than 0.1 s.
 _DIRECTORIES = 50.0
-_SAVED = 1.0  # s that all accounts may hold together, so that a change after a quiet time is quick
-_DEEPEST = 12  # scans that an account may owe: those that people ask for wait for nothing
+_SAVED = 1.0  # s that all accounts may hold together, for a change after a quiet time
+_DEEPEST = 12  # scans that an account may owe: those that people request wait for nothing
 
 
 def price(processor: float, shared: float, directories: int) -> float:

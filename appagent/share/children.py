@@ -1,4 +1,4 @@
-"""The children of a root: which may be apps, which of those this node runs, which cannot be any."""
+"""The children of a root: which may be apps, which of those this node runs, which cannot be one."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from appagent.share.watchlist import RootSpec
 
 @dataclass(frozen=True, slots=True)
 class Children:
-    """What a listing of a root says. Files are nothing, hidden directories too."""
+    """A listing of a root, sorted. Files and hidden directories are in none of these."""
 
     entries: Mapping[str, str]
     spec: RootSpec
-    mine: frozenset[str]  # by include and exclude; looked at
+    mine: frozenset[str]  # by include and exclude; polled
     others: frozenset[str]  # left out by them; only named
-    refused: Mapping[str, str]  # name → why it can be no app
+    refused: Mapping[str, str]  # name → why it cannot be an app
 
 
 def children(entries: Mapping[str, str], spec: RootSpec, before: Children | None) -> Children:
-    """Sort a listing out; what was sorted out before is not looked through again."""
+    """Sort a listing; one that is like the one before is not sorted again."""
     if before is not None and entries == before.entries and spec == before.spec:
         return before
     mine, others, refused = set(), set(), {}

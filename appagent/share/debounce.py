@@ -1,11 +1,11 @@
-"""From single looks at one app to what is pushed: since when it stands, and what to believe.
+"""From single polls of one app to what is reported: since when it is unchanged, what to believe.
 
-A good look is believed at once: a link that was swapped is pushed within the same look. A *bad*
-one is not, while the share swaps a symlink or a directory: for some milliseconds a reader may meet
-ESTALE or ENOENT, and for about a second a link may look like a regular file. So what was seen
-before stands for 2 s; only a bad look after that makes the app unknown, and only a second look
-more than 2 s after the first makes it an app of another layout. Any other error (ENOTCONN, EIO,
-EACCES …) makes it unknown at once. Unknown begins nothing and stops nothing.
+What is seen is believed at once: a link that was swapped is reported within the same poll. An error
+is not while the share swaps a symlink or a directory: for some milliseconds a reader may meet
+ESTALE or ENOENT, and for about a second a link may appear as a regular file. So what was seen
+before stays for 2 s; only an error after that makes the app unknown, and only a second poll more
+than 2 s after the first makes it an app of another layout. Any other error (ENOTCONN, EIO, EACCES
+…) makes it unknown at once. Unknown begins nothing and stops nothing.
 """
 
 from __future__ import annotations
@@ -20,60 +20,60 @@ from appagent.model.words import Layout
 from appagent.share.layouts import Inspection
 from appagent.share.markers import NotDeployable
 
-CONFIRM = 2.0  # s after which a bad look is believed
+CONFIRM = 2.0  # s after which an error is believed
 
-# What is news when it changes: all but when it was looked at, and which paths change.
-_TOLD = attrgetter(
+# What is reported when it changes: all but when it was seen, and which paths are changing.
+_CONTENT = attrgetter(
     *(field.name for field in fields(AppSeen) if field.name not in ("looked", "changing"))
 )
-_HAIR = 0.001  # s, for how floats subtract
+_ROUNDING = 0.001  # s, for how floats subtract
 
-_PASSING = frozenset((errno.ESTALE, errno.ENOENT, errno.ENOTDIR, errno.EINVAL, errno.ELOOP))
+_TRANSIENT = frozenset((errno.ESTALE, errno.ENOENT, errno.ENOTDIR, errno.EINVAL, errno.ELOOP))
 
 
 class Debounce:
-    """What is seen of one app. `saw` and `failed` answer with the look to push, if there is one."""
+    """What is seen of one app. `saw` and `failed` return what there is to report, if anything."""
 
     def __init__(self, root: str, app: str, settle: float) -> None:
         self.root = root
         self.app = app
         self.settle = settle
-        self.last: AppSeen | None = None  # what stands
-        self.pushed: AppSeen | None = None
-        # Somebody wants to hear of a look that begins from then on (mono), whatever it shows; 0:
-        # nobody. A look that had begun before is told too, and does not answer.
+        self.last: AppSeen | None = None  # what is believed
+        self.reported: AppSeen | None = None
+        # A poll that starts from then on (mono) is to be reported whatever it shows; 0: none is. A
+        # poll that started before is reported too, and does not count.
         self.requested = 0.0
-        self.urgent = False  # … and it is not to wait until scanning may go on
-        self._stands: tuple[Inspection, str, str] | None = None  # of which all is told
-        self._bad_since: float | None = None
-        self._turned: tuple[Layout, float] | None = None  # another layout, and since when
+        self.urgent = False  # … and does not wait for its budget
+        self._settled: tuple[Inspection, str, str] | None = None  # of which all is reported
+        self._failing_since: float | None = None
+        self._other: tuple[Layout, float] | None = None  # another layout, and since when
 
     @property
     def doubtful(self) -> bool:
-        """Whether the newest look was not believed: look again soon."""
-        return self._bad_since is not None or self._turned is not None
+        """Whether the newest poll was not believed, so that the next one is due soon."""
+        return self._failing_since is not None or self._other is not None
 
     @property
     def confirm_at(self) -> float | None:
-        """When to look again to see that it stood; None if that was seen."""
-        last, pushed = self.last, self.pushed
+        """When to poll again to see that it settled; None if that was seen."""
+        last, reported = self.last, self.reported
         if last is None or not last.known or last.layout is Layout.SYMLINK:
             return None
-        if pushed is not None and pushed.known and _stood(pushed, self.settle):
+        if reported is not None and reported.known and _is_settled(reported, self.settle):
             return None
-        return last.since + self.settle + _HAIR
+        return last.since + self.settle + _ROUNDING
 
     def believes(self, layout: Layout, began: float) -> bool:
         """Whether the app may be taken for one of this layout now."""
         last = self.last
         if last is None or last.layout in (None, layout):
-            self._turned = None
+            self._other = None
             return True
-        if self._turned is None or self._turned[0] is not layout:
-            self._turned = (layout, began)
-        return began - self._turned[1] > CONFIRM
+        if self._other is None or self._other[0] is not layout:
+            self._other = (layout, began)
+        return began - self._other[1] > CONFIRM
 
-    def saw(  # noqa: PLR0913 - a look has so many parts
+    def saw(  # noqa: PLR0913 - the parts of what is seen
         self,
         found: Inspection,
         release: str,
@@ -83,12 +83,12 @@ class Debounce:
         also: str = "",
         changing: tuple[str, ...] = (),
     ) -> AppSeen | None:
-        """Take a good look whose layout is believed."""
-        seen = (found, release, also)
-        if seen == self._stands and not self.requested and not changing:
-            self._bad_since = self._turned = None
-            return None  # nearly every look is such a one
-        look = AppSeen(
+        """Take what was seen, of a layout that is believed."""
+        content = (found, release, also)
+        if content == self._settled and not self.requested and not changing:
+            self._failing_since = self._other = None
+            return None  # nearly every poll is such a one
+        seen = AppSeen(
             root=self.root,
             app=self.app,
             known=True,
@@ -105,25 +105,25 @@ class Debounce:
             how=how,
         )
         last = self.last
-        if last is not None and last.known and _essence(last) == _essence(look):
-            look = replace(look, since=last.since, how=last.how)
-        self._bad_since = self._turned = None
-        told = self._take(look)
-        pushed = self.pushed
-        stood = pushed is not None and pushed.known and _stood(pushed, self.settle)
-        self._stands = seen if stood else None
-        return told
+        if last is not None and last.known and _essence(last) == _essence(seen):
+            seen = replace(seen, since=last.since, how=last.how)
+        self._failing_since = self._other = None
+        report = self._take(seen)
+        reported = self.reported
+        settled = reported is not None and reported.known and _is_settled(reported, self.settle)
+        self._settled = content if settled else None
+        return report
 
     def failed(self, error: OSError | NotDeployable, began: float, how: str) -> AppSeen | None:
-        """Take a look that went wrong."""
-        self._stands = None
+        """Take a poll that failed."""
+        self._settled = None
         last = self.last
         if last is not None and last.known and passes(error):
-            if self._bad_since is None:
-                self._bad_since = began
-            if began - self._bad_since <= CONFIRM:
+            if self._failing_since is None:
+                self._failing_since = began
+            if began - self._failing_since <= CONFIRM:
                 return None
-        look = AppSeen(
+        seen = AppSeen(
             root=self.root,
             app=self.app,
             known=False,
@@ -134,34 +134,38 @@ class Debounce:
             how=how,
         )
         if last is not None and not last.known:
-            look = replace(look, since=last.since, how=last.how)
-        self._bad_since = None
-        return self._take(look)
+            seen = replace(seen, since=last.since, how=last.how)
+        self._failing_since = None
+        return self._take(seen)
 
-    def _take(self, look: AppSeen) -> AppSeen | None:
-        self.last = look
-        pushed = self.pushed
-        news = (
+    def _take(self, seen: AppSeen) -> AppSeen | None:
+        self.last = seen
+        reported = self.reported
+        changed = (
             self.requested > 0.0
-            or pushed is None
-            or _TOLD(pushed) != _TOLD(look)
-            or (look.known and _stood(look, self.settle) and not _stood(pushed, self.settle))
+            or reported is None
+            or _CONTENT(reported) != _CONTENT(seen)
+            or (
+                seen.known
+                and _is_settled(seen, self.settle)
+                and not _is_settled(reported, self.settle)
+            )
         )
-        if not news:
+        if not changed:
             return None
-        if look.looked >= self.requested:
+        if seen.looked >= self.requested:
             self.requested, self.urgent = 0.0, False
-        self.pushed = look
-        return look
+        self.reported = seen
+        return seen
 
 
 def passes(error: OSError | NotDeployable) -> bool:
-    """Whether a look may go wrong in this way for a moment while all is well."""
-    return isinstance(error, NotDeployable) or error.errno in _PASSING
+    """Whether a poll may fail in this way for a moment while all is well."""
+    return isinstance(error, NotDeployable) or error.errno in _TRANSIENT
 
 
 def in_words(error: OSError | NotDeployable) -> str:
-    """Say what went wrong, for people and for logs: names that are no UTF-8 are made readable."""
+    """Describe what failed, for people and for logs; names that are not UTF-8 are escaped."""
     if isinstance(error, NotDeployable):
         text = str(error)
     else:
@@ -171,10 +175,10 @@ def in_words(error: OSError | NotDeployable) -> str:
     return text.encode("utf-8", "backslashreplace").decode()
 
 
-def _essence(look: AppSeen) -> tuple[object, ...]:
-    """What must not change for a look to stand."""
-    return (look.layout, look.release, look.release_dir, look.incomplete)
+def _essence(seen: AppSeen) -> tuple[object, ...]:
+    """What must not change for an app to settle."""
+    return (seen.layout, seen.release, seen.release_dir, seen.incomplete)
 
 
-def _stood(look: AppSeen, settle: float) -> bool:
-    return look.looked - look.since >= settle
+def _is_settled(seen: AppSeen, settle: float) -> bool:
+    return seen.looked - seen.since >= settle

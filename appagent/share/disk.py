@@ -10,7 +10,7 @@ anywhere. So an operation is given a `base`, the part of the path that the admin
 below it follows no link (open_parent.py). The type of a file is checked on an O_PATH descriptor,
 which opens no device, and only then the file is opened through it.
 
-Each thread has a `Disk` of its own. Its `Pulse` tells the main thread, which never touches a
+Each thread has a `Disk` of its own. Its `Pulse` shows the main thread, which never touches a
 share, since when a call has not returned and which one it is.
 """
 
@@ -217,9 +217,9 @@ class Disk:
     # --- this machine -----------------------------------------------------------------------------
 
     def mountinfo(self) -> str:
-        """Give the text of /proc/self/mountinfo; it is read only when the kernel says it changed.
+        """Return the text of /proc/self/mountinfo, read again only when it changed.
 
-        This is no share operation: it answers whatever the shares do.
+        This is not a share operation: it returns whatever the shares do.
         """
         if self._mountinfo < 0:
             self._mountinfo = os.open("/proc/self/mountinfo", os.O_RDONLY | os.O_CLOEXEC)
@@ -246,7 +246,7 @@ def _open_file(name: str, at: int | None) -> int:
     finally:
         os.close(seen)
     # What bore the name has gone, though this node has not forgotten it yet. Asked by the name the
-    # kernel finds what bears it now; that is no link either, and judged once it is open.
+    # kernel finds what bears it now; that is not a link either, and checked once it is open.
     fd = os.open(name, _OPEN_FILE | os.O_NOFOLLOW, dir_fd=at)
     try:
         _need_file(fd)
@@ -281,7 +281,7 @@ def _read(fd: int, most: int) -> bytes:
 
 
 def _kind(entry: os.DirEntry[str]) -> str:
-    """Tell what an entry is that is no directory."""
+    """Return the kind of an entry that is not a directory."""
     if entry.is_symlink():
         return LINK
     return FILE if entry.is_file(follow_symlinks=False) else OTHER

@@ -2,12 +2,12 @@
 
 A file that is being written is read half. So what a read gives counts only when the next read, a
 moment later, gives the same; until then what was seen before stands. An error is unknown at once,
-and a file is missing only if a listing of its directory says so: without the mount of a share the
-file would seem to be missing too, so the mount is verified before and after each read.
+and a file is missing only if a listing of its directory does not have it: without the mount of a
+share it would seem to be missing too, so the mount is verified before and after each read.
 
 Most apps have env files that never change, or none at all. So the files of one directory are polled
-together, every `scan_interval`: one listing says which are still missing, and on a local disk a
-status says which are unchanged. Only what may have changed is read by itself.
+together, every `scan_interval`: one listing shows which are still missing, and on a local disk a
+status shows which are unchanged. Only what may have changed is read by itself.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from appagent.share.work import Work
 AGAIN_SHARE = 1.0  # s until the second read
 AGAIN_LOCAL = 0.25
 _CONTENT = attrgetter("state", "digest", "why")  # what is reported when it changes
-_EVERY = 2.0  # s between polls of a directory, without a root that says how often
+_EVERY = 2.0  # s between polls of a directory, without a root that has an interval
 
 
 class EnvFile:

@@ -1,4 +1,4 @@
-"""The commit of a git work tree, read from its files: nothing of git's is run on a share.
+"""The commit of a git work tree, read from its files: git itself is never run on a share.
 
 git replaces HEAD and refs by renaming a lock file over them, after the work tree is written and
 while index.lock is there, so a HEAD that stands without an index.lock is a checkout that is done.
@@ -59,7 +59,7 @@ def head(resolver: PathResolver, base: str, names: Mapping[str, str]) -> Head:
             return Head(text, "index.lock" in inside, tuple(markers), dirs)
         target = text.removeprefix("ref: ").strip()
         if not text.startswith("ref: ") or not _REF.fullmatch(target) or ".." in target:
-            raise NotDeployable(f"{own}/{name} is no commit and names no ref")
+            raise NotDeployable(f"{own}/{name} is neither a commit nor the name of a ref")
         if len(os.fsencode(target)) > _LONGEST_REF:
             raise NotDeployable(f"{own}/{name} names a ref of more than {_LONGEST_REF} bytes")
         name, own = target, common

@@ -1,14 +1,14 @@
-"""inotify, for local filesystems: "look now" at the app concerned, never what changed.
+"""inotify, for local filesystems: it says which app to poll now, never what changed.
 
 Theory of operation. watchdog's reader of the inotify descriptor (`InotifyFD`) is used without its
 observer: the observer walks whole trees by itself, with a thread for each watch and with every
-ignored directory in it, and keeps silent when it runs out of watches. Here exactly those
-directories are watched that a look has just listed, and a watch that cannot be had is an error
+ignored directory in it, and reports nothing when it runs out of watches. Here exactly those
+directories are watched that a poll has just listed, and a watch that cannot be added is an error
 that makes the root a polled one.
 
-A directory that is deleted or moved away loses its watch, and so does all that lay in it; the look
-that this rings for watches what is there then. Between a look and its watches a change can slip
-through, so who has added any looks once more.
+A directory that is deleted or moved loses its watch, and so does everything in it; the poll that
+follows watches what is there then. Between a poll and its watches a change can be missed, so a poll
+that added any is repeated.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ from watchdog.observers.inotify_c import (
     WatchDescriptor,
 )
 
-# No IN_MODIFY: an app that writes its log would ring with every line. What is written is heard of
-# when it is closed, and what is written for long is found by the look that confirms.
+# No IN_MODIFY: an app that writes its log would cause an event with every line. A file that is
+# written is reported when it is closed; one that is written for long is found by the next scan.
 _MASK = Mask(
     InotifyConstants.IN_ATTRIB
     | InotifyConstants.IN_CLOSE_WRITE
@@ -42,22 +42,22 @@ _MASK = Mask(
     | InotifyConstants.IN_DONT_FOLLOW
 )
 
-Ring = Callable[[str, bool], None]  # the path that changed ("": anything), whether a directory
+Notify = Callable[[str, bool], None]  # the path that changed ("": anything), whether a directory
 
 
 class Watcher:
     """The directories that one app, or one root, is watched by."""
 
-    def __init__(self, fd: InotifyFD, ring: Ring) -> None:
+    def __init__(self, fd: InotifyFD, notify: Notify) -> None:
         self._fd = fd
-        self._ring = ring
+        self._notify = notify
         self._id = CallbackId(id(self))
         self._by_path: dict[str, WatchDescriptor] = {}
         self._by_wd: dict[WatchDescriptor, str] = {}
         self._lock = threading.Lock()
 
     def watch(self, paths: Iterable[str]) -> int:
-        """Watch just these; say how many were not watched before.
+        """Watch just these; return how many were not watched before.
 
         Raises OSError where the kernel gives no more watches.
         """
@@ -79,9 +79,9 @@ class Watcher:
             wd = self._fd.add_callback(os.fsencode(path), _MASK, self, self._id)
         except OSError as error:
             if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP):
-                return True  # gone since it was listed: the next look sees that
+                return True  # gone since it was listed: the next poll sees that
             raise
-        if wd < 0:  # so watchdog says EACCES
+        if wd < 0:  # which is how watchdog reports EACCES
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), path)
         with self._lock:
             # One directory under two paths (it was renamed): the newest is what it is called.
@@ -106,8 +106,8 @@ class Watcher:
             path = self._by_wd.get(event.wd)
             gone = []
             if path is not None and (event.is_move_self or event.is_delete_self):
-                # What lay in it went with it, and nobody says so. Whatever bears these names now
-                # has to be watched anew.
+                # What lay in it went with it, without an event. Whatever bears these names now has
+                # to be watched anew.
                 inside = f"{path}/"
                 gone = [wd for wd, one in self._by_wd.items() if f"{one}/".startswith(inside)]
                 for wd in gone:
@@ -115,17 +115,17 @@ class Watcher:
         self._fd.remove_callbacks([(wd, self._id) for wd in gone])
         if path is not None:
             name = os.fsdecode(event.name)
-            self._ring(f"{path}/{name}" if name else "", event.is_directory)
+            self._notify(f"{path}/{name}" if name else "", event.is_directory)
 
     def on_watch_deleted(self, wd: WatchDescriptor) -> None:
         """A directory is gone, or its filesystem is."""
         with self._lock:
             self._forget(wd)
-        self._ring("", True)  # noqa: FBT003 - watchdog's way round
+        self._notify("", True)  # noqa: FBT003 - watchdog's way round
 
     def on_queue_overflow(self) -> None:
         """Events were lost."""
-        self._ring("", True)  # noqa: FBT003 - as above
+        self._notify("", True)  # noqa: FBT003 - as above
 
 
 class Inotify:
@@ -135,14 +135,14 @@ class Inotify:
         self._fd: InotifyFD | None = None
         self._lock = threading.Lock()
 
-    def watcher(self, ring: Ring) -> Watcher:
+    def watcher(self, notify: Notify) -> Watcher:
         """Make a watcher. Raises OSError where the kernel gives no descriptor."""
         with self._lock:
             if self._fd is None:
                 fd = InotifyFD()
                 fd.start()
                 self._fd = fd
-            return Watcher(self._fd, ring)
+            return Watcher(self._fd, notify)
 
 
 def is_limit(error: OSError) -> bool:

@@ -1,12 +1,12 @@
-"""How an app's files lie, and what its release is: one look at one app, whole or not at all.
+"""How an app's files lie, and what its release is: one inspection, whole or not at all.
 
 `inspect` returns an `Inspection`, or raises: `NotDeployable` for what is not a release (no
 Makefile, a dangling link), OSError for trouble with the share. The release id of a tree is missing
 in it: that takes a scan of everything (signature.py).
 
-An app without a Makefile is unclear, not gone. A checkout that is half done, an upload, a release
-that somebody forgot to finish all look so, and none may stop an app; gone it is once its directory
-has left the root's listing.
+An app without a Makefile is unknown, not removed. A checkout that is half done, an upload or an
+unfinished release has none either, and none of these may stop an app; it is removed once its
+directory has left the root's listing.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ CURRENT = "current"
 DEPLOYING = ".deploying"
 SETTINGS = "appagent.yaml"
 
-# Names that say of what kind an app is, and in which state.
-TELLING = frozenset((CURRENT, DEPLOYING, SETTINGS, ".git", *MAKEFILES))
+# Names that decide of what layout an app is, and in which state.
+KEY_NAMES = frozenset((CURRENT, DEPLOYING, SETTINGS, ".git", *MAKEFILES))
 
 _MOST_SETTINGS = 64 * 1024
 _LONGEST_TEXT = 200  # of a link, inside a release id
@@ -36,12 +36,12 @@ _SAFE = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz01234567
 
 
 class NoApp(NotDeployable):
-    """A directory like any other, without a Makefile: no app, or not yet, or not at the moment."""
+    """A directory without a Makefile: not an app, or not yet, or not at the moment."""
 
 
 @dataclass(frozen=True, slots=True)
 class Inspection:
-    """What a look at an app found."""
+    """What an inspection of an app found."""
 
     layout: Layout
     base: str  # the app's directory, resolved
@@ -63,10 +63,10 @@ def inspect(  # noqa: PLR0913 - what, where, and two rules for how far
     *,
     others: Iterable[str] = (),
 ) -> Inspection:
-    """Look at the app `name` in `root`.
+    """Inspect the app `name` in `root`.
 
-    `allowed` says why a path must not be touched; `others` are the directories beside the root that
-    releases may lie in, and further names of all of them.
+    `allowed` returns why a path must not be touched; `others` are the directories besides the root
+    that releases may lie in, and further names of all of them.
     """
     resolver = PathResolver(disk, root, others, allowed)
     app, status = _resolve(resolver, f"{root.rstrip('/')}/{name}")
@@ -100,8 +100,8 @@ def inspect(  # noqa: PLR0913 - what, where, and two rules for how far
     )
 
 
-def _auto(names: dict[str, str], linked: bool) -> Layout:  # noqa: FBT001 - a fact, no switch
-    """Tell the layout by what is there."""
+def _auto(names: dict[str, str], linked: bool) -> Layout:  # noqa: FBT001 - a property, not a switch
+    """Detect the layout by what is there."""
     if linked or names.get(CURRENT) == LINK:
         return Layout.SYMLINK
     return Layout.GIT if names.get(".git") in (DIR, FILE) else Layout.TREE
@@ -152,7 +152,7 @@ def _need_makefile(path: str, names: Mapping[str, str], wrong: type[NotDeployabl
 def _settings(resolver: PathResolver, path: str, names: Mapping[str, str]) -> str | None:
     """Read the app's own appagent.yaml.
 
-    One that cannot be read makes the look unclear rather than being left out: the app would be
+    One that cannot be read makes the app unknown rather than being left out: the app would be
     deployed with settings that nobody meant.
     """
     if SETTINGS not in names:

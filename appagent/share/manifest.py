@@ -2,7 +2,7 @@ r"""The scan at the time of a deploy, kept compressed on the local disk: what a 
 
 `<manifests>/<app>/<hash of the release id>.gz` holds a line for each entry, sorted: path, type,
 mode, inode, size, mtime_ns, ctime_ns, link text, parted by tabs; a backslash, tab or newline in a
-name is written \\, \t, \n. The watcher writes it; `explain` reads two and tells what changed.
+name is written \\, \t, \n. The watcher writes it; `explain` compares two of them.
 """
 
 from __future__ import annotations
@@ -76,23 +76,23 @@ def read(path: str) -> Iterator[tuple[bytes, bytes]]:
 
 
 def compare(old: str, new: str) -> Iterator[Change]:
-    """Tell what differs from one manifest to another, by path, with only a line of each at hand.
+    """Yield what differs from one manifest to another, by path, with only a line of each in memory.
 
     Raises OSError as `read` does.
     """
-    olds, news = read(old), read(new)
-    before, after = next(olds, None), next(news, None)
+    old_lines, new_lines = read(old), read(new)
+    before, after = next(old_lines, None), next(new_lines, None)
     while before or after:
         if before and (not after or before[0] < after[0]):
             yield Change(_name(before[0]), "removed")
-            before = next(olds, None)
+            before = next(old_lines, None)
         elif after and (not before or after[0] < before[0]):
             yield Change(_name(after[0]), "added")
-            after = next(news, None)
+            after = next(new_lines, None)
         elif before and after:
             if before[1] != after[1]:
                 yield Change(_name(before[0]), _differing(before[1], after[1]))
-            before, after = next(olds, None), next(news, None)
+            before, after = next(old_lines, None), next(new_lines, None)
 
 
 def _name(key: bytes) -> str:

@@ -52,7 +52,7 @@ class MarkerPoll:
         """Have an app polled now and reported in any case; an urgent scan waits for no budget."""
         app.debounce.urgent |= urgent
         app.debounce.requested = time.monotonic()
-        app.how = app.how or "asked"
+        app.how = app.how or "requested"
         self._work.app(app)
 
     def poll_due(self, first: AppState, emit: Emit) -> None:

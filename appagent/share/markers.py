@@ -1,7 +1,7 @@
-"""The few things that tell at a glance that an app may have changed: links, HEAD, refs.
+"""The few things that show cheaply that an app may have changed: links, HEAD, refs.
 
-A whole look at an app costs a dozen operations on the share, a look at its marks one or two. Marks
-that stand say "as before"; marks that do not stand, or cannot be read, only say "look properly".
+An inspection of an app costs a dozen operations on the share, a poll of its markers one or two. If
+they are unchanged the app is; if they changed or cannot be read, the app is inspected.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _MOST = 4096
 
 
 class NotDeployable(Exception):
-    """What is there is no release that could be deployed; the text says what it is instead."""
+    """What is there cannot be deployed; the text is the reason."""
 
 
 class Marker(NamedTuple):
@@ -34,7 +34,7 @@ class Marker(NamedTuple):
 
 
 def unchanged(disk: Disk, markers: Iterable[Marker]) -> bool:
-    """Whether all marks are as they were. Raises OSError where one cannot be read."""
+    """Whether all markers are as they were. Raises OSError where one cannot be read."""
     for marker in markers:  # noqa: SIM110 - done so often that a generator counts
         if _value(disk, marker) != marker.value:
             return False
@@ -61,9 +61,9 @@ def status_text(status: os.stat_result) -> bytes:
 
 
 def is_listed(disk: Disk, path: str, *, base: str = "") -> bool:
-    """Whether a name is in the listing of its directory, which alone can say that it is not.
+    """Whether a name is in the listing of its directory, the only proof that it is not.
 
-    Where that directory is missing too, its own parent has to say so; an error is never an answer.
+    Where that directory is missing too, its own parent has to prove it; an error proves nothing.
     """
     missing: OSError | None = None
     while True:

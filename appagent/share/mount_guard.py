@@ -33,7 +33,7 @@ class MountGuard:
         return self._mounts
 
     def mounts(self) -> Mounts:
-        """Read the mount table, if the kernel says that it changed."""
+        """Read the mount table, if the kernel reports a change."""
         text = self.disk.mountinfo()
         if text is not self._mounts.text and text != self._mounts.text:
             self._mounts = Mounts(text)

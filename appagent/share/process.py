@@ -4,8 +4,8 @@ Theory of operation. The watcher is a process of its own because any call on a s
 minutes, and then not even SIGKILL ends it. So nothing here waits: the socket is non-blocking both
 ways, the end of the process is reported by its pidfd, and `close` gives up on one that hangs.
 
-The watcher sends a heartbeat once a second. It is *stuck* when no beat came for 5 s, or when a beat
-says that its poller is in one operation for 5 s, or its scanner for 60 s. Then everything that it
+The watcher sends a heartbeat once a second. It is *stuck* when no beat came for 5 s, or when by a
+beat its poller is in one operation for 5 s, or its scanner for 60 s. Then everything that it
 watches is unknown. One that is stuck for 180 s is killed; a new one is started only once the old
 one has really ended, so however long a share hangs there is one process for it, not a pile.
 """
@@ -124,9 +124,9 @@ class Watcher:
     def request(self, operation: Operation, timeout: float) -> asyncio.Future[Answer]:
         """Have an operation done on the share; it gives its answer, or raises.
 
-        OSError is the operation's own error, TimeoutError says that it was not done in time (it may
-        be later, if it had begun), ConnectionError that there is no watcher, or it ended meanwhile,
-        or too many requests wait. RequestRefused: the operation is not allowed.
+        OSError: the operation's own error. TimeoutError: it was not done in time, but may be done
+        later if it had started. ConnectionError: the watcher is missing, or ended meanwhile, or the
+        share is not mounted, or too many requests wait. RequestRefused: it is not allowed.
         """
         if any("\0" in text for text in (operation.root, operation.path, operation.to)):
             raise RequestRefused("a NUL in a path")

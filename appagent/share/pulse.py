@@ -1,4 +1,4 @@
-"""What tells the main thread since when another one has been in one operation, and in which."""
+"""Shows the main thread since when another one has been in one operation, and in which."""
 
 from __future__ import annotations
 

@@ -4,8 +4,8 @@ Theory of operation. A request names an operation of `Disk` and a path below `<r
 nothing else on a share is ever written, and nothing while the share is not mounted. The watcher has
 a thread for requests, so one that hangs stops no poll; those behind it wait, and are answered with
 an error once their deadline has passed.
-An operation that was begun may be done although its deadline has passed or the watcher has ended:
-who asks must be able to find that out, or to do it again.
+An operation that had started may be done although its deadline has passed or the watcher has ended:
+the caller must be able to find that out, or to repeat it.
 
 Bounds: `MOST_WAITING` requests, `MOST_CONTENT` bytes each way, `MOST_NAMES` names of a directory.
 """
@@ -46,7 +46,7 @@ class Problem(StrEnum):
     """Why a request failed."""
 
     OS = "os"  # the operation did, with an errno
-    DEADLINE = "deadline"  # it had not begun in time
+    DEADLINE = "deadline"  # it had not started in time
     UNAVAILABLE = "unavailable"  # the share is not mounted, or too many others wait
     REFUSED = "refused"  # unknown operation, or outside of what is allowed
     INTERNAL = "internal"  # a bug in appagent

@@ -33,7 +33,7 @@ class ResolvedPath(NamedTuple):
 class PathResolver:
     """The ways from the directories that the administrator has named.
 
-    `root` is where they begin, `others` are further ones. `allowed` says why a path must not be
+    `root` is where they begin, `others` are further ones. `allowed` returns why a path must not be
     touched, "" if it may.
     """
 
@@ -69,7 +69,7 @@ class PathResolver:
     def find(self, path: str, most: int) -> tuple[ResolvedPath, bytes | None]:
         """Read a small file over links, None where there seems to be nothing; and where it is.
 
-        Links are looked for only where the path does not do without, so mostly this costs nothing.
+        Links are resolved only where the path has any, so mostly this costs nothing.
         """
         resolved = ResolvedPath(path)
         try:
@@ -100,7 +100,7 @@ class PathResolver:
             return ResolvedPath(f"{resolved.path.rstrip('/')}{rest}", resolved.links)
 
     def need_missing(self, path: str) -> None:
-        """Raise FileNotFoundError where a listing says that there is something after all."""
+        """Raise FileNotFoundError where a listing has the name after all."""
         if is_listed(self.disk, path, base=self.base(path)):
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path)
 
@@ -145,11 +145,11 @@ class PathResolver:
         return ResolvedPath(done, tuple(links)), status
 
     def markers(self, resolved: ResolvedPath) -> list[Marker]:
-        """What tells that the links still lead there."""
+        """The markers that show that the links still lead there."""
         return [self.marker(LINK, path, os.fsencode(text)) for path, text in resolved.links]
 
     def marker(self, kind: str, path: str, value: bytes = b"") -> Marker:
-        """Make a mark of something that was looked at."""
+        """Make a marker of something that was read."""
         return Marker(kind, path, value, self.base(path))
 
     def _split(self, path: str) -> tuple[str, list[str]]:

@@ -1,6 +1,6 @@
 """Polls of roots: which apps there are.
 
-A root is listed every `interval`; only its listing says which apps there are. A new name is
+A root is listed every `interval`; only its listing decides which apps there are. A new name is
 inspected before the listing is reported, so that a listing names apps and not directories, and what
 was seen of new apps is reported after the listing that names them. While a root is unavailable its
 apps are not polled; once it is available again all of them are reported anew.

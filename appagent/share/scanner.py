@@ -1,7 +1,7 @@
-"""The scanning thread: whole scans of the apps that are trees.
+"""The scanner thread: whole scans of the apps that are trees.
 
 A tree pays for its scans from an account of its own (budget.py). What does not wait for that, and
-comes before all others, is the first scan of an app and one that somebody triggered; the one that
+comes before all others, is the first scan of an app and one that was triggered; the one that
 confirms a change, just `settle` after it was seen, and one that somebody waits for, as long as not
 too much is owed. All of them are paid. A long scan lets short ones in between two directories, so
 a large tree holds up nobody.
@@ -32,7 +32,7 @@ from appagent.share.state import POLLER, SCANNER, AppState, PlainTree
 from appagent.share.watches import Watches
 from appagent.share.work import Work
 
-_SOON = 0.5  # s until a look that was not believed is done again
+_SOON = 0.5  # s until a scan that was not believed is repeated
 _SHORT = 1.0  # s that a scan may take, as the last one did, to be let in between
 _LONG = 0.25  # s for which a scan lets nobody in
 _OWED = 8  # scans that a tree may owe and still have a change confirmed in time
@@ -53,7 +53,7 @@ class _Cost(NamedTuple):
 
 
 class Scanner:
-    """Scans trees. `hand_over` takes an app that is none, `ring_root` a root in doubt."""
+    """Scans trees."""
 
     def __init__(
         self,
@@ -75,7 +75,7 @@ class Scanner:
         self._emit: Emit = lambda _message: None
         self.slow: tuple[AppState, ...] = ()  # scanned too seldom; any thread may read it
         self._jitter = Jitter()
-        self._said = ""  # what went wrong with the last manifest
+        self._manifest_error = ""  # what went wrong with the last manifest
 
     def turn(self, timeout: float, emit: Emit) -> None:
         """Scan one tree, or wait."""
@@ -130,19 +130,19 @@ class Scanner:
         if not app.put_off:
             self._slower(app, 0.0)
         app.put_off = False
-        due = self._paid_look(app, now)
+        due = self._paid_scan(app, now)
         if due is not None and not app.dropped():
             self._work.scan.sooner(app, due)
 
-    def _paid_look(self, app: AppState, began: float) -> Window | None:
+    def _paid_scan(self, app: AppState, began: float) -> Window | None:
         before, inner = self._cost(), self._inner
         app.begin(began)
         app.tried = True
         how = app.take_how("scan")
         self._scanned.append(app)
         try:
-            return self._look(app, began, how, self._emit)
-        except Exception:  # noqa: BLE001 - of ours: it ends this look alone
+            return self._scan_app(app, began, how, self._emit)
+        except Exception:  # noqa: BLE001 - logged; it makes this app unknown, and nothing else
             return self._failed(
                 app, app.faults.report(app.path, self._emit), began, how, self._emit
             )
@@ -167,7 +167,7 @@ class Scanner:
         return _Cost(self._clock() - self.disk.pulse.hung, time.thread_time())
 
     def _slower(self, app: AppState, every: float) -> None:
-        """Have it told how seldom an app is scanned."""
+        """Note how seldom an app is scanned, for the beat."""
         app.scan_every = every if every > app.root.spec.scan_interval * _SLOWER else 0.0
         if bool(app.scan_every) != (app in self.slow):
             others = [one for one in self.slow if one is not app]
@@ -179,12 +179,12 @@ class Scanner:
         self._slower(app, 0.0)
         app.tried, app.confirm = False, None
 
-    def _look(self, app: AppState, began: float, how: str, emit: Emit) -> Window | None:
-        """Look at one app; when to look again, None if it is not ours any more."""
+    def _scan_app(self, app: AppState, began: float, how: str, emit: Emit) -> Window | None:
+        """Scan one app: when to scan it again, None if it is not a tree any more."""
         root = app.root
         again = self._jitter(began, root.spec.scan_interval)
         soon = again.sooner(began + _SOON)
-        if not root.known:  # its apps are looked at afresh once it is back
+        if not root.known:  # its apps are scanned anew once it is available again
             return None
         try:
             before = self._guard.of_root(root)
@@ -199,8 +199,8 @@ class Scanner:
             if scan is None:
                 scan = self._scan(app, found, began)
             also = self._also(app, found.base, began, scan)
-            # What is being removed looks smaller. What looks as before needs no listing for that:
-            # the root is listed by itself.
+            # What is being removed seems smaller. A tree that is as before needs no listing for
+            # that: the root is listed by itself.
             same = app.scan is not None and app.scan.release == scan.release
             listed = same or app.name in self.disk.names(root.path)
             self._guard.unmoved(before, self._guard.of_root(root))
@@ -213,8 +213,8 @@ class Scanner:
             self._work.root(root)
             return again
         changing = () if same or app.scan is None else scan.changed_since(app.scan)
-        look = app.debounce.saw(found, scan.release, began, how, also=also, changing=changing)
-        self._push(look, app, emit)
+        seen = app.debounce.saw(found, scan.release, began, how, also=also, changing=changing)
+        self._report(seen, app, emit)
         app.scan = scan
         self._keep(app, emit)
         added = self._watches.tree(app, found, scan, emit)
@@ -227,14 +227,14 @@ class Scanner:
     def _failed(
         self, app: AppState, error: OSError | NotDeployable, began: float, how: str, emit: Emit
     ) -> Window:
-        """Take a look that went wrong; when to look again."""
+        """Take a scan that failed: when to scan again."""
         app.confirm = None
-        self._push(app.debounce.failed(error, began, how), app, emit)
+        self._report(app.debounce.failed(error, began, how), app, emit)
         again = self._jitter(began, app.root.spec.scan_interval)
         return again.sooner(began + _SOON) if app.debounce.doubtful else again
 
     def _found(self, app: AppState) -> Inspection:
-        """See how it lies, as if it were seen for the first time."""
+        """Inspect it, as if it were seen for the first time."""
         app.plain_tree = None
         return self._guard.inspect(app.root, app.name, app.spec.layout)
 
@@ -259,7 +259,7 @@ class Scanner:
         if not stat.S_ISDIR(status.st_mode) or status.st_uid != plain.found.owner:
             return None
         scan = self._scan(app, plain.found, began)
-        return (plain.found, scan) if scan.telling == plain.telling else None
+        return (plain.found, scan) if scan.key_names == plain.key_names else None
 
     def _also(self, app: AppState, base: str, began: float, scan: Scan) -> str:
         """The id under the scheme and ignore lines that the applied one has."""
@@ -280,12 +280,12 @@ class Scanner:
         except NotDeployable:  # it does not lie like that any more
             return ""
 
-    def _push(self, look: AppSeen | None, app: AppState, emit: Emit) -> None:
-        if look is not None and not app.dropped():
-            emit(look)
+    def _report(self, seen: AppSeen | None, app: AppState, emit: Emit) -> None:
+        if seen is not None and not app.dropped():
+            emit(seen)
 
     def _keep(self, app: AppState, emit: Emit) -> None:
-        """Keep the manifest of a tree that stood."""
+        """Keep the manifest of a tree that settled."""
         last, scan = app.debounce.last, app.scan
         if last is None or scan is None or not self._work.watchlist.manifests or scan.torn:
             return
@@ -294,9 +294,9 @@ class Scanner:
         try:
             manifest.write(self._work.watchlist.manifests, app.name, scan)
         except OSError as error:
-            said = f"{app.name}: what the release is made of cannot be kept: {in_words(error)}"
-            if said != self._said:
-                emit(LogLine("warning", said))
-            self._said = said
+            text = f"{app.name}: what the release is made of cannot be kept: {in_words(error)}"
+            if text != self._manifest_error:
+                emit(LogLine("warning", text))
+            self._manifest_error = text
             return
-        app.kept, self._said = scan.release, ""
+        app.kept, self._manifest_error = scan.release, ""

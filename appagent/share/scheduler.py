@@ -1,9 +1,9 @@
-"""What a thread has to look at, and when: each thing once, rung earlier or put off.
+"""What a thread has to poll, and when: each thing once, sooner if something happens.
 
-To be woken costs a thread more than most looks do: what it needs has left the processor's caches
-by then. So a look has a span in which it may be taken: the thread wakes when the first span ends,
-and takes all that have begun. Spans are spread out, so that the nodes of a fleet and the apps of a
-node do not all look in the same moment.
+To be woken costs a thread more than most polls do: what it needs has left the processor's caches by
+then. So a poll has a window in which it may be done: the thread wakes when the first window ends,
+and does all whose windows have begun. Windows are spread out, so that the nodes of a fleet and the
+apps of a node do not all poll in the same moment.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from typing import Generic, NamedTuple, TypeVar
 Key = TypeVar("Key")
 
 _TOGETHER = 0.02  # s that everything may wait for: what is due by then is taken with it
-_SPREAD = 0.1  # of the time between two looks: by which a span begins earlier, and lasts
+_SPREAD = 0.1  # of the time between two polls: by which a window begins earlier, and lasts
 
 
 class Window(NamedTuple):
-    """From when on a look may be taken, and when it has to be."""
+    """From when on a poll may be done, and by when it has to be."""
 
     first: float
     last: float
@@ -38,7 +38,7 @@ _NEVER = Window(math.inf, math.inf)
 
 
 class Schedule(Generic[Key]):
-    """Keys by the time at which they are due. Any thread may put and ring; one takes."""
+    """Keys by the time at which they are due. Any thread may put; one takes."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
@@ -64,7 +64,7 @@ class Schedule(Generic[Key]):
             self._spans.pop(key, None)
 
     def wake(self) -> None:
-        """Let the taker have a look at other things."""
+        """End the wait of the thread that takes."""
         with self._change:
             self._woken = True
             self._change.notify()
@@ -144,7 +144,7 @@ class Burst:
     """Polls that inotify asks for: a few at once, `gap` apart, then one for each interval.
 
     One change is several events (`ln -s … next && mv -T next current`; a commit is a dozen), and
-    the last one is what counts. In the long run there is no more than one poll an interval.
+    the last one is what counts. In the long run there is at most one poll per interval.
     """
 
     def __init__(self, most: int, gap: float) -> None:
@@ -169,13 +169,13 @@ class Burst:
 
 
 class Jitter:
-    """Numbers that are other ones in each process."""
+    """Intervals that differ at random, and between processes."""
 
     def __init__(self) -> None:
         self._state = int.from_bytes(os.urandom(4), "big")
 
     def __call__(self, began: float, seconds: float) -> Window:
-        """When to look again some time after a look began; 10 % earlier or later."""
+        """When to poll again some time after a poll began; 10 % earlier or later."""
         self._state = (self._state * 1664525 + 1013904223) & 0xFFFFFFFF  # Numerical Recipes'
         spread = seconds * _SPREAD
         first = began + seconds - spread * self._state / 0xFFFFFFFF

@@ -4,7 +4,7 @@ Theory of operation. Each directory is listed once, with the status of its entri
 share costs three or four round trips a *directory* and none a file. An entry becomes one line
 (name, type, mode, inode, size, mtime, ctime, link text), a directory becomes one block of sorted
 lines, the signature is a hash over all blocks. Blocks are kept, as bytes, until the next scan:
-that takes some 90 bytes a file, tells which paths differ, and is what the manifest is made of. A
+that takes some 90 bytes a file, shows which paths differ, and is what the manifest is made of. A
 block that is equal to the one before is the very same object, so a scan that finds nothing new
 costs no memory.
 
@@ -26,7 +26,7 @@ from dataclasses import dataclass, field
 
 from appagent.core.ignore import ignore_id, matcher
 from appagent.share.disk import Disk
-from appagent.share.layouts import TELLING
+from appagent.share.layouts import KEY_NAMES
 from appagent.share.markers import NotDeployable
 
 SCHEME = "tree.1"  # of the signatures that are made now
@@ -53,7 +53,7 @@ class Scan:
     blocks: Mapping[str, bytes]
     entries: int
     torn: tuple[str, ...] = ()  # paths that were gone before their status was read
-    telling: Mapping[str, bool] = field(default_factory=dict)  # of those names: is it a directory
+    key_names: Mapping[str, bool] = field(default_factory=dict)  # of those names: is it a directory
 
     def changed_since(self, before: Scan) -> tuple[str, ...]:
         """Name up to ten paths that are not as they were in an earlier scan."""
@@ -105,7 +105,7 @@ class SignatureScanner:
             disk.close(fd)
         torn = tuple(pass_.torn)
         if before is not None and pass_.is_as_before():
-            return Scan(before.release, before.blocks, pass_.entries, torn, pass_.telling)
+            return Scan(before.release, before.blocks, pass_.entries, torn, pass_.key_names)
         state = blake2b(digest_size=16, person=f"appagent.{self._scheme}".encode())
         for path, block in pass_.blocks.items():
             state.update(b"%d %d " % (len(path), len(block)))
@@ -114,7 +114,7 @@ class SignatureScanner:
         if pass_.torn:
             state.update(b"torn %r" % began)
         release = self._prefix + state.hexdigest()
-        return Scan(release, pass_.blocks, pass_.entries, torn, pass_.telling)
+        return Scan(release, pass_.blocks, pass_.entries, torn, pass_.key_names)
 
 
 class _Pass:
@@ -136,7 +136,7 @@ class _Pass:
         self.between: Callable[[], None] = lambda: None
         self.blocks: dict[str, bytes] = {}
         self.torn: list[str] = []
-        self.telling: dict[str, bool] = {}
+        self.key_names: dict[str, bool] = {}
         self.entries = 0
 
     def is_as_before(self) -> bool:
@@ -152,16 +152,16 @@ class _Pass:
         """Scan an open directory, then those inside it."""
         if depth > _DEEPEST:
             raise NotDeployable(
-                f"{self.base}/{path} is too deep: {_DEEPEST} directories in one another"
+                f"{self.base}/{path} is too deep: more than {_DEEPEST} nested directories"
             )
         self.between()
         prefix = f"{path}/" if path else ""
         where = f"{self.base}/{path}" if path else self.base
-        ignored, telling = self.ignored, self.telling
+        ignored, key_names = self.ignored, self.key_names
 
-        def skip(name: str, is_dir: bool) -> bool:  # noqa: FBT001 - one of two facts
-            if not depth and name in TELLING:
-                telling[name] = is_dir
+        def skip(name: str, is_dir: bool) -> bool:  # noqa: FBT001 - a property, not a switch
+            if not depth and name in KEY_NAMES:
+                key_names[name] = is_dir
             return ignored(prefix + name, is_dir)
 
         listing = self.disk.entries(fd, where, skip)

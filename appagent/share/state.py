@@ -31,25 +31,25 @@ _SCANS = 4, 0.06
 
 
 class PlainTree(NamedTuple):
-    """How a tree was found that is no link and has, of the telling names, only Makefiles.
+    """The inspection of a tree that is not a link and has, of the key names, only Makefiles.
 
-    As long as a scan finds the same telling names, another look would find just the same.
+    As long as a scan finds the same key names, another inspection would find just the same.
     """
 
     found: Inspection
-    telling: Mapping[str, bool]
+    key_names: Mapping[str, bool]
     table: Mounts  # with the next one: where it was allowed to lie
     real: str
 
     @classmethod
     def of(cls, found: Inspection, scan: Scan, table: Mounts, real: str) -> PlainTree | None:
-        """Tell whether it is one, by a look and the scan after it: what lies between may differ."""
-        telling = scan.telling
+        """Return it if it is one, by an inspection and the scan after it."""
+        key_names = scan.key_names
         if found.markers or found.incomplete or found.settings is not None:
             return None
-        if not telling.keys() <= _MAKEFILES or all(telling.values()):
+        if not key_names.keys() <= _MAKEFILES or all(key_names.values()):
             return None
-        return cls(found, telling, table, real)
+        return cls(found, key_names, table, real)
 
 
 class RootState:
@@ -60,15 +60,15 @@ class RootState:
         self.real = spec.path  # without the symlinks that are on the local disk
         self.children: Children | None = None  # by the newest good listing
         self.apps: dict[str, AppState] = {}
-        self.were_apps: set[str] = set()  # without a Makefile they are unknown, not no apps
-        self.plain: set[str] = set()  # directories like any other, without a Makefile
+        self.were_apps: set[str] = set()  # without a Makefile they are unknown
+        self.plain: set[str] = set()  # directories without a Makefile
         self.unusable: dict[str, str] = {}  # what would be apps, and what prevents it
         self.known = False
         self.reported: RootSeen | None = None
         self.requested = False
-        self.how = ""  # what rang
+        self.how = ""  # why it is due: inotify, poll, scan or requested
         self.began = 0.0
-        self.took = 0.0  # s of the newest listing and the looks that it led to
+        self.took = 0.0  # s of the newest listing and the inspections that it caused
         self.failing_since: float | None = None
         self.on_share = False
         self.inotify = False  # watched by it now
@@ -97,7 +97,7 @@ class RootState:
         self.plain.discard(name)
 
     def is_no_app(self, name: str, why: str) -> None:
-        """A child is no app: what stands in the way, or "" for a directory like any other."""
+        """A child is not an app: what prevents it, or "" for a plain directory."""
         self.is_app(name)
         if why:
             self.unusable[name] = why
@@ -105,7 +105,7 @@ class RootState:
             self.plain.add(name)
 
     def polled(self) -> int:
-        """How many of its apps are looked at by their marks; plain directories are no apps."""
+        """How many of its apps are polled by their markers; plain directories are not apps."""
         apps = self.apps.items()
         return sum([app.owner == POLLER and name in self.were_apps for name, app in apps])
 
@@ -122,11 +122,11 @@ class AppState:
         self.owner = POLLER
         self.base = ""  # of a tree that inotify watches, with a slash behind it
         self._dropped = False
-        self.how = ""  # what rang
-        self.began = 0.0  # of the newest look
+        self.how = ""  # why it is due: inotify, poll, scan or requested
+        self.began = 0.0  # of the newest poll
         self._polls, self._scans = Burst(*_POLLS), Burst(*_SCANS)
         self.markers: tuple[Marker, ...] = ()
-        self.whole = Window(0.0, 0.0)  # when marks that stand are not enough any more
+        self.whole = Window(0.0, 0.0)  # when unchanged markers are not enough any more
         self.scan: Scan | None = None
         self.plain_tree: PlainTree | None = None
         self.tried = False  # whether it was ever scanned, whatever came of it
@@ -145,20 +145,20 @@ class AppState:
         return f"{self.root.path.rstrip('/')}/{self.name}"
 
     def drop(self) -> None:
-        """It is watched no more; who looks at it just now tells nobody."""
+        """It is not watched any more; what is seen of it just now is not reported."""
         self._dropped = True
 
     def dropped(self) -> bool:
-        """Whether it is watched no more."""
+        """Whether it is not watched any more."""
         return self._dropped
 
     def begin(self, now: float) -> None:
-        """A whole look begins."""
+        """An inspection or a scan begins."""
         self.began = now
         self._burst.spend(now, self._pace)
 
     def due_after_event(self, now: float) -> Window:
-        """When to look because of an event that comes now."""
+        """When to poll because of an event that comes now."""
         return self._burst.due(now, self._pace)
 
     @property
@@ -171,6 +171,6 @@ class AppState:
         return spec.scan_interval if self.owner == SCANNER else spec.interval
 
     def take_how(self, otherwise: str) -> str:
-        """What made this look happen; what rings from now on makes another one."""
+        """What caused this poll; what happens from now on causes another one."""
         how, self.how = self.how, ""
         return how or otherwise

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 
 from appagent.host.mounts import Mount
 from appagent.share.inotify import Inotify, Watcher, is_limit
-from appagent.share.layouts import TELLING, Inspection
+from appagent.share.layouts import KEY_NAMES, Inspection
 from appagent.share.observer import Emit
 from appagent.share.protocol import LogLine
 from appagent.share.signature import Scan
@@ -111,7 +111,7 @@ class Watches:
         if app.owner == SCANNER and app.base and path.startswith(app.base):
             inside = path[len(app.base) :]
             # Some of those are not part of the release, but of what is known of the app.
-            if inside not in TELLING and app.scanner.skips(inside, is_dir=is_dir):
+            if inside not in KEY_NAMES and app.scanner.skips(inside, is_dir=is_dir):
                 return
         self._work.app_changed(app)
 

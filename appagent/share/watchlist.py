@@ -10,7 +10,7 @@ from appagent.model.words import Layout
 
 @dataclass(frozen=True, slots=True)
 class Also:
-    """A second id that is asked for: the one under which the release was applied."""
+    """A second release id that is wanted: under the scheme by which the release was applied."""
 
     scheme: str  # "tree.1", "git.1", "symlink.1"
     ignore: tuple[str, ...] = ()
@@ -18,7 +18,7 @@ class Also:
 
 @dataclass(frozen=True, slots=True)
 class AppSpec:
-    """How one app is looked at. `layout` None: told by what is there."""
+    """How one app is polled or scanned. `layout` None: detected by what is there."""
 
     layout: Layout | None = None
     settle: float = 2.0
@@ -28,12 +28,12 @@ class AppSpec:
 
 @dataclass(frozen=True, slots=True)
 class RootSpec:
-    """One root, how it is looked at, and what is known of its apps.
+    """One root, how it is polled, and what is known of its apps.
 
     `must_mount`: it must lie on a share, or on a filesystem that is mounted just there; with
     `was_share`, because it was seen on a share before, only the former will do.
     `known` are the apps that the node has a record of: without a Makefile they are unknown, while
-    another directory without one is simply no app.
+    another directory without one is simply not an app.
     """
 
     path: str
@@ -50,7 +50,7 @@ class RootSpec:
     known: tuple[str, ...] = ()
 
     def spec(self, app: str) -> AppSpec:
-        """How this app is looked at."""
+        """How this app is polled or scanned."""
         return self.apps.get(app, self.defaults)
 
 

@@ -77,7 +77,7 @@ def test_a_swapped_link_is_heard_of_within_a_second(root: Path, watch: str) -> N
             for text in ("two", "three", "one"):
                 app.deploy(text)
                 await seen.until_release("web", f"releases/{text}:")
-            assert seen.apps["web"].how in (watch, "asked")
+            assert seen.apps["web"].how in (watch, "requested")
 
     asyncio.run(play())
 

@@ -192,10 +192,10 @@ def test_a_checkout_under_way_is_incomplete(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("head", "said"),
     [
-        ("", "names no ref"),
-        ("garbage\n", "names no ref"),
-        ("ref: ../../etc/passwd\n", "names no ref"),
-        ("ref: refs/heads/../../x\n", "names no ref"),
+        ("", "nor the name of a ref"),
+        ("garbage\n", "nor the name of a ref"),
+        ("ref: ../../etc/passwd\n", "nor the name of a ref"),
+        ("ref: refs/heads/../../x\n", "nor the name of a ref"),
         ("ref: refs/heads/nothing\n", "has no ref refs/heads/nothing"),
         ("ref: refs/heads/self\n", "from ref to ref"),
         ("x" * 5000, "is larger than 4 KiB"),
