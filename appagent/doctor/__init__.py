@@ -2,8 +2,8 @@
 
 - checks.py: which checks there are; runner.py: each in a process of its own, with a deadline
 - finding.py: what a check finds; output.py: text, JSON
-- the checks: software, machine, unit (the service), users, state_dirs, agent;
-  roots, apps, env_files; shares, mount_options, gluster
+- the checks: machine, unit (the service), users, state_dirs, agent; roots, apps;
+  shares, mount_options, gluster; programs.py: what they ask
 """
 
 from __future__ import annotations

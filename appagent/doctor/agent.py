@@ -12,12 +12,12 @@ from pathlib import Path
 from appagent import config
 from appagent.daemon.client import ask
 from appagent.doctor.finding import Finding, Item, Step, note, ok, problem, warning
+from appagent.host import files, proc
 from appagent.model.exit_codes import Refused
 
 AGENT, FILES = "agent", "open files"
 _DEADLINE = 3.0
 _ENOUGH_FILES = 512  # 64 clients, some watchers, a few for each run
-_NEARLY = 0.9
 
 
 def check(config_file: str | None, show: Mapping[str, str]) -> Iterator[Item]:
@@ -32,7 +32,7 @@ def check(config_file: str | None, show: Mapping[str, str]) -> Iterator[Item]:
     elif pid is None:
         yield note(AGENT, f"it is not visible whether an agent runs: {why}", "run doctor as root")
     elif pid:
-        text = f"pid {pid} ({_command(pid)}) holds {settings.state_dir}, and no agent answers"
+        text = f"pid {pid} ({proc.name(pid)}) holds {settings.state_dir}, and no agent answers"
         do = f"{why}; if that is an agent with another runtime_dir, stop it: kill {pid}"
         yield problem(AGENT, text, do)
     else:
@@ -50,12 +50,11 @@ def holder(path: Path) -> int | None:
     """
     try:
         status = path.stat()
-        written = path.read_text("ascii", "replace").strip()
     except FileNotFoundError:
         return 0
     except OSError:
         return None
-    pid = int(written) if written.isascii() and written.isdigit() else 0
+    pid = files.read_pid(path)
     with contextlib.suppress(OSError):
         for handle in Path(f"/proc/{pid}/fd").iterdir():
             with contextlib.suppress(OSError):
@@ -74,14 +73,6 @@ def _no_answer(socket: str) -> str:
     return "it closed the connection"
 
 
-def _command(pid: int) -> str:
-    try:
-        raw = Path(f"/proc/{pid}/cmdline").read_bytes()
-    except OSError:
-        return "?"
-    return raw.replace(b"\0", b" ").decode("utf-8", "replace").strip() or "?"
-
-
 def open_files(agent: int, show: Mapping[str, str]) -> Iterator[Finding]:
     """Whether the agent (a pid, 0 if none runs) may open as many files as it may need."""
     soft, whose = _limit(agent, show)
@@ -90,10 +81,6 @@ def open_files(agent: int, show: Mapping[str, str]) -> Iterator[Finding]:
         yield warning(FILES, text, f"allow {_ENOUGH_FILES} or more: LimitNOFILE=, ulimit -n")
     else:
         yield ok(FILES, text)
-    used, _, most = Path("/proc/sys/fs/file-nr").read_text("ascii").split()
-    if int(used) > _NEARLY * int(most):
-        text = f"{used} of {most} files of the whole machine are open"
-        yield warning(FILES, text, "raise fs.file-max (sysctl), or find who holds them: lsof")
 
 
 def _limit(agent: int, show: Mapping[str, str]) -> tuple[int, str]:

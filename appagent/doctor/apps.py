@@ -1,4 +1,4 @@
-"""One app, judged as the watcher and the shim would: its layout, its settings, whom they trust.
+"""Apps, judged as the watcher and the shim would: layout, settings, trust, env files.
 
 Nothing of the app is run. The walk and the trust are the shim's own code, so what is right here is
 right there unless somebody changes it in between; the shim judges again when it uses it.
@@ -6,15 +6,15 @@ right there unless somebody changes it in between; the shim judges again when it
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import NamedTuple
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 from appagent import config
 from appagent.core.names import MAKEFILES
 from appagent.core.settings import settings_for
-from appagent.doctor.finding import Finding, Item, Step, problem, unreadable
+from appagent.core.want import env_paths
+from appagent.doctor.finding import Finding, Item, Step, ok, problem, unreadable, warning
 from appagent.model.settings import RootSettings, Settings
-from appagent.model.words import Layout
 from appagent.share import layouts
 from appagent.share.debounce import in_words
 from appagent.share.disk import Disk
@@ -23,8 +23,12 @@ from appagent.share.mount_guard import MountGuard
 from appagent.share.state import RootState
 from appagent.share.watchlist import RootSpec
 from appagent.shim import users
+from appagent.shim.environment import read_files
 from appagent.shim.trust import Refused
 from appagent.shim.walk import Bases, Gone, Moved
+
+if TYPE_CHECKING:
+    from appagent.shim.spec import Spec
 
 
 class App(NamedTuple):
@@ -32,7 +36,6 @@ class App(NamedTuple):
 
     name: str
     root: str
-    layout: Layout
 
 
 def check(settings: Settings, root: RootSettings, name: str, disk: Disk) -> Iterator[Item | App]:
@@ -50,7 +53,7 @@ def check(settings: Settings, root: RootSettings, name: str, disk: Disk) -> Iter
         do = "fix it; deploys of this app wait for it"
         yield unreadable(about, in_words(error), do)
         return
-    yield App(name, root.path, found.layout)
+    yield App(name, root.path)
     if found.settings is not None:
         try:
             config.parse_app_file(found.settings, f"{found.release_dir}/{layouts.SETTINGS}")
@@ -93,3 +96,38 @@ def refused(about: str, error: Refused) -> Finding:
     if not colon or " " not in text:  # "path:line: what", "path: what"
         return problem(about, line, "fix it; until then no target of it is run")
     return problem(about, text, do)
+
+
+def check_env_files(root: RootSettings, apps: Sequence[str]) -> Iterator[Item]:
+    """Judge every env file of these apps; one that they share only once. No value is ever shown."""
+    done: set[str] = set()
+    fine = 0
+    for app in apps:
+        for path, optional in env_paths(root, app):
+            if path in done:
+                continue
+            if root.run_as != "owner":
+                done.add(path)
+            yield Step(f"reading {path}")
+            findings = list(_judge_env_file(root, app, path, optional=optional))
+            yield from findings
+            fine += not findings
+    if fine:
+        yield ok(f"env files of {root.path}", f"{fine} read, or missing where they may")
+
+
+def _judge_env_file(root: RootSettings, app: str, path: str, *, optional: bool) -> Iterator[Item]:
+    about = f"env file {path}"
+    # What reading env files takes of a spec; the secret only keys hashes that are dropped here.
+    spec = {"target": "start", "env_files": ["-" * optional + path], "secret": bytes(32)}
+    try:
+        read = read_files(cast("Spec", spec), trusting(root, app))
+    except Refused as error:
+        yield refused(about, error)
+    except Moved as moved:
+        missing = str(moved).endswith(" does not exist")
+        do = "create it, or put a - before it in env_files" if missing else "run doctor again"
+        yield unreadable(about, str(moved), do)
+    else:
+        for text in read.warnings:
+            yield warning(about, text, "remove it: the agent sets that, or never passes it on")

@@ -1,17 +1,15 @@
 """Which checks there are, in which order, and what they need of one another.
 
 First the configuration is read, and systemd asked about the service. Then everything that they name
-is checked, all at the same time; at last what needs several results: git, and the env files of the
-apps that were found.
+is checked, all at the same time; at last the env files of the apps that were found.
 """
 
 from __future__ import annotations
 
-import os
 import sys
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -21,24 +19,24 @@ from appagent.config.files import main_file
 from appagent.doctor import (
     agent,
     apps,
-    env_files,
     machine,
     roots,
     shares,
-    software,
     state_dirs,
     unit,
     users,
 )
 from appagent.doctor.finding import Finding, Item, Level, Step, ok, problem, warning
-from appagent.doctor.machine import CLOCK, JOURNAL, MACHINE, SERVICE
-from appagent.doctor.mount_options import covering, fstab
+from appagent.doctor.machine import CLOCK, JOURNAL, MACHINE, SERVICE, SOFTWARE
+from appagent.doctor.mount_options import Entry, covering, fstab
 from appagent.doctor.programs import ask
-from appagent.doctor.runner import Check, Results, run
+from appagent.doctor.runner import Check, run
 from appagent.host import proc
-from appagent.host.mounts import Mounts, real
+from appagent.host.mounts import Mounts
 from appagent.model import codec
-from appagent.model.words import Layout
+from appagent.model.settings import RootSettings
+from appagent.share.disk import Disk
+from appagent.share.mount_guard import MountGuard
 from appagent.state.store import NodeState
 
 CONFIGURATION = "configuration"
@@ -50,8 +48,6 @@ class Prepared(NamedTuple):
     """The configuration, and where its roots lie."""
 
     loaded: config.Loaded
-    mountinfo: str
-    fstab: str
     places: tuple[roots.Place, ...]
 
 
@@ -65,8 +61,12 @@ class Service(NamedTuple):
 def run_checks(path: str | None) -> list[Finding]:
     """Check everything, within _LAST seconds whatever hangs."""
     start = time.monotonic()
-    mountinfo = proc.mountinfo()
-    prepare = partial(_prepare, path, mountinfo)
+    mounts = Mounts(proc.mountinfo())
+    try:
+        entries = fstab(Path("/etc/fstab").read_text("utf-8", "surrogateescape"))
+    except OSError:
+        entries = []
+    prepare = partial(_prepare, path, mounts, entries)
     do = "keep the configuration on the local disk"
     first = run(
         [
@@ -81,27 +81,26 @@ def run_checks(path: str | None) -> list[Finding]:
     if service.show:
         where = [place.real for one in prepared for place in one.places]
         findings += unit.judge(service.cat, service.show, where)
-    second = run(
-        [
-            *_of_machine(mountinfo),
-            *(check for one in prepared for check in _of_configuration(one)),
-            Check(agent.AGENT, partial(agent.check, path, service.show)),
-        ],
-        start + _SECOND - time.monotonic(),
-    )
-    findings += second.findings
-    findings += ambiguous(second.of(apps.App))
+    checks = [*_of_machine(mounts), Check(agent.AGENT, partial(agent.check, path, service.show))]
     for one in prepared:
-        findings += run(_of_apps(one, second), start + _LAST - time.monotonic()).findings
+        checks += _of_configuration(one, mounts, entries)
+    second = run(checks, start + _SECOND - time.monotonic())
+    found = second.of(apps.App)
+    findings += [*second.findings, *ambiguous(found)]
+    for one in prepared:
+        env_files = _of_env_files(one.loaded.settings.roots, found)
+        findings += run(env_files, start + _LAST - time.monotonic()).findings
     return findings
 
 
-def _prepare(path: str | None, mountinfo: str) -> Iterator[Item | Prepared]:
+def _prepare(
+    path: str | None, mounts: Mounts, entries: Sequence[Entry]
+) -> Iterator[Item | Prepared]:
     """Read the configuration, and find where its roots lie without touching them."""
     name = main_file(path)
     yield Step(f"reading {name}")
-    mounts = Mounts(mountinfo)
-    mount = mounts.holding(real(str(Path(name).absolute()), mounts, _link))
+    guard = MountGuard(Disk())
+    mount = mounts.holding(guard.real(str(Path(name).absolute())))
     if mount.is_share:
         text = f"{name} is on a share ({mount.fstype}): the agent cannot start while that hangs"
         yield warning(CONFIGURATION, text, "keep it on the local disk")
@@ -114,29 +113,13 @@ def _prepare(path: str | None, mountinfo: str) -> Iterator[Item | Prepared]:
     for line in loaded.warnings:
         yield warning(CONFIGURATION, line, "appagent check-config")
     yield ok(CONFIGURATION, ", ".join(loaded.files))
-    table = _text("/etc/fstab")
-    entries = fstab(table)
     mounted = _mounted_before(loaded.settings.state_dir, mounts)
     places = []
     for root in loaded.settings.roots:
-        found = real(root.path, mounts, _link)
-        mount, entry = mounts.holding(found), covering(entries, found)
-        places.append(roots.Place(root, found, mount, root.path in mounted, entry))
-    yield Prepared(loaded, mountinfo, table, tuple(places))
-
-
-def _text(path: str) -> str:
-    try:
-        return Path(path).read_text("utf-8", "surrogateescape")
-    except OSError:
-        return ""
-
-
-def _link(path: str) -> str | None:
-    try:
-        return os.readlink(path)  # noqa: PTH115 - only ever called with local paths
-    except OSError:
-        return None
+        real = guard.real(root.path)
+        mount, entry = mounts.holding(real), covering(entries, real)
+        places.append(roots.Place(root, real, mount, root.path in mounted, entry))
+    yield Prepared(loaded, tuple(places))
 
 
 def _mounted_before(state_dir: str, mounts: Mounts) -> frozenset[str]:
@@ -170,47 +153,42 @@ def _service() -> Iterator[Item | Service]:
         yield Service(unit.properties(show.stdout), cat.stdout)
 
 
-def _of_machine(mountinfo: str) -> Iterable[Check]:
+def _of_machine(mounts: Mounts) -> Iterator[Check]:
     """What needs no configuration."""
     own = (sys.prefix, str(Path(__file__).parent))
-    return (
-        Check(software.SOFTWARE, software.check),
-        Check(MACHINE, partial(machine.groups, mountinfo, systemd=machine.is_systemd())),
-        Check(MACHINE, partial(machine.installation, mountinfo, own)),
-        Check(CLOCK, machine.clock),
-    )
+    yield Check(SOFTWARE, machine.software)
+    yield Check(MACHINE, partial(machine.groups, mounts, systemd=machine.is_systemd()))
+    yield Check(MACHINE, partial(machine.installation, mounts, own))
+    yield Check(CLOCK, machine.clock)
 
 
-def _of_configuration(prepared: Prepared) -> Iterable[Check]:
+def _of_configuration(
+    prepared: Prepared, mounts: Mounts, entries: Sequence[Entry]
+) -> Iterator[Check]:
     """What the configuration names."""
-    loaded, mountinfo, table, places = prepared
-    settings = loaded.settings
+    loaded, places = prepared
+    settings, systemd = loaded.settings, machine.is_systemd()
     yield Check(users.USERS, partial(users.check, settings, loaded.places), 6.0)
     yield Check(JOURNAL, partial(machine.journal, settings.log_format))
     for key, path in (("state_dir", settings.state_dir), ("runtime_dir", settings.runtime_dir)):
-        function = partial(state_dirs.check, key, path, mountinfo, settings.state_dir)
+        function = partial(state_dirs.check, key, path, mounts)
         yield Check(key, function, on_hang=Level.PROBLEM, do=f"set {key} to another disk")
     for place in places:
         check_root = partial(roots.check, settings, place)
         yield Check(place.about, check_root, on_hang=Level.PROBLEM, do=_REMOUNT)
     for mount in {place.mount.point: place.mount for place in places}.values():
         if mount.is_share:
-            systemd = machine.is_systemd()
-            check_share = partial(shares.check, mount, mountinfo, table, systemd=systemd)
+            check_share = partial(shares.check, mount, mounts.text, entries, systemd=systemd)
             yield Check(shares.about(mount), check_share, 6.0, on_hang=Level.PROBLEM, do=_REMOUNT)
 
 
-def _of_apps(prepared: Prepared, results: Results) -> Iterable[Check]:
-    """What needs the apps that were found."""
-    found = results.of(apps.App)
-    git = [app.name for app in found if app.layout is Layout.GIT]
-    if git:
-        yield Check(software.SOFTWARE, partial(software.check_git, git))
-    for root in prepared.loaded.settings.roots:
+def _of_env_files(roots: Iterable[RootSettings], found: Sequence[apps.App]) -> Iterator[Check]:
+    """The env files of the apps that were found."""
+    for root in roots:
         names = [app.name for app in found if app.root == root.path]
         if root.env_files and names:
             about, do = f"env files of {root.path}", "check that the disk they lie on answers"
-            function = partial(env_files.check, root, names)
+            function = partial(apps.check_env_files, root, names)
             yield Check(about, function, 3.0, 8.0, on_hang=Level.PROBLEM, do=do)
 
 

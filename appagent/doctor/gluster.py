@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from appagent.doctor.finding import Finding, note, ok, warning
 from appagent.doctor.mount_options import seconds
-from appagent.doctor.software import version_of
+from appagent.doctor.programs import version_of
 
 META_VERSION = ".meta/version"
 META_VOLFILE = ".meta/graphs/active/volfile"

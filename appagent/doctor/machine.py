@@ -1,18 +1,22 @@
-"""The machine around the agent: clock, control groups, journal, OpenRC, systemd's version."""
+"""The machine around the agent: make, clock, control groups, journal, systemd or OpenRC."""
 
 from __future__ import annotations
 
 import ctypes
 import re
 import socket
+import sys
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
+from appagent import __version__
 from appagent.doctor.finding import Finding, Item, Step, note, ok, problem, warning
-from appagent.doctor.programs import path_of
+from appagent.doctor.programs import ask, path_of, version_of
 from appagent.host.mounts import Mounts
 
 MACHINE, CLOCK, JOURNAL, SERVICE = "machine", "clock", "journal", "service"
+SOFTWARE = "software"
+_OLDEST_MAKE = (3, 82)  # it can be asked for its targets
 _TESTED, _OOM_POLICY, _COLLECT = 252, 243, 236  # systemd: oldest tested; the first that has it
 _STREAM, _SOCKET = "/run/systemd/journal/stdout", "/run/systemd/journal/socket"
 _TIMEX_STATUS, _UNSYNCHRONIZED = 40, 0x40
@@ -21,6 +25,29 @@ _TIMEX_STATUS, _UNSYNCHRONIZED = 40, 0x40
 def is_systemd() -> bool:
     """Whether systemd runs this machine, as sd_booted(3) defines it."""
     return Path("/run/systemd/system").is_dir()
+
+
+def software() -> Iterator[Item]:
+    """Python and make."""
+    version = ".".join(map(str, sys.version_info[:3]))
+    yield ok(SOFTWARE, f"appagent {__version__} on Python {version} ({sys.executable})")
+    yield Step("running make --version")
+    path = path_of("make")
+    answer = ask("make", "--version") if path else None
+    yield judge_make(path, answer.stdout if answer else "")
+
+
+def judge_make(path: str | None, text: str) -> Finding:
+    """Judge the output of `make --version`."""
+    if path is None:
+        return problem(SOFTWARE, "make is not installed", "install GNU make")
+    found = re.match(r"GNU Make (\d+(?:\.\d+)*)", text)
+    if found is None:
+        do = "install GNU make and let PATH find it as make"
+        return problem(SOFTWARE, f"{path} is not GNU make", do)
+    if version_of(found[1]) < _OLDEST_MAKE:
+        return problem(SOFTWARE, f"GNU make {found[1]} is too old", "install 3.82 or newer")
+    return ok(SOFTWARE, f"GNU make {found[1]} ({path})")
 
 
 def clock() -> Iterator[Item]:
@@ -85,9 +112,9 @@ def judge_openrc(texts: Mapping[str, str]) -> Iterator[Finding]:
         yield problem(SERVICE, text, 'set rc_cgroup_cleanup="no" in /etc/conf.d/appagent')
 
 
-def groups(mountinfo: str, *, systemd: bool) -> Iterator[Finding]:
+def groups(mounts: Mounts, *, systemd: bool) -> Iterator[Finding]:
     """The version of the control groups, from the mount table."""
-    mount = Mounts(mountinfo).by_point.get("/sys/fs/cgroup")
+    mount = mounts.by_point.get("/sys/fs/cgroup")
     if mount is None:
         text = "no control groups are mounted: processes of apps are tracked by session"
         yield note(MACHINE, text, "nothing in a container; else mount cgroup2 at /sys/fs/cgroup")
@@ -125,9 +152,8 @@ def journal(log_format: str) -> Iterator[Item]:
         yield note(JOURNAL, text, "mkdir -p /var/log/journal; journalctl --flush")
 
 
-def installation(mountinfo: str, paths: Iterable[str]) -> Iterator[Finding]:
+def installation(mounts: Mounts, paths: Iterable[str]) -> Iterator[Finding]:
     """Whether appagent itself lies on a share."""
-    mounts = Mounts(mountinfo)
     for path in paths:
         mount = mounts.holding(path)
         if mount.is_share:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import shutil
 import subprocess
 
@@ -37,3 +38,9 @@ def ask(name: str, *arguments: str, deadline: float = 4.0) -> Output | None:
         )
         return Output(done.returncode, done.stdout, done.stderr)
     return None
+
+
+def version_of(text: str) -> tuple[int, ...]:
+    """Make a version comparable, as far as it consists of numbers."""
+    found = re.match(r"\d+(\.\d+)*", text)
+    return tuple(int(part) for part in found[0].split(".")) if found else ()

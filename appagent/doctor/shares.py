@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from appagent.doctor import gluster, mount_options
 from appagent.doctor.finding import Item, Step, note, problem
@@ -20,11 +20,13 @@ def about(mount: Mount) -> str:
     return f"share {mount.point}"
 
 
-def check(mount: Mount, mountinfo: str, fstab: str, *, systemd: bool) -> Iterator[Item]:
+def check(
+    mount: Mount, mountinfo: str, entries: Sequence[mount_options.Entry], *, systemd: bool
+) -> Iterator[Item]:
     """Judge a mounted share."""
     name = about(mount)
     yield from mount_options.judge_in_force(name, mount_options.in_force(mountinfo, mount.point))
-    entry = mount_options.covering(mount_options.fstab(fstab), mount.point)
+    entry = mount_options.covering(entries, mount.point)
     if (entry is None or entry.point != mount.point) and systemd:
         yield Step(f"asking systemctl about {mount_unit(mount.point)}")
         answer = ask("systemctl", "cat", "--no-pager", mount_unit(mount.point))

@@ -16,9 +16,8 @@ _NO_INODES, _FEW_INODES = 64, 2000
 _VOLATILE = frozenset(("tmpfs", "ramfs", "overlay"))
 
 
-def check(key: str, path: str, mountinfo: str, state_dir: str) -> Iterator[Item]:
+def check(key: str, path: str, mounts: Mounts) -> Iterator[Item]:
     """Judge one of the two directories."""
-    mounts = Mounts(mountinfo)
     mount = mounts.holding(path)
     if mount.is_share:
         do = f"set {key} to a directory on the local disk"
@@ -26,36 +25,22 @@ def check(key: str, path: str, mountinfo: str, state_dir: str) -> Iterator[Item]
         return
     yield Step(f"reading {path}")
     try:
-        status = Path(path).stat()
+        status, disk = Path(path).stat(), os.statvfs(path)
     except FileNotFoundError:
-        yield _missing(key, Path(path), state_dir, mounts)
+        yield note(key, f"{path} does not exist yet; the agent creates it")
         return
     except OSError as error:
         text = f"not readable by the user who runs doctor: {path}: {error.strerror}"
         yield note(key, text, "run doctor as root")
         return
     bad = list(judge_status(key, path, status, (os.geteuid(), os.getegid())))
-    bad += judge_space(key, path, os.statvfs(path), root=os.geteuid() == 0)
-    bad += judge_filesystem(key, path, mount.fstype)
+    bad += judge_space(key, path, disk, root=os.geteuid() == 0)
+    if key == "state_dir" and mount.fstype in _VOLATILE:
+        text = f"{path} is on {mount.fstype}: once it is lost, every app is installed again"
+        bad.append(warning(key, text, "set state_dir to a directory that outlives a reboot"))
     yield from bad
     if not bad:
         yield ok(key, f"{path} exists, writable by its owner only")
-
-
-def _missing(key: str, path: Path, state_dir: str, mounts: Mounts) -> Finding:
-    """Judge whether the agent can create it; it may run as another user than doctor."""
-    above = next((parent for parent in path.parents if parent.exists()), Path("/"))
-    if os.access(above, os.W_OK | os.X_OK):
-        return note(key, f"{path} does not exist yet; the agent creates it")
-    text = f"{path} does not exist, and the user who runs doctor cannot create it in {above}"
-    try:
-        on_share = mounts.holding(state_dir).is_share
-        if not on_share and Path(state_dir).stat().st_uid != os.geteuid():
-            return note(key, text, "run doctor as the user of the agent, who may be allowed to")
-    except OSError:
-        pass
-    do = f"run doctor as the agent's user, or: install -d -m 0700 -o THE-AGENT'S-USER {path}"
-    return problem(key, text, do)
 
 
 def judge_status(
@@ -89,10 +74,3 @@ def judge_space(key: str, path: str, disk: os.statvfs_result, *, root: bool) -> 
     if disk.f_files and inodes < _FEW_INODES:  # some filesystems have no limit
         judge = problem if inodes < _NO_INODES else warning
         yield judge(key, f"the disk of {path} has {inodes} inodes left", do)
-
-
-def judge_filesystem(key: str, path: str, fstype: str) -> Iterator[Finding]:
-    """Judge whether it outlives a reboot."""
-    if key == "state_dir" and fstype in _VOLATILE:
-        text = f"{path} is on {fstype}: once it is lost, every app is installed again"
-        yield warning(key, text, "set state_dir to a directory that outlives a reboot")

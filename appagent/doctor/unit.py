@@ -45,19 +45,11 @@ _OFF = frozenset("no false off 0 n f default all shared auto infinity".split())
 _BINDING = ("RequiresMountsFor", "BindsTo", "Requires", "PartOf", "Requisite")
 
 # property of `systemctl show`: the values that are right, and what any other one means
-_EXPECTED: Mapping[str, tuple[str, Level, str]] = {
-    "Type": (
-        "notify notify-reload",
-        Level.WARNING,
-        "systemd is not notified when the agent is ready, stops or reloads",
-    ),
-    "Restart": ("always", Level.WARNING, "an agent that died may not be restarted"),
-    "OOMPolicy": ("continue", Level.WARNING, "one process killed for its memory ends the agent"),
-    "RuntimeDirectoryPreserve": (
-        "yes restart",
-        Level.WARNING,
-        "the runtime directory is removed with the agent, while runs and apps outlive it",
-    ),
+_EXPECTED: Mapping[str, tuple[str, str]] = {
+    "Type": ("notify notify-reload", "systemd does not learn when the agent is ready or stops"),
+    "Restart": ("always", "an agent that died may not be restarted"),
+    "OOMPolicy": ("continue", "one process killed for its memory ends the agent"),
+    "RuntimeDirectoryPreserve": ("yes restart", "what running apps need is removed with the agent"),
 }
 SHOWN = (
     *("LoadState", "ActiveState", "Result", "MainPID", "NeedDaemonReload", "UnitFileState"),
@@ -173,10 +165,10 @@ def _bound(found: Sequence[Directive]) -> Iterator[Finding]:
 
 def _in_force(show: Mapping[str, str], roots: Sequence[str]) -> Iterator[Finding]:
     """What systemd will do with the service."""
-    for key, (right, level, why) in _EXPECTED.items():
+    for key, (right, why) in _EXPECTED.items():
         value = show.get(key, "")
         if value and value not in right.split():
-            yield Finding(level, SERVICE, f"{key}={value}: {why}", f"set {key}={right.split()[0]}")
+            yield warning(SERVICE, f"{key}={value}: {why}", f"set {key}={right.split()[0]}")
     mode = show.get("KillMode", "")
     if mode in ("control-group", "mixed"):
         text = f"KillMode={mode}: stopping the agent kills runs and apps in its control group"

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from appagent.doctor import agent, machine, software, state_dirs, users
+from appagent.doctor import agent, machine, state_dirs, users
 from appagent.doctor.apps import App
 from appagent.doctor.checks import ambiguous
 from appagent.doctor.finding import Finding, Level
-from appagent.model.words import Layout
+from appagent.host.mounts import Mounts
 
 MIB = 1 << 20
 
@@ -33,7 +33,7 @@ def levels(findings: object) -> list[Level]:
     ],
 )
 def test_make(path: str | None, text: str, level: Level) -> None:
-    assert software.judge_make(path, text).level is level
+    assert machine.judge_make(path, text).level is level
 
 
 # --- systemd, OpenRC, control groups -------------------------------------------------------------
@@ -81,13 +81,13 @@ def test_openrc_must_not_clean_up_after_the_agent(
 )
 def test_control_groups(fstype: str, systemd: bool, level: Level) -> None:
     line = f"25 22 0:23 / /sys/fs/cgroup rw - {fstype} x rw\n" if fstype else ""
-    assert levels(machine.groups(line, systemd=systemd)) == [level]
+    assert levels(machine.groups(Mounts(line), systemd=systemd)) == [level]
 
 
 def test_an_agent_that_lies_on_a_share_itself_is_a_warning() -> None:
     table = "22 1 254:0 / / rw - ext4 a rw\n30 22 0:50 / /opt rw - nfs4 fs1:/opt rw\n"
-    assert levels(machine.installation(table, ["/opt/appagent/current"])) == [Level.WARNING]
-    assert levels(machine.installation(table, ["/usr/lib/python3"])) == []
+    assert levels(machine.installation(Mounts(table), ["/opt/appagent/current"])) == [Level.WARNING]
+    assert levels(machine.installation(Mounts(table), ["/usr/lib/python3"])) == []
 
 
 # --- limits --------------------------------------------------------------------------------------
@@ -171,15 +171,19 @@ def test_room_for_the_state(found: os.statvfs_result, expected: list[Level]) -> 
     assert levels(state_dirs.judge_space("state_dir", "/s", found, root=True)) == expected
 
 
-def test_a_state_that_goes_with_a_reboot_is_a_warning() -> None:
-    assert levels(state_dirs.judge_filesystem("state_dir", "/s", "tmpfs")) == [Level.WARNING]
-    assert levels(state_dirs.judge_filesystem("state_dir", "/s", "ext4")) == []
-    assert levels(state_dirs.judge_filesystem("runtime_dir", "/s", "tmpfs")) == []
+def test_a_state_that_is_lost_with_a_reboot_is_a_warning(tmp_path: Path) -> None:
+    def found(key: str, fstype: str) -> list[Level]:
+        table = f"22 1 0:1 / / rw - {fstype} x rw\n"
+        return levels(state_dirs.check(key, str(tmp_path), Mounts(table)))
+
+    assert found("state_dir", "tmpfs")[:1] == [Level.WARNING]
+    assert Level.WARNING not in found("state_dir", "ext4")
+    assert Level.WARNING not in found("runtime_dir", "tmpfs")
 
 
 def test_a_state_on_a_share_is_a_problem_and_is_not_touched() -> None:
     table = "30 22 0:50 / /share rw - fuse.glusterfs fs1:/files rw\n"
-    found = state_dirs.check("state_dir", "/share/state", table, "/share/state")
+    found = state_dirs.check("state_dir", "/share/state", Mounts(table))
     assert levels(found) == [Level.PROBLEM]
 
 
@@ -200,9 +204,9 @@ def test_the_holder_of_a_lock_is_who_has_it_open(tmp_path: Path) -> None:
 
 def test_a_name_in_two_roots_is_a_problem() -> None:
     seen = [
-        App("web", "/a", Layout.TREE),
-        App("api", "/a", Layout.GIT),
-        App("web", "/b", Layout.TREE),
+        App("web", "/a"),
+        App("api", "/a"),
+        App("web", "/b"),
     ]
     found = list(ambiguous(seen))
     assert levels(found) == [Level.PROBLEM]
