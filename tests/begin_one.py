@@ -1,7 +1,7 @@
 """A daemon of one run, as a process of its own that a test can kill or stop at any moment.
 
-Started with a state directory, a run (as JSON) and a runtime directory; each of its lines says how
-far it is. It says go once it gets a line.
+Started with a state directory, a run (as JSON) and a runtime directory; each of its lines reports
+how far it is. It lets the shim proceed once it gets a line.
 """
 
 from __future__ import annotations

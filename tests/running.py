@@ -180,7 +180,7 @@ class World:
 
 
 class Runs:
-    """One agent's spawner, and the ends that it has told of."""
+    """One agent's spawner, and the ends that it has reported."""
 
     def __init__(self, world: World) -> None:
         self.world = world

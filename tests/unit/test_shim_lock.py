@@ -1,4 +1,4 @@
-"""The lock of an app: who has it, what it says, and which runs it knows better than the records."""
+"""The lock of an app: who holds it, what is in it, and which runs it has beyond the records."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ from appagent.report import messages
 from appagent.run import lockfile
 from appagent.run.launch import Places, spec_for
 from appagent.run.lockfile import run_line
+from appagent.run.processes import AppProcesses
 from appagent.shim import lock
 
 if TYPE_CHECKING:  # it is a type and nothing else: see spec.py
@@ -127,7 +128,7 @@ def test_a_lock_is_its_owners_alone(places: Places, taken: list[lock.Lock]) -> N
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"pid": []}', "\0"])
-def test_a_holder_that_says_nothing_of_itself_is_told_so(places: Places, text: str) -> None:
+def test_a_holder_that_cannot_be_identified_is_reported_as_that(places: Places, text: str) -> None:
     Path(places.lock("web")).write_text(text)
     assert "see what holds" in lock.holder(places.lock("web"))
 
@@ -150,10 +151,10 @@ def test_a_link_in_its_place_is_not_followed(places: Places, tmp_path: Path) -> 
     assert not (tmp_path / "elsewhere").exists()
 
 
-# --- what it says --------------------------------------------------------------------------------
+# --- what is in it -------------------------------------------------------------------------------
 
 
-def test_what_a_run_says_is_understood(places: Places, taken: list[lock.Lock]) -> None:
+def test_what_a_run_writes_is_read_again(places: Places, taken: list[lock.Lock]) -> None:
     made = take(places, run_of())
     taken.append(made)
     found = lockfile.read(places.lock("web"))
@@ -169,6 +170,22 @@ def test_what_a_run_says_is_understood(places: Places, taken: list[lock.Lock]) -
     assert result is not None
     assert result["line"] == 'two\nlines, "quoted" \x00 ?'
     assert lockfile.result(places.lock("web"), "another") is None
+
+
+def test_the_processes_of_an_app_are_those_left_before_and_by_the_last_run(places: Places) -> None:
+    mine = [os.getpid(), proc.started(os.getpid())]
+    parent = [os.getppid(), proc.started(os.getppid())]
+    made = lock.Lock(places.lock("web"))
+    assert made.take()
+    made.write({**message(places, run_of()), "may_run": True, "processes": [mine]})
+    assert AppProcesses(places, BOOT, scopes=False).left("web") == [mine]  # its shim was killed
+    made.end({"outcome": "ok", "left": [parent]})
+    let_go(made)
+    last = lockfile.read(places.lock("web"))
+    assert last is not None
+    assert (last.may_run, last.processes) == (True, [mine])
+    assert AppProcesses(places, BOOT, scopes=False).left("web") == [mine, parent]
+    assert AppProcesses(places, "boot-2", scopes=False).left("web") == []
 
 
 def test_the_next_run_takes_the_place_of_the_last(places: Places, taken: list[lock.Lock]) -> None:

@@ -183,7 +183,7 @@ def test_a_line_of_an_app_is_known_by_fields_that_its_writer_cannot_set() -> Non
     assert output_matches("web", 1000) == ["SYSLOG_IDENTIFIER=appagent-web", "_UID=1000"]
 
 
-def test_where_there_is_no_room_output_is_lost_and_that_is_said(
+def test_where_there_is_no_room_output_is_lost_with_a_warning(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "web.log"

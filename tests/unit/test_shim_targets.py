@@ -51,7 +51,7 @@ PHONY, PLAIN = targets.PHONY, targets.PLAIN
         ("é: ;\nstop: ;\n", {"stop": PLAIN}),
     ],
 )  # fmt: skip
-def test_what_make_says_is_what_is_there(
+def test_the_targets_are_those_that_make_knows(
     makefile: str, found: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     make = shutil.which("make")
@@ -62,7 +62,7 @@ def test_what_make_says_is_what_is_there(
     assert targets.ask(make, environment) == found
 
 
-def test_what_make_cannot_read_is_told_in_its_own_words(
+def test_what_make_cannot_read_is_reported_in_its_own_words(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     make = shutil.which("make")
