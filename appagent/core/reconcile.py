@@ -173,7 +173,8 @@ def note_wait(turn: Turn, app: App, wanted: Want) -> App:
         if state is not None and state.known and not state.stuck:
             blocked = f"{wanted.word}: {wanted.why}"
     if blocked and blocked != app.wait_reported:
-        turn.report(kinds[wanted.word], app, reason=wanted.why)
+        wait = wanted.until - turn.now.mono if wanted.until is not None else None
+        turn.report(kinds[wanted.word], app, reason=wanted.why, wait_s=wait)
     elif app.wait_reported and not blocked and wanted.kind is not Kind.WAIT:
         if wanted.kind is not Kind.GONE:
             # The old reason does not apply any more.

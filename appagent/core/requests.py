@@ -176,4 +176,4 @@ def forget(turn: Turn, event: Forget) -> None:
         return
     turn.save(app, replace(app.record, stopped=False, mass_removal=False, forgotten=True))
     turn.touch(app.name)
-    turn.do(Answer(OK, f"{app.name} counts as gone: it is stopped as soon as its root can be read"))
+    turn.do(Answer(OK, f"{app.name}: forgotten; it is stopped once its root can be read"))

@@ -55,7 +55,10 @@ def judge(
         reached = {"blocked": False, "failed": False, "unmanaged": True, "held": True}.get(
             wanted.word
         )
-        return wanted.word, wanted.why, reached
+        why = wanted.why
+        if wanted.until is not None:
+            why += f"; will be stopped in {wanted.until - now.mono:.0f} s"
+        return wanted.word, why, reached
     if not steps:
         return at_rest(app, wanted)
     back = app.attempt.backoff

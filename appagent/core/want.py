@@ -50,6 +50,7 @@ class Want:
     word: str = ""
     at: Location = NOWHERE
     conf: str = ""
+    until: float | None = None  # mono: when the app is stopped, if it does not come back
     back: bool = False  # the last good version, because the one that is seen failed
 
     @property
@@ -142,7 +143,7 @@ def see(node: Node, app: App, now: Now) -> Want | None:
         after = node.settings_of(app).gone_after
         since = app.seen.absent_since if app.seen.absent_since is not None else now.mono
         if now.mono < since + after:  # the same sum as in `waking`, so that it is over at the wake
-            return wait("unknown", "not on the share any more; it counts as gone soon")
+            return replace(wait("unknown", "missing from the share"), until=since + after)
         return Want(Kind.GONE)
     if app.seen.listed is None or app.seen.latest is None:
         return wait("scanning", "not looked at yet")

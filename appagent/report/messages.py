@@ -128,6 +128,11 @@ def _deploy_superseded(fields: _Fields) -> str:
     return f"the deploy of {fields['release']} ends: {fields['reason']}"
 
 
+def _app_unknown(fields: _Fields) -> str:
+    stopped = f"; will be stopped in {fields['wait_s']:.0f} s" if "wait_s" in fields else ""
+    return f"{fields['reason']}{stopped}"
+
+
 def _app_waiting(fields: _Fields) -> str:
     changing = f"these keep changing: {fields['path']}" if fields["path"] else "it keeps changing"
     text = f"not settled after {fields['wait_s']:g} s: {fields['incomplete'] or changing}"
@@ -165,7 +170,8 @@ def _node_resumed(fields: _Fields) -> str:
 
 
 def _agent_ready(fields: _Fields) -> str:
-    roots, apps = count(fields["roots"], "root"), count(fields["apps"], "app")
+    roots = count(fields["roots"], "root")
+    apps = count(fields["apps"], "app") if fields["apps"] else "no apps yet"
     return f"appagent {fields['version']} started (pid {fields['pid']}): {roots}, {apps}"
 
 
@@ -202,7 +208,7 @@ _TABLE: dict[NoticeKind, tuple[Level, _Words]] = {
     NoticeKind.RUN_CANCELLED: (Level.DEBUG, "cancelling make {target}: {reason}"),
     NoticeKind.RUN_WARNING: (Level.WARNING, "{line}"),
     NoticeKind.RUN_FOUND: (Level.WARNING, _run_found),
-    NoticeKind.APP_UNKNOWN: (Level.WARNING, "{reason}"),
+    NoticeKind.APP_UNKNOWN: (Level.WARNING, _app_unknown),
     NoticeKind.APP_BLOCKED: (Level.ERROR, "{reason}"),
     NoticeKind.APP_KNOWN: (Level.INFO, "no longer {reason}"),
     NoticeKind.APP_REFUSED: (Level.WARNING, "{path}: {reason}"),

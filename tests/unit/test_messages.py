@@ -88,6 +88,15 @@ def test_a_failure_that_repeats_itself_is_an_error_once() -> None:
     assert "web: make install: try 2 in 2 s" in log(play, Level.INFO)
 
 
+def test_an_app_that_is_missing_is_logged_once_with_the_rest_of_its_time() -> None:
+    play = deployed(gone_after=60.0)
+    play.told.clear()
+    play.remove("web")
+    play.after(12.0)
+    assert log(play, *LOUD) == ["web: missing from the share; will be stopped in 60 s"]
+    assert play.view().why == "missing from the share; will be stopped in 48 s"
+
+
 def test_fields_that_say_nothing_are_left_out() -> None:
     made = notice(NoticeKind.RUN_ENDED, NOW, "web", line="", exit_code=None, duration_ms=0)
     assert made.fields == {"duration_ms": 0}
