@@ -81,7 +81,7 @@ class End:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """Report a fact."""
+    """Report what happened."""
 
     notice: Notice
 

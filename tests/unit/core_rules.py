@@ -212,7 +212,7 @@ class Rules:
             assert fine, f"{run.app}: begun while {path} is {state}"
 
     def in_order(self, notice: Notice) -> None:
-        """The facts of one deploy come in the order in which things happen."""
+        """The notices of one deploy come in the order in which things happen."""
         deploy = str(notice.fields.get("deploy_id", ""))
         if not deploy:
             return

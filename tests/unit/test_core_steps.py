@@ -17,7 +17,7 @@ def began(play: Play) -> list[str]:
     return [str(notice.fields["target"]) for notice in play.told if notice.kind == "run.began"]
 
 
-def test_a_target_that_is_missing_costs_no_run_and_is_in_no_fact() -> None:
+def test_a_target_that_is_missing_costs_no_run_and_is_in_no_notice() -> None:
     play = deployed()
     assert began(play) == ["install", "start", "check"]
     assert len(play.shims.shims) == 3

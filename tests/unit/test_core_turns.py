@@ -172,7 +172,7 @@ def test_a_shim_that_waits_when_the_agent_dies_has_run_nothing() -> None:
 
 
 @pytest.mark.parametrize("layout", list(Layout))
-def test_facts_come_in_the_order_in_which_things_happen(layout: Layout) -> None:
+def test_notices_come_in_the_order_in_which_things_happen(layout: Layout) -> None:
     play = deployed(layout=layout)
     before = len(play.told)
     play.push("web", "r2")

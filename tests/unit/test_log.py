@@ -145,7 +145,7 @@ def test_text_from_outside_is_bounded_and_safe(stream: io.StringIO) -> None:
     assert len(line) < 40_000
 
 
-def test_only_what_is_loud_enough_is_said_and_that_can_be_changed(stream: io.StringIO) -> None:
+def test_the_level_of_the_log_can_be_changed(stream: io.StringIO) -> None:
     log = logged(stream, "json", "warning")
     log.report(HELD)
     assert not stream.getvalue()
@@ -177,7 +177,7 @@ def test_the_console_reads_like_a_story(stream: io.StringIO) -> None:
     assert "\x1b" not in stream.getvalue()
 
 
-def test_a_fault_of_ours_is_said_with_its_traceback(stream: io.StringIO) -> None:
+def test_an_internal_error_is_logged_with_its_traceback(stream: io.StringIO) -> None:
     log = logged(stream, "console")
     try:
         os.environ["NOT SET"]
@@ -250,7 +250,7 @@ def test_the_journal_gets_the_fields(tmp_path: Path, stream: io.StringIO) -> Non
     assert not stream.getvalue()
 
 
-def test_where_the_journal_is_away_it_is_told_on_stderr_once_why(
+def test_without_a_journal_lines_go_to_stderr_which_says_once_why(
     tmp_path: Path, stream: io.StringIO
 ) -> None:
     log = set_up("journal", stream=stream, journal_socket=str(tmp_path / "socket"))
@@ -307,7 +307,7 @@ def test_a_daemonized_agent_finds_the_journal_or_syslog(tmp_path: Path) -> None:
 # --- libraries -----------------------------------------------------------------------------------
 
 
-def test_what_libraries_say_goes_the_same_way(stream: io.StringIO) -> None:
+def test_what_libraries_log_goes_the_same_way(stream: io.StringIO) -> None:
     logged(stream, "json")
     logged(stream, "json")
     logging.getLogger("asyncio").error("a %s with %d", "task", 7)
