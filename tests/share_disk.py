@@ -224,7 +224,8 @@ class FaultyDisk(Disk):
         while fault.hang:
             time.sleep(0.01)
             fault = self._faults().met(call, path)
-        time.sleep(fault.slow)
+        if fault.slow:
+            time.sleep(fault.slow)
         if fault.spin:
             re.match("(?:a|aa)*b", "a" * 200)
         if fault.die:
