@@ -23,6 +23,7 @@ from appagent.share.requests import (
     RequestRefused,
 )
 from appagent.share.state import RootState
+from appagent.share.watchlist import Watchlist
 from appagent.share.work import Work
 
 _MOST_PATH = 4096  # bytes
@@ -31,11 +32,15 @@ _MOST_PATH = 4096  # bytes
 class RequestThread:
     """The thread that does them, on a disk of its own."""
 
-    def __init__(self, disk: Disk, work: Work) -> None:
+    def __init__(self, disk: Disk) -> None:
         self.disk = disk
-        self._guard = MountGuard(disk, work)
-        self._work = work
+        self._work = Work()  # its own: the poller may take a watchlist later than a request comes
+        self._guard = MountGuard(disk, self._work)
         self._waiting: queue.Queue[Request] = queue.Queue(MOST_WAITING)
+
+    def set_watchlist(self, watchlist: Watchlist) -> None:
+        """Serve these roots from now on. Any thread may call this."""
+        self._work.watchlist = watchlist
 
     def put(self, request: Request) -> Answer | None:
         """Have a request done; an answer at once where it cannot be. Any thread may call this."""

@@ -107,7 +107,7 @@ class Watcher:
         watches = Watches(work)
         self._scanner = Scanner(make_disk(), work, watches)
         self._poller = Poller(make_disk(), work, watches)
-        self._requests = RequestThread(make_disk(), work)
+        self._requests = RequestThread(make_disk())
         workers: dict[str, Worker] = {
             POLLER: self._poller,
             SCANNER: self._scanner,
@@ -185,6 +185,7 @@ class Watcher:
         poller = self._poller
         match order:
             case Watchlist():
+                self._requests.set_watchlist(order)
                 poller.post(lambda: poller.set_watchlist(order))
             case PollNow(root, app):
                 poller.post(lambda: poller.poll_now(root, app))
