@@ -1,1 +1,1 @@
-"""The daemon: events in, the core's commands out, and what people ask of it."""
+"""The daemon: events in, the core's commands out, and the control socket."""

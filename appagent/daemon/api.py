@@ -1,4 +1,4 @@
-"""What can be asked of the daemon over its socket, and by whom."""
+"""What clients can ask of the daemon over its socket, and who may."""
 
 from __future__ import annotations
 
@@ -6,24 +6,27 @@ import asyncio
 import os
 import time
 from collections.abc import AsyncIterator, Mapping
-from dataclasses import asdict
-from typing import TYPE_CHECKING
+from dataclasses import asdict, dataclass
 
 from appagent import __version__
 from appagent.daemon.client import MOST_DEPLOYS
 from appagent.daemon.control import Peer, Request, Verb
+from appagent.daemon.loop import Loop
+from appagent.daemon.recheck import Rechecks
+from appagent.daemon.reload import Configuration
+from appagent.daemon.runner import Runner
 from appagent.daemon.wait import Waiting
+from appagent.daemon.watchers import Watchers
 from appagent.host import accounts
 from appagent.model.applied import Hold
 from appagent.model.events import Cancel, Event, Forget, HoldAsked, ResumeAsked, Trigger
 from appagent.model.exit_codes import FAILED, OK, USAGE, Refused
 from appagent.model.words import Target
 from appagent.report import status as show
+from appagent.report.history import History
 from appagent.report.text import one_line
 from appagent.shim import output
-
-if TYPE_CHECKING:
-    from appagent.daemon.loop import Agent
+from appagent.state.store import Store
 
 Lines = AsyncIterator[Mapping[str, object]]
 NAMES_MOST = 1000  # of a wait
@@ -31,7 +34,7 @@ SECONDS_MOST = 1e9  # 30 years
 
 
 def who(peer: Peer) -> str:
-    """A person, as far as the kernel knows. No name service is asked: it could hang."""
+    """The name of a client's user, for a person. No name service is asked: it could hang."""
     return "root" if peer.uid == 0 else accounts.user_name(peer.uid)
 
 
@@ -39,10 +42,10 @@ def text_of(request: Request, name: str, most: int = 200) -> str:
     """A string of the request, or ""."""
     value = request.get(name, "")
     if not isinstance(value, str) or len(value) > most:
-        raise Refused(USAGE, f"{name} must be a text of at most {most} characters")
+        raise Refused(USAGE, f"{name} must be a string of at most {most} characters")
     try:
         value.encode()
-    except UnicodeEncodeError:  # bytes of a command line that are no text; nothing could keep them
+    except UnicodeEncodeError:  # undecodable bytes of a command line; they cannot be stored
         raise Refused(USAGE, f"{name} must be UTF-8") from None
     return value
 
@@ -58,13 +61,21 @@ def seconds_of(request: Request, name: str) -> float | None:
     return float(value)
 
 
+@dataclass
 class Verbs:
-    """The daemon's answers. Reading never changes anything; changing is an event for the core."""
+    """The daemon's answers. Reading never changes anything; a change is an event for the core."""
 
-    def __init__(self, agent: Agent) -> None:
-        """Speak for an agent."""
-        self.agent = agent
-        self.waiting = Waiting(agent)
+    loop: Loop
+    configuration: Configuration
+    watchers: Watchers
+    runner: Runner
+    past: History
+    store: Store
+
+    def __post_init__(self) -> None:
+        """Keep when the agent started, and the clients that wait."""
+        self.since = self.loop.now()
+        self.waiting = Waiting(self.loop, Rechecks(self.watchers.recheck))
 
     def table(self) -> dict[str, Verb]:
         """Every verb by its name."""
@@ -85,20 +96,23 @@ class Verbs:
 
     def data(self) -> show.Data:
         """The whole node as plain data."""
-        agent = self.agent
-        found = show.node_data(agent.node, agent.now(), agent.watchers.intervals())
+        now = self.loop.now()
+        found = show.node_data(self.loop.node, now, self.watchers.intervals())
         found["agent"] = {
             "version": __version__,
             "pid": os.getpid(),
-            "since": agent.since.wall,
+            "since": self.since.wall,
             "user": os.geteuid(),
         }
-        found["watchers"] = agent.watchers.data(agent.now().mono)
-        slow = agent.watchers.slow()
+        found["watchers"] = self.watchers.data(now.mono)
+        slow = self.watchers.slow()
         for app in found["apps"]:
             app["slow"] = show.slow_data(slow.get((app["root"], app["app"])))
-        found["unwritten"] = list(agent.store.unwritten)
-        found["config"] = {"files": list(agent.config_files), "refused": agent.config_refused}
+        found["unwritten"] = list(self.store.unwritten)
+        configuration = self.configuration
+        found["config"] = {
+            "files": list(configuration.loaded.files), "refused": configuration.refused
+        }  # fmt: skip
         return found
 
     async def status(self, request: Request, _: Peer) -> Lines:
@@ -110,20 +124,20 @@ class Verbs:
         if name:
             found["apps"] = [app for app in found["apps"] if app["app"] == name]
         names = [app["app"] for app in found["apps"]]
-        usage = await asyncio.to_thread(self.agent.runner.usage, names)
-        ended = await asyncio.to_thread(self.agent.history.last_ends)
+        usage = await asyncio.to_thread(self.runner.usage, names)
+        ended = await asyncio.to_thread(self.past.last_ends)
         for app in found["apps"]:
             app["usage"] = usage[app["app"]]
             app["since"] = app["since"] or ended.get(app["app"])
         yield {"data": found}
 
     def known(self, name: str) -> None:
-        """Refuse a name that is no app of this node."""
-        if name in self.agent.node.apps:
+        """Refuse a name that no app of this node has."""
+        if name in self.loop.node.apps:
             return
-        for path, why in self.agent.node.refused.items():
+        for path, why in self.loop.node.refused.items():
             if path.rpartition("/")[2] == name:
-                raise Refused(FAILED, f"{path} is no app: {why}")
+                raise Refused(FAILED, f"{path} is not an app: {why}")
         shown = one_line(name, 80)
         raise Refused(USAGE, f"no app {shown} on this node; `appagent status` lists them")
 
@@ -131,10 +145,10 @@ class Verbs:
         """The comparison for one app, and for a tree what changed."""
         name = text_of(request, "app")
         self.known(name)
-        app = self.agent.node.apps[name]
-        changes = await asyncio.to_thread(self.agent.watchers.changes, app)
-        now = self.agent.now()
-        data = show.app_data(self.agent.node, app, now)
+        app = self.loop.node.apps[name]
+        changes = await asyncio.to_thread(self.watchers.changes, app)
+        now = self.loop.now()
+        data = show.app_data(self.loop.node, app, now)
         yield {"data": {**data, "changes": list(changes), "now": now.wall}}
 
     async def history(self, request: Request, _: Peer) -> Lines:
@@ -143,10 +157,10 @@ class Verbs:
         limit = int(seconds_of(request, "limit") or 20)
         if limit > MOST_DEPLOYS:
             raise Refused(USAGE, f"limit must be at most {MOST_DEPLOYS}")
-        alive = {app.run.id for app in self.agent.node.apps.values() if app.run}
-        attempts = (app.attempt for app in self.agent.node.apps.values())
+        alive = {app.run.id for app in self.loop.node.apps.values() if app.run}
+        attempts = (app.attempt for app in self.loop.node.apps.values())
         deploys = {attempt.deploy.id for attempt in attempts if attempt.deploy}
-        past = self.agent.history.deploys(name or None, limit, alive | deploys)
+        past = self.past.deploys(name or None, limit, alive | deploys)
         deploy = await asyncio.to_thread(next, past, None)
         if name and deploy is None:
             self.known(name)  # what was forgotten long ago may still be read
@@ -161,7 +175,7 @@ class Verbs:
         """
         name = text_of(request, "app")
         self.known(name)
-        log = self.agent.runner.log_file(name)
+        log = self.runner.log_file(name)
         found: dict[str, object] = {"file": log, "matches": [], "output": []}
         if not log:
             found["matches"] = output.log_matches(name, os.geteuid())
@@ -178,7 +192,7 @@ class Verbs:
         names = [str(name) for name in asked]
         if len(names) > NAMES_MOST:
             raise Refused(USAGE, f"{NAMES_MOST} apps at most; without names: all of them")
-        since, timeout = self.agent.now().mono, seconds_of(request, "timeout")
+        since, timeout = self.loop.now().mono, seconds_of(request, "timeout")
         async for line in self.waiting.until_there(names, since, timeout):
             yield line
 
@@ -186,7 +200,7 @@ class Verbs:
 
     def feed(self, event: Event) -> str:
         """Ask the core; its answer, or Refused."""
-        answer = self.agent.ask(event)
+        answer = self.loop.ask(event)
         if answer.code != OK:
             raise Refused(answer.code, answer.text)
         return answer.text
@@ -199,9 +213,9 @@ class Verbs:
         except ValueError:
             names = ", ".join(Target)
             shown = one_line(word, 80)
-            raise Refused(USAGE, f"{shown} is no target; they are {names}") from None
+            raise Refused(USAGE, f"{shown} is not a target; expected one of {names}") from None
         self.known(name)
-        since, timeout = self.agent.now().mono, seconds_of(request, "timeout")
+        since, timeout = self.loop.now().mono, seconds_of(request, "timeout")
         text = self.feed(Trigger(name, target, who(peer)))
         yield {"line": text}
         if request.get("wait") is True:
@@ -218,7 +232,7 @@ class Verbs:
         """Deploy nothing new."""
         name, why = text_of(request, "app"), one_line(text_of(request, "why", 500), 500)
         if not why:
-            raise Refused(USAGE, "say why: hold --why WORDS")
+            raise Refused(USAGE, "a hold needs a reason: hold --why WORDS")
         span = seconds_of(request, "for")
         if name:
             self.known(name)

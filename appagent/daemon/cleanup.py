@@ -1,8 +1,8 @@
-"""What apps that are gone have left in the state directory: scans of their trees, output files.
+"""Files of removed apps in the state directory: scans of their trees, output files.
 
-The scans go with the app. Its output stays for a while, for whoever wants to know how it ended.
-Whatever else lies there under a name that is no app's is swept: a crash came between, or a look
-or a process was late.
+The scans are removed with the app. Its output stays for a while, for whoever wants to know how it
+ended. Other files without an app are swept: they are there after a crash, or because a scan or a
+process of the app was late.
 """
 
 from __future__ import annotations
@@ -13,25 +13,25 @@ import shutil
 from collections.abc import Collection
 from pathlib import Path
 
-SCANS_STAY = 3600.0  # s since the last change, where the name is no app's
+SCANS_STAY = 3600.0  # s since the last change
 OUTPUT_STAYS = 7 * 86_400.0
 _OUTPUT = (".log", ".log.1", ".log.1.new")
 
 
 class GoneApps:
-    """The directories in which apps leave something."""
+    """The directories that hold files of apps."""
 
     def __init__(self, manifests: str, logs: str) -> None:
-        """Name them; they need not be there."""
+        """Take their paths; they need not exist."""
         self.manifests = Path(manifests)
         self.logs = Path(logs)
 
     def drop(self, app: str) -> None:
-        """Remove what goes with an app."""
+        """Remove the scans of an app."""
         shutil.rmtree(self.manifests / app, ignore_errors=True)
 
     def sweep(self, apps: Collection[str], now: float) -> None:
-        """Remove what is of no app and old. `now` is on the wall clock. Safe in another thread."""
+        """Remove old files without an app. `now` is wall-clock time. Safe in another thread."""
         for path in _old(self.manifests, now - SCANS_STAY):
             if path.name not in apps:
                 shutil.rmtree(path, ignore_errors=True)
@@ -43,7 +43,7 @@ class GoneApps:
 
 
 def _old(directory: Path, before: float) -> list[Path]:
-    """What was changed last before a moment."""
+    """The entries whose last change was before a time."""
     try:
         with os.scandir(directory) as entries:
             return [Path(entry.path) for entry in entries if _changed(entry) < before]

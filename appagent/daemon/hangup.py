@@ -1,8 +1,8 @@
-"""SIGHUP before the agent can reload: it is kept for the agent, and ends nothing.
+"""SIGHUP before the agent can reload: it is kept for the agent.
 
-By itself it would end the process; and an agent takes a moment until its loop turns, in which
-whoever has changed the configuration may already ask for it to be read again. What is set here is
-not inherited by children, as an ignored signal would be.
+By default it would end the process, and an agent needs a moment until its loop runs, in which
+somebody who changed the configuration may already ask for a reload. Children do not inherit the
+handler, as they would an ignored signal.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import signal
 from types import FrameType
 
-_came: list[int] = []
+_received: list[int] = []
 
 
 def keep() -> None:
@@ -18,12 +18,12 @@ def keep() -> None:
     signal.signal(signal.SIGHUP, _note)
 
 
-def came() -> bool:
-    """Whether one was kept; it is forgotten by that."""
-    kept = bool(_came)
-    _came.clear()
+def was_received() -> bool:
+    """Whether one was kept; resets that."""
+    kept = bool(_received)
+    _received.clear()
     return kept
 
 
 def _note(number: int, _: FrameType | None) -> None:
-    _came.append(number)
+    _received.append(number)

@@ -1,4 +1,4 @@
-"""`appagent run`: in the foreground, or as a daemon of the old kind with a locked pidfile."""
+"""`appagent run`: in the foreground, or as a forking daemon with a locked pidfile."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import Self, TextIO
 import daemon as python_daemon
 
 from appagent.config import Loaded
-from appagent.daemon.loop import Agent
+from appagent.daemon.agent import Agent
 from appagent.host import files
 from appagent.model.exit_codes import INTERNAL_ERROR, LATER, SOFTWARE
 from appagent.model.notices import Level
@@ -28,12 +28,12 @@ from appagent.state.store import Store
 class Pidfile:
     """A pidfile that is locked as long as its process lives.
 
-    That the file is there says nothing: after a kill -9 it stays. The lock goes with the process,
-    and is passed on over the forks of daemonizing because it belongs to the open file.
+    The file alone proves nothing: it stays after a kill -9. The lock goes with the process, and is
+    inherited over the forks of daemonizing because it belongs to the open file.
     """
 
     def __init__(self, path: Path) -> None:
-        """Open and lock it, or raise StateError naming the holder."""
+        """Open and lock it; StateError with the pid of the process that holds it."""
         self.path = path
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -45,7 +45,7 @@ class Pidfile:
             raise StateError(f"cannot write the pidfile {path}: {error.strerror}") from error
 
     def __enter__(self) -> Self:
-        """Write the pid of whoever is the daemon now."""
+        """Write the pid of this process, the last one forked."""
         files.write_pid(self.handle)
         return self
 
@@ -55,7 +55,7 @@ class Pidfile:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Leave no file behind; the lock goes with the descriptor."""
+        """Remove the file; the lock goes with the descriptor."""
         with contextlib.suppress(OSError):
             self.path.unlink()
 
@@ -72,17 +72,17 @@ def run(loaded: Loaded, path: str | None, *, daemonize: bool, pidfile: str | Non
     if not daemonize:
         return serve(loaded, path)
     try:
-        # The lock of the state directory is tried before, so that who called hears of it.
+        # The lock of the state directory is tried first, so that the caller sees an error.
         Store(loaded.settings.state_dir).close()
         lock = Pidfile(Path(pidfile).absolute() if pidfile else pidfile_of(loaded.settings))
     except StateError as error:
         sys.stderr.write(f"appagent: {error}\n")
         return LATER
     context = python_daemon.DaemonContext(
-        # It is what was asked for. Left to itself it would not where stdin is a socket (ssh) or
-        # the parent is process 1 (a container), and who called would wait for ever.
+        # By default it would not detach where stdin is a socket (ssh) or the parent is process 1
+        # (a container), and the caller would wait for ever.
         detach_process=True,
-        # The apps would inherit these two.
+        # The apps would inherit the defaults.
         prevent_core=False,
         signal_map={},
         working_directory="/",
@@ -96,7 +96,7 @@ def run(loaded: Loaded, path: str | None, *, daemonize: bool, pidfile: str | Non
 
 
 def log_stream() -> TextIO | None:
-    """Where a daemon's stderr goes on to: the file that it was sent to, but to no terminal."""
+    """The daemon's stderr: the file that it was redirected to; nothing for a terminal."""
     with contextlib.suppress(OSError, ValueError):
         if stat.S_ISREG(os.fstat(sys.stderr.fileno()).st_mode):
             return sys.stderr
@@ -104,7 +104,7 @@ def log_stream() -> TextIO | None:
 
 
 def serve(loaded: Loaded, path: str | None) -> int:
-    """Set up the log and the state, and turn the loop until the end."""
+    """Set up the log and the state, and run the agent; the exit code."""
     settings = loaded.settings
     failpoint.arm(os.environ.get("APPAGENT_FAILPOINT", ""))
     log = set_up(settings.log_format, settings.log_level)
@@ -117,12 +117,12 @@ def serve(loaded: Loaded, path: str | None) -> int:
         log.write(Level.WARNING, warning)
     os.umask(0o022)
     try:
-        return asyncio.run(started(loaded, path, store, log))
-    except Exception:  # noqa: BLE001 - whatever it is: it is said in the log, with its traceback
+        return asyncio.run(in_loop(loaded, path, store, log))
+    except Exception:  # noqa: BLE001 - it is logged with its traceback
         log.fault(f"{INTERNAL_ERROR}; the agent ends")
         return SOFTWARE
 
 
-async def started(loaded: Loaded, path: str | None, store: Store, log: Log) -> int:
-    """The agent, inside its loop."""
+async def in_loop(loaded: Loaded, path: str | None, store: Store, log: Log) -> int:
+    """Run the agent, inside asyncio's loop."""
     return await Agent(loaded, path, store, log).run()

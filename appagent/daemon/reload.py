@@ -1,54 +1,72 @@
-"""A reload: the configuration is read again, and taken whole or not at all.
+"""The configuration in force. It is read again on SIGHUP, and taken as a whole or not at all.
 
-One that is refused changes nothing: the agent goes on with what it has, and says why in its log and
-in `status`.
+One that is refused changes nothing: the agent keeps the one it has, and the log and `status` say
+why.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
 
 from appagent import config
+from appagent.daemon.loop import Loop
 from appagent.model.events import Configured
 from appagent.model.notices import NoticeKind
+from appagent.model.settings import Settings
+from appagent.report.sd_notify import Service
 from appagent.state.directory import StateError
 
-if TYPE_CHECKING:
-    from appagent.daemon.loop import Agent
+FIXED = ("state_dir", "runtime_dir")  # cannot change while the agent runs
 
 
-def reload(agent: Agent) -> None:
-    """Read the configuration again; keep the old one if the new one is bad."""
-    agent.service.reloading()
-    try:
-        loaded = loaded_anew(agent)
-    except (config.ConfigErrors, StateError) as wrong:
-        agent.config_refused = str(wrong).replace("\n", "; ")
-        agent.note(NoticeKind.CONFIG_REFUSED, error=agent.config_refused)
-    else:
-        take(agent, loaded)
-    agent.service.ready()
+class Configuration:
+    """What the agent was told to do, and where it is written."""
 
+    def __init__(
+        self,
+        loop: Loop,
+        loaded: config.Loaded,
+        path: str | None,
+        service: Service,
+        on_change: Callable[[], None],
+    ) -> None:
+        """`path` is the file that was named, None for the default."""
+        self.loop = loop
+        self.loaded = loaded
+        self.path = path
+        self.service = service
+        self.on_change = on_change
+        self.refused = ""  # why the newest one was not taken
 
-def take(agent: Agent, loaded: config.Loaded) -> None:
-    """Put a configuration in force."""
-    agent.config_refused = ""
-    agent.settings, agent.config_files = loaded.settings, loaded.files
-    agent.log.set_level(loaded.settings.log_level)
-    for warning in loaded.warnings:
-        agent.note(NoticeKind.CONFIG_WARNING, line=warning)
-    agent.note(NoticeKind.CONFIG_LOADED, path=", ".join(loaded.files))
-    agent.feed(Configured(loaded.settings))
-    agent.runner.keep_limits()
+    @property
+    def settings(self) -> Settings:
+        """The settings in force."""
+        return self.loaded.settings
 
+    def reload(self) -> None:
+        """Read the configuration again; keep the old one if the new one is wrong."""
+        self.service.reloading()
+        try:
+            loaded = self._read()
+        except (config.ConfigErrors, StateError) as wrong:
+            self.refused = str(wrong).replace("\n", "; ")
+            self.loop.note(NoticeKind.CONFIG_REFUSED, error=self.refused)
+        else:
+            self._take(loaded)
+        self.service.ready()
 
-def loaded_anew(agent: Agent) -> config.Loaded:
-    """Read the configuration as it is now; StateError where it moves the agent.
+    def _read(self) -> config.Loaded:
+        loaded = config.load(self.path)
+        for name in FIXED:
+            if getattr(loaded.settings, name) != getattr(self.settings, name):
+                raise StateError(f"{name} cannot change while the agent runs: restart it")
+        return loaded
 
-    Where the agent lives cannot change while it runs.
-    """
-    loaded = config.load(agent.config_path)
-    for name in ("state_dir", "runtime_dir"):
-        if getattr(loaded.settings, name) != getattr(agent.settings, name):
-            raise StateError(f"{name} changes only with a restart of the agent")
-    return loaded
+    def _take(self, loaded: config.Loaded) -> None:
+        self.refused, self.loaded = "", loaded
+        self.loop.log.set_level(loaded.settings.log_level)
+        for warning in loaded.warnings:
+            self.loop.note(NoticeKind.CONFIG_WARNING, line=warning)
+        self.loop.note(NoticeKind.CONFIG_LOADED, path=", ".join(loaded.files))
+        self.loop.feed(Configured(loaded.settings))
+        self.on_change()

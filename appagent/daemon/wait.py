@@ -1,10 +1,10 @@
-"""`wait`: until every app that is named, or all, run what is wanted; and nothing said too early.
+"""`wait`: until all apps, or those that are named, run what is wanted; no answer comes too early.
 
-Theory of operation. What the node knows is always a little old. So whoever waits says when they
-asked, and an app is spoken of only once each place that its deploy follows from (the listing of
-its root, its files, its env files) was looked at by a look that began after that. Such looks are
-asked for here (recheck.py), and asked for again until they have come. What is then still on its
-way is waited for; what cannot get there by itself is refused.
+Theory of operation. What the node knows is always a little old. So the time of the request counts:
+an app is judged only once each place that its deploy follows from (the listing of its root, its
+files, its env files) was polled by a poll that began after that. Such polls are requested here
+(recheck.py), and requested again until they have come. What is then still in progress is waited
+for; what cannot get there by itself is refused.
 """
 
 from __future__ import annotations
@@ -13,43 +13,40 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from math import inf
-from typing import TYPE_CHECKING
 
 from appagent.core.freshness import Place, unlisted, unseen
 from appagent.core.release import short
+from appagent.core.state import Node
 from appagent.core.summary import View, view
 from appagent.core.want import Kind
+from appagent.daemon.loop import Loop
 from appagent.daemon.recheck import Rechecks
 from appagent.model.exit_codes import FAILED, LATER, Refused
 from appagent.report.text import duration, one_line
 
-if TYPE_CHECKING:
-    from appagent.core.state import Node
-    from appagent.daemon.loop import Agent
-
-LOOKING = "scanning"  # the word for a look that was asked for and has not come
+SCANNING = "scanning"  # a poll was requested and has not come
 SHOWN = 10  # apps that a line names
-QUIET = 1.0  # s in which a look that was asked for is no news
-PAUSE = 10.0  # times as long as judging took is no judging
+QUIET = 1.0  # s in which a poll that has not come is not reported
+PAUSE = 10.0  # times as long as judging took, until it is done again
 
 
 class Waiting:
-    """Those who wait. What is judged for one of them is judged for all."""
+    """All clients that wait. What is judged for one of them is judged for all."""
 
-    def __init__(self, agent: Agent) -> None:
-        """Speak for an agent."""
-        self.agent = agent
-        self.rechecks = Rechecks(agent.watchers.recheck)
+    def __init__(self, loop: Loop, rechecks: Rechecks) -> None:
+        """`rechecks` requests the polls."""
+        self.loop = loop
+        self.rechecks = rechecks
         self.node: Node | None = None
         self.views: dict[str, View] = {}  # of this very node
 
     def view(self, name: str) -> View:
-        """What is to be said of an app now."""
-        if self.agent.node is not self.node:
-            self.node, self.views = self.agent.node, {}
+        """The summary of an app now."""
+        node = self.loop.node
+        if node is not self.node:
+            self.node, self.views = node, {}
         if name not in self.views:
-            node = self.agent.node
-            self.views[name] = view(node, node.apps[name], self.agent.now())
+            self.views[name] = view(node, node.apps[name], self.loop.now())
         return self.views[name]
 
     async def until_there(
@@ -57,12 +54,12 @@ class Waiting:
     ) -> AsyncIterator[Mapping[str, object]]:
         """Yield a line whenever what is waited for changes; Refused if it cannot be reached.
 
-        `names` are the apps, none: all of this node. `since` (mono) is when it was asked, `most`
-        the longest to wait (s).
+        `names` are the apps, none: all of this node. `since` (mono) is the time of the request,
+        `most` the longest time to wait (s).
         """
         start = time.monotonic()
         until = start + most if most is not None else inf
-        told, wait = "", Wait(self, tuple(dict.fromkeys(names)), since)
+        shown, wait = "", Wait(self, tuple(dict.fromkeys(names)), since)
         while True:
             began = time.monotonic()
             open_ones, hopeless = wait.judge()
@@ -73,32 +70,32 @@ class Waiting:
                 yield {"done": wait.done(time.monotonic() - start)}
                 return
             words = [f"{name} ({word})" for name, word in open_ones]
-            news = ", ".join(words[:SHOWN]) + more(words)
-            if news != told and (
-                began > start + QUIET or any(word != LOOKING for _, word in open_ones)
+            text = ", ".join(words[:SHOWN]) + more(words)
+            if text != shown and (
+                began > start + QUIET or any(word != SCANNING for _, word in open_ones)
             ):
-                told = news
-                progress = {"text": news, "apps": wait.count(), "waiting": len(open_ones)}
-                yield {"line": f"waiting for {news}", "progress": progress}
+                shown = text
+                progress = {"text": text, "apps": wait.count(), "waiting": len(open_ones)}
+                yield {"line": f"waiting for {text}", "progress": progress}
             left = until - time.monotonic()
             if left <= 0:
-                raise Refused(LATER, f"after {duration(most or 0)} still waiting for {news}")
+                raise Refused(LATER, f"after {duration(most or 0)} still waiting for {text}")
             await asyncio.sleep(min(left, PAUSE * (time.monotonic() - began)))
-            await self.agent.change(min(left, 1.0))
+            await self.loop.change(min(left, 1.0))
 
 
 class Wait:
-    """One who waits."""
+    """One client that waits."""
 
     def __init__(self, waiting: Waiting, names: tuple[str, ...], since: float) -> None:
         self.waiting = waiting
         self.names = names
         self.since = since
-        self.seen: set[str] = set()  # apps that were looked at since, wholly
+        self.seen: set[str] = set()  # apps of which every place was polled since
 
     def judge(self) -> tuple[list[tuple[str, str]], list[View]]:
-        """What is not there yet, with a word, and the apps that cannot get there by themselves."""
-        node = self.waiting.agent.node
+        """What is not done yet, with its state, and the apps that cannot get there themselves."""
+        node = self.waiting.loop.node
         open_ones: list[tuple[str, str]] = []
         hopeless = []
         if not self.names or any(name not in node.apps for name in self.names):
@@ -107,7 +104,7 @@ class Wait:
                     state = node.roots.get(root.path)
                     known = state is not None and state.known and not state.stuck
                     why = "" if state is None else state.stuck or state.why
-                    open_ones.append((root.path, LOOKING if known else because("unknown", why)))
+                    open_ones.append((root.path, SCANNING if known else because("unknown", why)))
         for name in self.names or sorted(node.apps):
             if name not in node.apps:
                 open_ones.append((one_line(name, 80), self.not_an_app(name)))
@@ -115,9 +112,9 @@ class Wait:
             seen = self.waiting.view(name)
             if seen.want.word == "unmanaged":
                 continue
-            if seen.want.kind is not Kind.STOPPED and not self.looked_at(name):
+            if seen.want.kind is not Kind.STOPPED and not self.is_fresh(name):
                 word = because(seen.word, seen.why)
-                open_ones.append((name, LOOKING if seen.reached is not None else word))
+                open_ones.append((name, SCANNING if seen.reached is not None else word))
             elif seen.reached is False:
                 hopeless.append(seen)
             elif seen.reached is None or seen.want.kind is Kind.GONE:
@@ -126,18 +123,18 @@ class Wait:
 
     def not_an_app(self, name: str) -> str:
         """Say why there is no app of this name yet."""
-        for path, why in self.waiting.agent.node.refused.items():
+        for path, why in self.waiting.loop.node.refused.items():
             if path.rpartition("/")[2] == name:
                 return f"refused: {one_line(why)}"
         return "not seen yet"
 
     def count(self) -> int:
         """Count the apps that are waited for."""
-        return len(self.names) or len(self.waiting.agent.node.apps)
+        return len(self.names) or len(self.waiting.loop.node.apps)
 
     def done(self, seconds: float) -> Mapping[str, object]:
         """Tell what was reached: a single app, or the apps that are not `ok` but as wanted."""
-        node = self.waiting.agent.node
+        node = self.waiting.loop.node
         names = [name for name in self.names or sorted(node.apps) if name in node.apps]
         views = [self.waiting.view(name) for name in names]
         apps = [
@@ -147,17 +144,17 @@ class Wait:
         ]
         return {"count": len(views), "apps": apps[:SHOWN], "seconds": round(seconds, 3)}
 
-    def looked_at(self, name: str) -> bool:
-        """Whether an app was looked at since it was asked for; else have that done."""
+    def is_fresh(self, name: str) -> bool:
+        """Whether all of an app was polled since the request; else request it."""
         if name not in self.seen:
-            node = self.waiting.agent.node
+            node = self.waiting.loop.node
             if self.ask(unseen(node, node.apps[name], self.since)):
                 return False
             self.seen.add(name)
         return True
 
     def ask(self, places: Mapping[Place, float]) -> bool:
-        """Ask for looks at these places; whether there are any."""
+        """Request polls of these places; whether there are any."""
         now = time.monotonic()
         for place, since in places.items():
             if since <= now:
@@ -171,5 +168,5 @@ def because(word: str, why: str) -> str:
 
 
 def more(these: Sequence[object]) -> str:
-    """How many are not named."""
+    """Say how many are not named."""
     return f" and {len(these) - SHOWN} more" if len(these) > SHOWN else ""

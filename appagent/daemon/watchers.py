@@ -16,18 +16,18 @@ from asyncio import Future
 from collections.abc import Callable, Collection
 from dataclasses import replace
 from functools import partial
-from typing import Any, Protocol
+from typing import Any
 
 from appagent.core.freshness import Place
 from appagent.core.settings import settings_for
 from appagent.core.state import App, Node
 from appagent.core.want import env_paths, trouble
 from appagent.daemon.app_settings import OwnSettings
+from appagent.daemon.loop import Loop
 from appagent.host import proc
 from appagent.model.events import (
     AppObserved,
     EnvObserved,
-    Event,
     RootObserved,
     WatcherBack,
     WatcherStuck,
@@ -36,7 +36,6 @@ from appagent.model.notices import Level
 from appagent.model.seen import AppSeen, EnvSeen, RootSeen, Slow
 from appagent.model.settings import AppSettings, RootSettings
 from appagent.model.words import Layout
-from appagent.report.log import Log
 from appagent.share import manifest
 from appagent.share.grouping import group
 from appagent.share.process import Report, Watcher
@@ -49,17 +48,6 @@ POLLS_PER_SECOND = 50.0  # of one node, over all its markers
 SETTLE_LISTS = 0.02  # s in which several changes become one new watchlist
 RECHECK_TIMEOUT = 5.0  # s for a watcher to take a recheck
 CHANGES_SHOWN = 50
-
-
-class Daemon(Protocol):
-    """What the watchers need of the agent."""
-
-    node: Node
-    secret: bytes
-    log: Log
-
-    def feed(self, event: Event) -> None:
-        """Take an event."""
 
 
 def root_spec(node: Node, root: RootSettings) -> RootSpec:
@@ -119,9 +107,9 @@ def env_files(node: Node) -> tuple[str, ...]:
 class Watchers:
     """All watchers, and which of them watches what."""
 
-    def __init__(self, daemon: Daemon, make: Callable[..., Watcher] = Watcher) -> None:
+    def __init__(self, loop: Loop, make: Callable[..., Watcher] = Watcher) -> None:
         """Nothing is started before the first list."""
-        self.daemon = daemon
+        self.loop = loop
         self.make = make
         self.watchers: dict[str, Watcher] = {}  # by mount point, "" for local paths
         self.place: dict[str, str] = {}  # root or env file → the watcher's key
@@ -133,7 +121,7 @@ class Watchers:
     @property
     def manifests(self) -> str:
         """Where the scans are kept."""
-        return f"{self.daemon.node.settings.state_dir}/manifests"
+        return f"{self.loop.node.settings.state_dir}/manifests"
 
     # --- lists -----------------------------------------------------------------------------------
 
@@ -145,7 +133,7 @@ class Watchers:
     def rewatch(self) -> None:
         """Send each watcher its list where it changed; start a watcher for a new share."""
         self.soon = None
-        node = self.daemon.node
+        node = self.loop.node
         roots = {root.path: root_spec(node, root) for root in node.settings.roots}
         envs = env_files(node)
         self.table = proc.mountinfo()
@@ -156,7 +144,7 @@ class Watchers:
             watchlist = Watchlist(
                 roots=tuple(roots[path] for path in paths if path in roots),
                 env=tuple(path for path in paths if path not in roots),
-                secret=self.daemon.secret,
+                secret=self.loop.secret,
                 manifests=self.manifests,
                 share=share,
                 polls_per_second=POLLS_PER_SECOND,
@@ -178,7 +166,7 @@ class Watchers:
         """Pass on what a watcher reports of the paths that are its own now."""
 
         def on_report(report: Report) -> None:
-            feed = self.daemon.feed
+            feed = self.loop.feed
             match report:
                 case AppSeen() if self.place.get(report.root) == share:
                     self.app_seen(report)
@@ -192,15 +180,15 @@ class Watchers:
                         feed(replace(report, paths=own))
                 case LogLine(level, text):
                     with contextlib.suppress(ValueError):
-                        self.daemon.log.write(Level(level), text)
+                        self.loop.log.write(Level(level), text)
 
         return on_report
 
     def app_seen(self, seen: AppSeen) -> None:
         """Feed what was seen of an app, with what its own appagent.yaml says."""
         own, error = self.own.of(seen)
-        self.daemon.feed(AppObserved(seen, own, error))
-        if seen.app not in self.daemon.node.apps:
+        self.loop.feed(AppObserved(seen, own, error))
+        if seen.app not in self.loop.node.apps:
             self.own.drop(seen.app)
 
     def poll_now(self, root: str, app: str) -> None:

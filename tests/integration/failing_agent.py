@@ -37,7 +37,7 @@ def main(script: str, *args: str) -> int:
         longest_pause=1.0,
     )
     changes = {
-        "appagent.daemon.loop.Watchers": partial(
+        "appagent.daemon.agent.Watchers": partial(
             watchers.Watchers, make=partial(Watcher, command=command, timing=timing)
         ),
         "appagent.host.proc.mountinfo": lambda: table() + mount_lines(faults()),

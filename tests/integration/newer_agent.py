@@ -28,7 +28,7 @@ def main(*args: str) -> int:
         "appagent.daemon.watchers.SCHEME": NEWER,
     }
     command = (sys.executable, "-P", str(Path(__file__).resolve()), "watcher")
-    changes["appagent.daemon.loop.Watchers"] = partial(
+    changes["appagent.daemon.agent.Watchers"] = partial(
         watchers.Watchers, make=partial(Watcher, command=command)
     )
     for name, value in changes.items():

@@ -18,6 +18,7 @@ import pytest
 from appagent.daemon.api import Verbs
 from appagent.daemon.client import ask
 from appagent.daemon.control import Bounds, Control, Peer, Request, Verb
+from appagent.host import clock
 from appagent.report.history_db import PastDeploy
 
 LARGE = "x" * 1_000_000
@@ -172,13 +173,13 @@ class Reading:
 
 def test_few_read_the_history_at_a_time_and_others_do_not_wait_for_them(tmp_path: Path) -> None:
     path = tmp_path / "sock"
-    history = Reading()
-    agent: Any = SimpleNamespace(
-        history=history, node=SimpleNamespace(apps={}), watchers=SimpleNamespace(recheck=None)
-    )
+    history: Any = Reading()
+    node: Any = SimpleNamespace(node=SimpleNamespace(apps={}), now=clock.now)
+    other: Any = SimpleNamespace(recheck=None)
+    verbs = Verbs(node, other, other, other, history, other)
 
     async def play(one: Control, faults: list[BaseException]) -> None:
-        one.verbs = {**one.verbs, **Verbs(agent).table()}
+        one.verbs = {**one.verbs, **verbs.table()}
         loop = asyncio.get_running_loop()
         # As many threads to read as clients, so that nothing but the agent itself holds them back.
         loop.set_default_executor(ThreadPoolExecutor(8))
