@@ -201,18 +201,11 @@ def journal_tail(app: str, since: float, program: str = "journalctl") -> bytes:
 
 
 def clean(data: bytes | str) -> str:
-    """Make output safe to show: no terminal escapes, no control characters, no NULs."""
-    import re  # noqa: PLC0415 - only when a run has failed
+    """Make output safe to show: no terminal escapes, no control characters."""
+    from appagent.host.text import plain  # noqa: PLC0415 - `re` is slow; only when a run has failed
 
     text = data.decode("utf-8", "replace") if isinstance(data, bytes) else data
-    text = text.replace("\r\n", "\n")
-    text = re.sub(r"\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)?", "", text)  # titles, links
-    text = re.sub(r"\x1b[PX^_][^\x1b]*(?:\x1b\\)?", "", text)  # strings for the device
-    text = re.sub(r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]?", "", text)  # colours, cursor
-    text = re.sub(r"\x1b[ -/]*[0-~]?", "", text)  # all the others
-    text = re.sub(r"[^\n]*\r(?=[^\n])", "", text)  # a progress bar: what was drawn last
-    text = re.sub(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]", "", text)
-    return text.replace("\ufffd", "?")
+    return plain(text, len(text)).replace("\ufffd", "?")
 
 
 def failure_line(tail: str) -> str:
