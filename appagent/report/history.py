@@ -70,6 +70,7 @@ class History:
         self._db: sqlite3.Connection | None = None
         self._failing = ""
         self._overflow = 0
+        self._one_reads = threading.Lock()
         self._thread = threading.Thread(target=self._work, name="history", daemon=True)
         self._thread.start()
 
@@ -114,7 +115,8 @@ class History:
         """
         self.flush(_BRIEFLY)
         try:
-            with reading(self.path) as db:
+            # One at a time: SQLite keeps each descriptor of a reader open as long as the writer's.
+            with self._one_reads, reading(self.path) as db:
                 return history_db.last_ends(db) if db is not None else {}
         except (sqlite3.Error, OSError):
             return {}
