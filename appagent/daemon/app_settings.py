@@ -1,4 +1,4 @@
-"""The apps' own appagent.yaml, read once for each text: reading YAML costs more than a look."""
+"""The apps' own appagent.yaml, parsed once for each text: parsing YAML costs more than a poll."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ Own = tuple[dict[str, object], str]
 
 
 class OwnSettings:
-    """What the apps of a node say of themselves; the last text of each app is kept."""
+    """The own settings of the apps of a node; the last text of each app is kept."""
 
     def __init__(self) -> None:
         """Nothing has been read yet."""
         self._read: dict[str, tuple[str, Own]] = {}
 
-    def of(self, look: AppSeen) -> Own:
+    def of(self, seen: AppSeen) -> Own:
         """What the app's own appagent.yaml says, or what is wrong with it."""
-        if look.settings is None:
+        if seen.settings is None:
             return {}, ""
-        text, own = self._read.get(look.app, (None, None))
-        if own is None or text != look.settings:
-            own = _parsed(look.settings, f"{look.release_dir}/appagent.yaml")
-            self._read[look.app] = (look.settings, own)
+        text, own = self._read.get(seen.app, (None, None))
+        if own is None or text != seen.settings:
+            own = _parsed(seen.settings, f"{seen.release_dir}/appagent.yaml")
+            self._read[seen.app] = (seen.settings, own)
         return own
 
     def drop(self, app: str) -> None:

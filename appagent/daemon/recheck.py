@@ -1,9 +1,9 @@
 """Rechecks that a client waits for: one request to a watcher for all who wait, at a bounded rate.
 
-A place is asked for at most once in `GAP`, and all places together at most `RATE` times a second
-in the long run, however many wait and whatever they name: who may only read must not be able to
-keep a share busy. What was not polled is requested again: at once where the watcher did not take
-the request, else after `AGAIN`.
+A place is requested at most once in `GAP`, and all places together at most `RATE` times a second in
+the long run, however many clients wait and whatever they name: a user who may only read must not be
+able to keep a share busy. What was not polled is requested again: at once where the watcher did not
+take the request, else after `AGAIN`.
 """
 
 from __future__ import annotations
@@ -15,40 +15,40 @@ from math import inf
 
 from appagent.core.freshness import Place
 
-GAP = 0.25  # s between two asks for one place
-AGAIN = 5.0  # s after which what was not answered is asked for again
-RATE = 50.0  # asks in a second, once those that were saved up are used up
+GAP = 0.25  # s between two requests for one place
+AGAIN = 5.0  # s after which a place that was not polled is requested again
+RATE = 50.0  # requests in a second, once those that were saved up are used up
 SAVED = 2000.0
-_TOGETHER = 0.005  # s in which several wishes become one list
+_TOGETHER = 0.005  # s in which several requests become one
 
 
 class Rechecks:
-    """What is to be asked for, and what was asked for last when."""
+    """The polls to request, and when each was requested last."""
 
     def __init__(
         self, send: Callable[[Collection[Place], Callable[[Collection[Place]], None]], None]
     ) -> None:
         """`send` requests places of the watchers, and gets what to call with those it lost."""
         self.send = send
-        self.sent: dict[Place, float] = {}  # mono, of the newest ask
-        self.due: dict[Place, float] = {}  # mono, from when on it may be asked for
+        self.sent: dict[Place, float] = {}  # mono, of the newest request
+        self.due: dict[Place, float] = {}  # mono, the earliest time to request it
         self.saved, self.at = SAVED, time.monotonic()
         self.timer: asyncio.TimerHandle | None = None
 
     def ask(self, place: Place, since: float) -> None:
-        """Have a look at a place that begins from `since` (mono, not to come) on."""
+        """Have a place polled by a poll that begins at `since` (mono, not to come) or later."""
         self.note(place, since, time.monotonic())
         if self.due and self.timer is None:
             self.timer = asyncio.get_running_loop().call_later(_TOGETHER, self.flush)
 
     def note(self, place: Place, since: float, now: float) -> None:
-        """Have it asked for, unless it was since then."""
+        """Note that it is due, unless it was requested since then."""
         sent = self.sent.get(place, -inf)
         if sent < since or now >= sent + AGAIN:
             self.due.setdefault(place, max(now, sent + GAP))
 
     def flush(self) -> None:
-        """Ask for what may be asked for; come back for the rest."""
+        """Request what may be requested now; come back for the rest."""
         now = time.monotonic()
         places = self.take(now)
         if places:
@@ -64,7 +64,7 @@ class Rechecks:
             self.sent.pop(place, None)
 
     def take(self, now: float) -> list[Place]:
-        """Take what may be asked for now, what waits longest first."""
+        """Take what may be requested now, what waits longest first."""
         self.saved = min(SAVED, self.saved + (now - self.at) * RATE)
         self.at = now
         found = [place for place, due in self.due.items() if due <= now][: int(self.saved)]
@@ -77,6 +77,6 @@ class Rechecks:
         return found
 
     def close(self) -> None:
-        """Ask for nothing more."""
+        """Request nothing more."""
         if self.timer is not None:
             self.timer.cancel()
