@@ -112,7 +112,12 @@ def parser() -> Parser:
     wait.description = f"{wait.description} Exits 1 as soon as one cannot get there by itself."
     wait.add_argument("--timeout", metavar="T", help="exit 75 after, e.g., 60s")
     wait.add_argument("-q", "--quiet", action="store_true", help="print no progress and no result")
-    add("check-config", "check:check_config", "check the configuration", json=True)
+    check = add("check-config", "check:check_config", "check the configuration")
+    output = check.add_mutually_exclusive_group()
+    output.add_argument("--json", action="store_true", help="print JSON")
+    output.add_argument(
+        "--print", action="store_true", help="print each value in force, and where it is set"
+    )
     doctor = add(
         "doctor", "check:doctor", "show what on this machine would break a deploy", json=True
     )

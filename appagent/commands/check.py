@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from appagent import config
 from appagent.commands.agent import Args, loaded
 from appagent.commands.printing import as_json, data, message
 from appagent.config.users import lookup_warnings
@@ -21,12 +22,18 @@ def check_config(args: Args) -> int:
         *found.warnings,
         *lookup_warnings(found.settings, 5.0, found.places),
     ]
+    notes = [f"{path} ({position})" for path, position in config.planned(found.tree)]
+    if notes:
+        notes = [f"planned keys, no effect yet: {', '.join(notes)}"]
     if args.json:
-        as_json({"ok": True, "errors": [], "warnings": warnings, "files": list(found.files)})
+        result = {"ok": True, "errors": [], "warnings": warnings, "notes": notes}
+        as_json(result | {"files": list(found.files)})
         return OK
     for line in warnings:
         message(f"warning: {line}")
-    data(f"{', '.join(found.files)}: OK")
+    for line in notes:
+        message(f"note: {line}")
+    data(config.effective(found) if args.print else f"{', '.join(found.files)}: OK")
     return OK
 
 

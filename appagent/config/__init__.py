@@ -8,6 +8,7 @@
 - merge.py: several files as one
 - build.py: the merged tree → Settings
 - load.py: all of this together
+- effective.py: the configuration in force as YAML, with the origin of each value
 - locate.py: the directories of the agent, also where the rest is wrong
 - app_file.py: the app's own appagent.yaml
 - table.py: the table of all keys, for the documentation
@@ -16,6 +17,7 @@
 
 from appagent.config.app_file import parse_app_file
 from appagent.config.build import Machine
+from appagent.config.effective import effective, planned
 from appagent.config.load import Loaded, load
 from appagent.config.locate import Located, locate
 from appagent.config.validate import ConfigErrors
@@ -27,8 +29,10 @@ __all__ = [
     "Loaded",
     "Located",
     "Machine",
+    "effective",
     "load",
     "locate",
     "parse_app_file",
+    "planned",
     "seconds",
 ]

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -309,3 +310,24 @@ def test_an_encoding_that_lacks_a_letter_is_no_fault(config: Path) -> None:
     done = shell("$A check-config --config $C", config, PYTHONIOENCODING="ascii:strict")
     assert done.returncode == 78
     assert b"r\\xfcn_as" in done.stderr
+
+
+def test_check_config_prints_what_is_in_force(
+    config: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, out, err = said(capsys, "check-config", "--print", "--config", str(config))
+    assert (code, err) == (0, "")
+    assert re.search(rf"^  - path: .* # {config}:\d+$", out, re.MULTILINE)
+    assert re.search(r"^  settle: 2s +# default$", out, re.MULTILINE)
+
+
+def test_check_config_notes_keys_without_effect_once(
+    config: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    added = {"defaults": {"install": "parallel"}, "metrics": {"listen": "off"}}
+    config.write_text(json.dumps(json.loads(config.read_text()) | added))
+    code, out, err = said(capsys, "check-config", "--config", str(config))
+    assert (code, out) == (0, f"{config}: OK\n")
+    (line,) = err.splitlines()
+    assert line.startswith("appagent: note: planned keys, no effect yet: defaults.install (")
+    assert ", metrics (" in line
