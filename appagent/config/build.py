@@ -140,7 +140,7 @@ class Builder:
             )
 
     def _check_order(self, path: str, keys: tuple[str, ...], app: AppSettings) -> None:
-        """Check what two keys say together, where one of them was written."""
+        """Check rules between two keys, where one of them was written."""
         written = self._position
         position = written(*keys, "retry", "first") or written(*keys, "retry", "max")
         if position and app.retry_first > app.retry_max:

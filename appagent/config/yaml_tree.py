@@ -226,7 +226,7 @@ class _Composer:
 
 
 def _syntax_error(error: yaml.YAMLError, text: str, file: str) -> ParseError:
-    """Word what the parser reports, at the line where a person would look."""
+    """Word what the parser reports, at the line that a person should check."""
     if not isinstance(error, yaml.MarkedYAMLError):
         return ParseError(Position(file, 1), "", "invalid YAML")
     what, doing = str(error.problem or "cannot be parsed"), str(error.context or "")

@@ -3,7 +3,7 @@
 A life is a row of deeds: people push, remove, hold and trigger; the share fails and heals; runs
 end in every way; the agent dies between any two commands and machines reboot. While it lasts each
 command is judged (tests/unit/core_rules.py). At its end everything heals, and then what is on the
-share must be what runs, or what stands in the way must be said.
+share must be what runs, or the reason why not must be reported.
 
 More of them, for hours if need be: HYPOTHESIS_PROFILE=long (or hunt).
 """
@@ -26,10 +26,12 @@ from tests.unit.core_play import HOUR, ROOT, SECOND, Play
 
 COMMON = settings(deadline=None, suppress_health_check=list(HealthCheck), print_blob=True)
 # To make a failing life short takes many minutes: that is for whoever hunts it.
-QUICK = [phase for phase in Phase if phase not in (Phase.shrink, Phase.explain)]
+WITHOUT_SHRINKING = [phase for phase in Phase if phase not in (Phase.shrink, Phase.explain)]
 # The same lives each time: what fails there was broken by the change at hand. Others find a hunt.
 CI = settings(COMMON, derandomize=True, database=None)
-settings.register_profile("core-ci", CI, max_examples=60, stateful_step_count=40, phases=QUICK)
+settings.register_profile(
+    "core-ci", CI, max_examples=60, stateful_step_count=40, phases=WITHOUT_SHRINKING
+)
 settings.register_profile("core-long", COMMON, max_examples=2_000, stateful_step_count=60)
 settings.register_profile("core-hunt", COMMON, max_examples=50_000, stateful_step_count=80)
 PROFILE = settings.get_profile("core-" + os.environ.get("HYPOTHESIS_PROFILE", "ci"))
@@ -151,7 +153,7 @@ class Life(RuleBasedStateMachine):
         self.play.env(f"/files/config/{app}.env", "b=1", state=state)
 
     @rule()
-    def looks_again(self) -> None:
+    def polls_again(self) -> None:
         self.play.watcher.push_all()
 
     # --- runs ------------------------------------------------------------------------------------
@@ -305,7 +307,7 @@ class Life(RuleBasedStateMachine):
         play.rest(24 * HOUR)
 
     def all_is_well(self) -> None:
-        """What is on the share is what runs, or what stands in the way is said."""
+        """What is on the share is what runs, or the reason why not is reported."""
         play = self.play
         for (root, name), files in play.share.files.items():
             managed = next(r for r in play.settings.roots if r.path == root)

@@ -67,7 +67,7 @@ class Machine(Clock):
         self.disk: dict[str, Record] = {}
         self.disk_hold: Hold | None = None
         self.disk_mounted: frozenset[str] = frozenset()
-        self.told: list[Notice] = []
+        self.reported: list[Notice] = []
         self.commands: list[Command] = []
         self.rules = Rules(self)
         self.crash_in = inf  # commands until the agent is killed
@@ -206,7 +206,7 @@ class Machine(Clock):
             case End(_, run_id, _):
                 self.shims.end(run_id)
             case Report(notice):
-                self.told.append(notice)
+                self.reported.append(notice)
             case PollNow(root, app):
                 self.at(self.mono + SOON, lambda: self.watcher.recheck(root, app))
             case Rewatch():

@@ -165,7 +165,7 @@ class Play(Machine):
     # --- what people ask -------------------------------------------------------------------------
 
     def ask(self, event: Event) -> Answer:
-        """Ask, and hear the answer."""
+        """Send a request; the answer."""
         before = len(self.commands)
         self.feed(event)
         answers = [c for c in self.commands[before:] if isinstance(c, Answer)]
@@ -221,7 +221,7 @@ class Play(Machine):
         return self.node.apps[name]
 
     def view(self, app: str = "web") -> View:
-        """What status says of an app."""
+        """What status shows of an app."""
         return view(self.node, self.app(app), self.now())
 
     def word(self, app: str = "web") -> str:
@@ -234,12 +234,12 @@ class Play(Machine):
 
     def notices(self, prefix: str = "", app: str = "") -> list[str]:
         """The kinds of the notices so far."""
-        mine = (f for f in self.told if not app or f.app == app)
+        mine = (f for f in self.reported if not app or f.app == app)
         return [f.kind for f in mine if f.kind.startswith(prefix)]
 
     def text(self, kind: str) -> str:
         """The newest notice of this kind, as it is logged."""
-        return next((messages.text(f) for f in reversed(self.told) if f.kind == kind), "")
+        return next((messages.text(f) for f in reversed(self.reported) if f.kind == kind), "")
 
 
 def deployed(release: str = "r1", layout: Layout = Layout.SYMLINK, **changes: Any) -> Play:  # noqa: ANN401 - as for Play()

@@ -1,7 +1,7 @@
 """The rules that every command of the core is judged by, whatever the story is.
 
-They look at the world of the machine (shims, processes, disk, share), not at the core's own idea of
-it, so a core that fools itself is found out.
+They are checked against the machine itself (shims, processes, disk, share), not against the core's
+own idea of it, so a core that fools itself is found out.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class Rules:
 
     def __init__(self, machine: Machine) -> None:
         self.machine = machine
-        self.begun: Counter[tuple[str, int, int]] = Counter()
+        self.begins: Counter[tuple[str, int, int]] = Counter()
         self.stages: dict[str, int] = {}
         # By a person, of what may run already, until it is done; what was forgotten while it ran is
         # new when it comes back.
@@ -69,7 +69,7 @@ class Rules:
                 self.what_runs(app)
 
     def note_away(self) -> None:
-        """Which apps cannot be seen now. What changes during a run is another matter."""
+        """Note which apps cannot be seen now, unless they have a run."""
         share, watcher = self.machine.share, self.machine.watcher
         for name, app in self.machine.node.apps.items():
             files = share.files.get((app.record.root, name))
@@ -78,7 +78,7 @@ class Rules:
                 self.away.add(name)
 
     def what_runs(self, app: App) -> None:
-        """What the record says of an app that nothing is done to is how it is.
+        """The record of an app without a run describes what really runs.
 
         What may have processes would be stopped; and what is up has some, unless its Makefile
         starts none or they ended by themselves.
@@ -123,14 +123,14 @@ class Rules:
         machine, app = self.machine, run.app
         assert not list(machine.shims.living(app)), f"{app}: two runs at once"
         kept = machine.disk.get(app)
-        assert kept is None or kept.run is None, f"{app}: begun beside the run on the disk"
+        assert kept is None or kept.run is None, f"{app}: a second run beside the one on the disk"
         steps = [shim.step or shim.run.target for shim in machine.shims.living()]
         busy = [step for step in steps if step is not Target.CHECK]
         place = run.target is Target.CHECK or len(busy) < machine.settings.parallel_apps
         assert place, f"{app}: more than parallel_apps at once"
         second = (app, machine.boots, int(machine.mono))
-        self.begun[second] += 1
-        assert self.begun[second] <= MOST_A_SECOND, f"{app}: again and again without a pause"
+        self.begins[second] += 1
+        assert self.begins[second] <= MOST_A_SECOND, f"{app}: again and again without a pause"
         self.in_its_place(run)
         if run.target in (Target.START, Target.RESTART, Target.STOP):
             self.forgotten.discard(app)
@@ -145,7 +145,7 @@ class Rules:
                 f"{app}: {run.target} while its root is unknown"
             )
         if self.present(app) and not (run.target is Target.STOP and by_person):
-            assert not machine.share.files[run.root, app].why, f"{app}: begun while it is unknown"
+            assert not machine.share.files[run.root, app].why, f"{app}: a run while it is unknown"
         if run.target is not Target.STOP:
             self.complete_again(run)
             self.environment_known(run)
@@ -189,7 +189,7 @@ class Rules:
         return root is None or not managed(app, root.include, root.exclude)
 
     def present(self, app: str) -> bool:
-        """Whether the app is on the share, where its record says, and can be seen."""
+        """Whether the app is on the share, where its record has it, and can be seen."""
         kept = self.machine.node.apps.get(app)
         root = kept.record.root if kept is not None else ""
         return (root, app) in self.machine.share.files and not self.machine.watcher.empty
@@ -209,7 +209,7 @@ class Rules:
         for path, optional in env_paths(root, run.app):
             state, _ = self.machine.share.envs.get(path, ("unread", ""))
             fine = state == "present" or (optional and state == "missing")
-            assert fine, f"{run.app}: begun while {path} is {state}"
+            assert fine, f"{run.app}: a run while {path} is {state}"
 
     def in_order(self, notice: Notice) -> None:
         """The notices of one deploy come in the order in which things happen."""

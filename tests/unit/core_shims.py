@@ -81,7 +81,7 @@ class FakeShims:
         return lacks
 
     def begin(self, run: Run) -> None:
-        """A shim is started; it says so, and waits."""
+        """A shim is started; it reports that it is ready, and waits."""
         identity = Identity(10_000 + len(self.shims), int(self.machine.mono * 100))
         self.shims[run.id] = Shim(run, identity)
         self.machine.at_agent(self.machine.mono + self.slow, ShimReady(run.app, run.id, identity))
@@ -163,7 +163,7 @@ class FakeShims:
         if shim is None or shim.ended is not None:
             return
         run = shim.run
-        # What a stop leaves is ended by its shim, and where there is no stop, that is all of it.
+        # The shim ends what a stop has left; without a stop target that is every process.
         ends = outcome in (Outcome.OK, Outcome.MISSING, Outcome.TIMEOUT)
         if ends and shim.step is Target.STOP:
             self.running.pop(run.app, None)
@@ -193,7 +193,7 @@ class FakeShims:
         shim = self.shims.get(run_id)
         moved_on = shim is not None and shim.step not in (None, shim.run.target)
         if moved_on and shim is not None and shim.step is not Target.INSTALL:
-            return  # a begun start or stop always finishes or times out
+            return  # a start or stop that has begun always finishes or times out
         if shim is not None and shim.ended is None:
             self.machine.at(self.machine.mono + 0.1, lambda: self.over(run_id, Outcome.CANCELLED))
 

@@ -95,7 +95,7 @@ class Share:
         return tuple(sorted(name for path, name in self.files if path == root))
 
     def is_in(self, release: str, place: str) -> bool:
-        """Whether this is the directory that a release was seen in; its id tells where it can."""
+        """Whether this is the directory that a release was seen in, where its id has an inode."""
         number = inode(release)
         return number is None or number == self.inodes[place]
 

@@ -31,7 +31,7 @@ roots:
     exclude: []
     mount: required                # required | optional
     watch: auto                    # auto | inotify | poll (auto: by the filesystem)
-    interval: 250ms                # between looks at the markers (symlink, git)
+    interval: 250ms                # between polls of the markers (symlink, git)
     scan_interval: 2s              # between scans of a tree
     run_as: www-data               # a user | self | owner
     trusted_owners: [deploy]       # users and groups whose files may be run
@@ -66,7 +66,7 @@ notify: []                         # [{url: https://…, on: [failed, deployed, 
 
 
 def test_the_documented_configuration_means_what_it_says(tmp_path: Path) -> None:
-    """Every key is known, and what it says is what the model holds."""
+    """Every key is known, and its value is what the model holds."""
     settings = loaded(tmp_path, main=EVERY_KEY).settings
     assert settings == Settings(
         environment="production",
@@ -85,13 +85,13 @@ def test_the_documented_configuration_means_what_it_says(tmp_path: Path) -> None
 
 
 def test_a_short_configuration_gets_the_documented_defaults(tmp_path: Path) -> None:
-    """What the model holds by itself is what the schema says that it is."""
-    said = "".join(
+    """The defaults of the model are those of the schema."""
+    text = "".join(
         line + "\n"
         for line in EVERY_KEY.splitlines()
         if not line.strip().startswith(("environment", "mount", "trusted", "env_files", "web:"))
     )
-    assert of(tmp_path, "") == loaded(tmp_path, main=said).settings
+    assert of(tmp_path, "") == loaded(tmp_path, main=text).settings
 
 
 def test_the_schema_gives_each_key_the_default_that_is_in_force(tmp_path: Path) -> None:
@@ -116,7 +116,7 @@ def test_the_schema_gives_each_key_the_default_that_is_in_force(tmp_path: Path) 
 
 
 def test_the_schema_has_words_for_every_key() -> None:
-    """Each key says what it may hold and what it is for."""
+    """Each key has what it may hold and what it does."""
     rows = list(table.rows())
     assert len(rows) == len({row.path for row in rows})
     assert all(row.expected and row.description for row in rows if row.path != "notify")
@@ -258,7 +258,7 @@ def test_who_an_app_may_run_as(user: str, tmp_path: Path) -> None:
 
 
 def test_an_agent_that_is_not_root_needs_no_run_as(tmp_path: Path) -> None:
-    """It runs everything as itself, and says so where something else is asked for."""
+    """It runs everything as itself; a warning names another user that was asked for."""
     alone = loaded(tmp_path, AS_PERSON, main="roots: [{path: /f}]")
     assert alone.settings.roots[0].run_as == "self"
     assert alone.warnings == ()

@@ -12,7 +12,7 @@ NOT_ALLOWED = "cannot be set by the app; it can set settle, ignore, timeout, gra
 
 
 def test_the_five_keys_are_read() -> None:
-    """As fields of an app's settings; only what is said is there."""
+    """As fields of an app's settings; only what was written is there."""
     text = """\
 settle: 5s
 ignore: [log/, tmp/]
@@ -30,7 +30,7 @@ install: parallel
 
 
 @pytest.mark.parametrize(
-    ("lines", "said"),
+    ("lines", "message"),
     [
         (
             ["*a" * 8 + "*b"],
@@ -46,11 +46,11 @@ install: parallel
         ),
     ],
 )
-def test_its_patterns_are_bounded(lines: list[str], said: str) -> None:
+def test_its_patterns_are_bounded(lines: list[str], message: str) -> None:
     """Every path of a scan is held against each of them."""
     with pytest.raises(ConfigErrors) as wrong:
         parse_app_file(f"ignore: {lines}\n", FILE)
-    assert said in str(wrong.value)
+    assert message in str(wrong.value)
 
 
 def test_patterns_within_the_bounds_are_taken() -> None:
@@ -60,7 +60,7 @@ def test_patterns_within_the_bounds_are_taken() -> None:
 
 
 @pytest.mark.parametrize("text", ["", "\n", "# nothing\n", "---\n", "{}", "timeout:\n"])
-def test_an_app_may_say_nothing(text: str) -> None:
+def test_an_app_may_set_nothing(text: str) -> None:
     """An empty file is as good as none."""
     assert dict(parse_app_file(text, FILE)) in ({}, {"timeout": {}})
 
@@ -91,8 +91,8 @@ def test_an_app_may_say_nothing(text: str) -> None:
         "fleet",
     ],
 )
-def test_what_is_not_the_apps_to_say_is_refused(key: str) -> None:
-    """With the line, and what it may say instead."""
+def test_what_an_app_cannot_set_is_refused(key: str) -> None:
+    """With the line, and what it can set instead."""
     with pytest.raises(ConfigErrors) as refused:
         parse_app_file(f"settle: 2s\n{key}: root\n", FILE)
     assert refused.value.errors == (f"{FILE}:2: {key}: {NOT_ALLOWED}",)
@@ -128,7 +128,7 @@ def test_a_wrong_file_of_an_app_is_named(text: str, line: str) -> None:
     assert all(len(error) < 1000 and error.isprintable() for error in refused.value.errors)
 
 
-def test_an_odd_name_of_the_directory_cannot_forge_a_line() -> None:
+def test_a_hostile_name_of_the_directory_cannot_forge_a_line() -> None:
     """A pusher chooses the names of releases, too."""
     with pytest.raises(ConfigErrors) as refused:
         parse_app_file("x: 1", "/files/web/releases/a\nroot: all is well\udcff/appagent.yaml")

@@ -55,7 +55,7 @@ def test_apps_of_several_files_merge(tmp_path: Path) -> None:
 
 
 def test_roots_of_several_files_are_added_or_merged_by_path(tmp_path: Path) -> None:
-    """A file may bring a root, or say more about one; it never takes one away."""
+    """A file may add a root, or settings of one; it never removes one."""
     settings = loaded(
         tmp_path,
         main=GOOD + "    include: [web]\n",
@@ -81,7 +81,7 @@ def test_all_roots_may_come_from_conf_d(tmp_path: Path) -> None:
 
 
 def test_only_yaml_files_of_conf_d_are_read(tmp_path: Path) -> None:
-    """What an editor leaves behind is passed over; a likely mistake is said."""
+    """What an editor leaves behind is passed over; a likely mistake is a warning."""
     (tmp_path / "conf.d").mkdir()
     for name in (".#a.yaml", "a.yaml~", "a.yaml.rpmnew", "README"):
         (tmp_path / "conf.d" / name).write_text("]")
@@ -131,8 +131,8 @@ def test_what_everybody_may_write_is_refused_where_the_agent_is_root(
     open_one = tmp_path / what
     open_one.chmod(mode)
     (error,) = errors_of(main)
-    said = f"everybody can write it, and it decides what root does: chmod o-w {open_one}"
-    assert said.replace(f"{tmp_path}/", "") in error
+    message = f"everybody can write it, and it decides what root does: chmod o-w {open_one}"
+    assert message.replace(f"{tmp_path}/", "") in error
     load(str(main), AS_PERSON)
     open_one.chmod(mode & ~0o002)
     load(str(main), AS_ROOT)
@@ -200,9 +200,9 @@ def test_an_app_may_shorten_its_timeouts_and_not_lengthen_them(tmp_path: Path) -
 def test_an_app_may_shorten_its_grace_and_not_lengthen_it(tmp_path: Path) -> None:
     settings = of(tmp_path, "defaults: {grace: 4s}\napps: {web: {grace: 1m}}\n")
     for own, wanted in [("10m", 4.0), ("1s", 1.0)]:
-        said = parse_app_file(f"grace: {own}", "api/appagent.yaml")
-        assert settings_for(settings, "api", said).grace == wanted
-        assert settings_for(settings, "web", said).grace == 60.0
+        fields = parse_app_file(f"grace: {own}", "api/appagent.yaml")
+        assert settings_for(settings, "api", fields).grace == wanted
+        assert settings_for(settings, "web", fields).grace == 60.0
 
 
 def test_limits_of_an_app_merge_with_those_of_all(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""What is refused as a whole: many errors at once, several files, bombs, and what is no file."""
+"""What is refused as a whole: many errors at once, several files, bombs, and what is not a file."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def test_a_later_file_does_not_hide_what_is_wrong_in_an_earlier_one(tmp_path: Pa
 
 
 def test_a_broken_file_does_not_hide_what_is_wrong_in_the_others(tmp_path: Path) -> None:
-    """One file that is no YAML, and another with a wrong value."""
+    """One file with invalid YAML, and another with a wrong value."""
     main = written(tmp_path, GOOD + "node: /\n")
     written(tmp_path, "#\nnode: [\n", "conf.d/a.yaml")
     first, second = errors_of(main)
@@ -66,7 +66,7 @@ def test_a_broken_file_does_not_hide_what_is_wrong_in_the_others(tmp_path: Path)
 
 
 def test_overlapping_roots_of_two_files_name_the_later_line(tmp_path: Path) -> None:
-    """What concerns two files is said where the second one says it."""
+    """What concerns two files is reported at the line of the second."""
     main = written(tmp_path, GOOD)
     written(tmp_path, "\nroots:\n  - {path: /files, run_as: a}\n", "conf.d/a.yaml")
     (line,) = errors_of(main)
@@ -136,7 +136,7 @@ def test_merge_keys_cannot_be_a_bomb(tmp_path: Path) -> None:
 
 
 def test_a_file_that_is_too_large_is_refused(tmp_path: Path) -> None:
-    """A megabyte of comment is no configuration."""
+    """Even if all of it is a comment."""
     (line,) = errors_of(written(tmp_path, GOOD + "#" * (1 << 20)))
     assert line == "appagent.yaml: is too large: more than 1048576 bytes"
 
@@ -168,7 +168,7 @@ def test_a_file_that_may_not_be_read_is_named(tmp_path: Path) -> None:
     assert errors_of(path) == ("appagent.yaml: cannot be read: Permission denied",)
 
 
-def test_odd_things_in_conf_d_are_named(tmp_path: Path) -> None:
+def test_what_cannot_be_read_in_conf_d_are_named(tmp_path: Path) -> None:
     """A directory, and a link to nowhere, with the right ending."""
     main = written(tmp_path, GOOD)
     (tmp_path / "conf.d" / "dir.yaml").mkdir(parents=True)
@@ -200,7 +200,7 @@ def test_a_secret_address_is_not_repeated(tmp_path: Path) -> None:
 
 
 def test_a_main_file_that_cannot_be_read_does_not_hide_the_others(tmp_path: Path) -> None:
-    """What is wrong in conf.d is told along with it."""
+    """What is wrong in conf.d is reported along with it."""
     main = written(tmp_path, b"\xff")
     written(tmp_path, "nod: a\n", "conf.d/a.yaml")
     first, second = errors_of(main)

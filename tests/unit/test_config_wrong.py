@@ -1,4 +1,4 @@
-"""Wrong configurations: each is told with its file, its line and its key."""
+"""Wrong configurations: each is reported with its file, its line and its key."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def _parser(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(yaml_tree, "LOADER", getattr(yaml, request.param))
 
 
-# Appended to GOOD; line and key; part of what is said.
+# Appended to GOOD; line and key; part of the message.
 APPENDED = [
     # keys
     ("defautls: {}", "4: defautls", "did you mean defaults?"),
@@ -156,7 +156,7 @@ APPENDED = [
     ("metrics: {listen: '127.0.0.1:0'}", "4: metrics.listen", "no port"),
     ("metrics: {listen: '127.0.0.1:70000'}", "4: metrics.listen", "no port"),
     ("metrics: {listen: 'app1.example:9464'}", "4: metrics.listen", "is not a valid address"),
-    # what two keys say together
+    # rules between two keys
     ("defaults: {retry: {first: 10m}}", "4: defaults.retry", "first (600s) is longer than max"),
     ("defaults: {retry: {max: 1s}}", "4: defaults.retry", "longer than max (1s)"),
     ("apps:\n  web:\n    retry: {first: 6m}", "6: apps.web.retry", "longer than max (300s)"),

@@ -151,13 +151,13 @@ def test_the_result_of_a_run_that_ended_while_the_agent_was_away_is_used() -> No
 
 def story(play: Play) -> list[tuple[str, object]]:
     """What was told of deploys, each with the name of the deploy."""
-    return [(f.kind, f.fields["deploy_id"]) for f in play.told if f.kind.startswith("deploy.")]
+    return [(f.kind, f.fields["deploy_id"]) for f in play.reported if f.kind.startswith("deploy.")]
 
 
 @pytest.mark.parametrize("moment", [0.5, 5.0, 15.0, 25.0, 60.0])
 def test_a_deploy_is_one_over_a_restart_of_the_agent(moment: float) -> None:
     play = deployed()
-    play.told.clear()
+    play.reported.clear()
     for target in ("install", "restart", "check"):
         play.always("web", target, seconds=10.0)
     play.push("web", "r2")
@@ -167,13 +167,13 @@ def test_a_deploy_is_one_over_a_restart_of_the_agent(moment: float) -> None:
     kinds = ["deploy.seen", "deploy.settled", "deploy.began", "deploy.done"]
     assert [kind for kind, _ in story(play)] == kinds
     assert len({deploy for _, deploy in story(play)}) == 1
-    (done,) = [notice for notice in play.told if notice.kind == "deploy.done"]
+    (done,) = [notice for notice in play.reported if notice.kind == "deploy.done"]
     assert 30_000 <= int(done.fields["good_ms"]) <= 40_000  # from its begin, not from the restart
 
 
 def test_a_deploy_that_waits_for_another_try_is_one_over_a_restart_of_the_agent() -> None:
     play = deployed(retry_first=60.0, retry_max=60.0)
-    play.told.clear()
+    play.reported.clear()
     play.will("web", "install", Outcome.FAILED)
     play.push("web", "r2")
     play.after(20.0)
@@ -185,7 +185,7 @@ def test_a_deploy_that_waits_for_another_try_is_one_over_a_restart_of_the_agent(
 
 def test_a_deploy_that_is_overtaken_while_the_agent_is_away_is_told_so() -> None:
     play = deployed()
-    play.told.clear()
+    play.reported.clear()
     play.will("web", "install", seconds=50.0)
     play.push("web", "r2")
     play.after(5.0)
@@ -199,7 +199,7 @@ def test_a_deploy_that_is_overtaken_while_the_agent_is_away_is_told_so() -> None
 
 def test_a_boot_cuts_a_deploy_off() -> None:
     play = deployed()
-    play.told.clear()
+    play.reported.clear()
     play.will("web", "install", seconds=50.0)
     play.push("web", "r2")
     play.after(5.0)

@@ -59,7 +59,7 @@ def test_the_same_trouble_is_told_loudly_once() -> None:
     play.will("web", "install", *[Outcome.FAILED] * 4, line="no network")
     play.push("web", "r2")
     play.rest()
-    told = [messages.level(f) for f in play.told if f.fields.get("outcome") == "failed"]
+    told = [messages.level(f) for f in play.reported if f.fields.get("outcome") == "failed"]
     ends = [level for level in told if level != "info"]
     assert ends == ["error", "warning", "warning", "warning"]
 
@@ -389,7 +389,7 @@ def test_a_run_beside_a_living_one_is_tried_again_soon_and_told_once() -> None:
     assert len(waits) == 4
     assert waits[0] < 2.0
     assert waits == sorted(waits)
-    loud = [f for f in play.told if messages.level(f) is Level.WARNING]
+    loud = [f for f in play.reported if messages.level(f) is Level.WARNING]
     assert len(loud) == 1
     assert play.word() == "ok"
     record = play.app("web").record

@@ -176,33 +176,33 @@ def test_after_a_boot_in_the_middle_of_trouble_apps_start_when_it_is_over(troubl
 
 def test_the_trouble_of_a_root_is_told_once_and_not_of_each_app() -> None:
     play = fleet("web", "shop", "blog")
-    before = len(play.told)
+    before = len(play.reported)
     play.root_trouble("ENOTCONN")
     play.after(1000.0)
     play.root_trouble("")
     play.rest()
-    assert [notice.kind for notice in play.told[before:]] == ["root.unknown", "root.known"]
+    assert [notice.kind for notice in play.reported[before:]] == ["root.unknown", "root.known"]
 
 
 def test_the_trouble_of_an_app_is_told_once_and_its_end() -> None:
     play = deployed()
-    before = len(play.told)
+    before = len(play.reported)
     for _ in range(5):
         play.app_trouble("web", "EIO")
         play.after(10.0)
     play.app_trouble("web", "")
     play.rest()
-    assert [notice.kind for notice in play.told[before:]] == ["app.unknown", "app.known"]
+    assert [notice.kind for notice in play.reported[before:]] == ["app.unknown", "app.known"]
 
 
 def test_a_hanging_watcher_is_told_once() -> None:
     play = deployed(roots=TWO)
-    before = len(play.told)
+    before = len(play.reported)
     play.watcher.hang()
     play.after(100.0)
     play.watcher.come_back()
     play.rest()
-    assert [notice.kind for notice in play.told[before:]] == ["watcher.stuck", "watcher.back"]
+    assert [notice.kind for notice in play.reported[before:]] == ["watcher.stuck", "watcher.back"]
 
 
 def test_what_an_app_says_of_itself_is_kept_while_it_is_unknown() -> None:

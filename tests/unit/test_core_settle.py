@@ -30,9 +30,9 @@ def writer(play: Play, times: int = 10**9) -> Callable[[], None]:
 
 def begun(play: Play, seconds: float) -> list[float]:
     """When deploys began in this time."""
-    since = len(play.told)
+    since = len(play.reported)
     play.after(seconds)
-    return [notice.at.mono for notice in play.told[since:] if notice.kind == "deploy.began"]
+    return [notice.at.mono for notice in play.reported[since:] if notice.kind == "deploy.began"]
 
 
 def churn(play: Play, seconds: float, every: float = 0.1) -> None:

@@ -14,14 +14,14 @@ def steps(release: str, *targets: str, app: str = "web") -> list[str]:
 
 def began(play: Play) -> list[str]:
     """The targets that were told when make was called."""
-    return [str(notice.fields["target"]) for notice in play.told if notice.kind == "run.began"]
+    return [str(notice.fields["target"]) for notice in play.reported if notice.kind == "run.began"]
 
 
 def test_a_target_that_is_missing_costs_no_run_and_is_in_no_notice() -> None:
     play = deployed()
     assert began(play) == ["install", "start", "check"]
     assert len(play.shims.shims) == 3
-    assert not any("build" in messages.text(notice) for notice in play.told)
+    assert not any("build" in messages.text(notice) for notice in play.reported)
     assert play.text("run.began") == "web: make check (new release)"
 
 

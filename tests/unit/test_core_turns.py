@@ -174,10 +174,10 @@ def test_a_shim_that_waits_when_the_agent_dies_has_run_nothing() -> None:
 @pytest.mark.parametrize("layout", list(Layout))
 def test_notices_come_in_the_order_in_which_things_happen(layout: Layout) -> None:
     play = deployed(layout=layout)
-    before = len(play.told)
+    before = len(play.reported)
     play.push("web", "r2")
     play.rest()
-    told = play.told[before:]
+    told = play.reported[before:]
     assert [notice.kind for notice in told] == [
         "deploy.seen",
         "deploy.settled",
@@ -196,7 +196,7 @@ def test_a_deploy_says_how_long_each_part_took() -> None:
     play.always("web", "install", seconds=7.0)
     play.push("web", "r2")
     play.rest()
-    done = next(notice for notice in reversed(play.told) if notice.kind == "deploy.done")
+    done = next(notice for notice in reversed(play.reported) if notice.kind == "deploy.done")
     assert done.fields["settled_ms"] == 2000
     assert int(done.fields["good_ms"]) >= 7000
     assert int(done.fields["duration_ms"]) >= 9000
@@ -216,14 +216,14 @@ def test_a_deploy_that_is_overtaken_is_told_so() -> None:
 
 def test_nothing_is_told_while_nothing_happens() -> None:
     play = deployed()
-    before = len(play.told)
+    before = len(play.reported)
     play.restart()
     play.after(1000.0)
     for _ in range(5):
         play.watcher.push_all()
     play.feed(Configured(play.settings))
     play.rest()
-    assert play.told[before:] == []
+    assert play.reported[before:] == []
 
 
 def test_an_empty_configuration_does_nothing() -> None:
