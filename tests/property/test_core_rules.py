@@ -18,11 +18,16 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
-from appagent.core.release import short
-from appagent.model.applied import Record
 from appagent.model.settings import RootSettings
 from appagent.model.words import Layout, Outcome, Target
-from tests.unit.core_play import HOUR, ROOT, SECOND, Play
+from tests.property.core_end import (
+    ENV,
+    a_boot_starts_what_ran,
+    a_new_agent_runs_nothing,
+    all_is_well,
+    everything_heals,
+)
+from tests.unit.core_play import ROOT, SECOND, Play
 
 COMMON = settings(deadline=None, suppress_health_check=list(HealthCheck), print_blob=True)
 # To make a failing life short takes many minutes: that is for whoever hunts it.
@@ -36,7 +41,6 @@ settings.register_profile("core-long", COMMON, max_examples=2_000, stateful_step
 settings.register_profile("core-hunt", COMMON, max_examples=50_000, stateful_step_count=80)
 PROFILE = settings.get_profile("core-" + os.environ.get("HYPOTHESIS_PROFILE", "ci"))
 
-ENV = "/files/config/common.env"
 OPTIONAL = "/files/config/web.env"
 LAYOUTS = {
     "web": Layout.SYMLINK,
@@ -45,8 +49,7 @@ LAYOUTS = {
     "shop": Layout.SYMLINK,
     "blog": Layout.TREE,
 }
-AT_REST = {"ok", "failed", "rolled-back", "held", "stopped", "cancelled"}
-LEFT = {"unknown", "held", "unmanaged"}  # what is not on the share any more and still known
+
 
 apps = st.sampled_from(sorted(LAYOUTS))
 releases = st.sampled_from(["r1", "r2", "r3", "r4"])
@@ -277,104 +280,10 @@ class Life(RuleBasedStateMachine):
     def teardown(self) -> None:
         if sys.exception() is not None:
             return  # what follows from a broken rule would hide it
-        self.everything_heals()
-        self.all_is_well()
-        self.a_new_agent_runs_nothing()
-        self.a_boot_starts_what_ran()
-
-    def everything_heals(self) -> None:
-        """Nothing is broken any more, and time passes."""
-        play = self.play
-        play.crash_in = float("inf")
-        if not play.alive:
-            play.start_agent()
-        play.permits = True
-        play.makefile(*(target for target in Target if target is not Target.BUILD))
-        play.shims.next.clear()
-        play.shims.usual.clear()
-        play.shims.slow = 0.01
-        play.watcher.hangs = False
-        play.watcher.empty = False
-        for root in play.watcher.roots:
-            play.watcher.roots[root] = ""
-        for files in play.share.files.values():
-            files.why = files.incomplete = ""
-        play.share.envs[ENV] = ("present", "a=1")
-        for app in LAYOUTS:
-            play.share.envs[f"/files/config/{app}.env"] = ("missing", "")
-        play.watcher.come_back()
-        play.permit_all()
-        play.rest(24 * HOUR)
-
-    def all_is_well(self) -> None:
-        """What is on the share is what runs, or the reason why not is reported."""
-        play = self.play
-        for (root, name), files in play.share.files.items():
-            managed = next(r for r in play.settings.roots if r.path == root)
-            if name in managed.exclude:
-                continue
-            app = play.node.apps[name]
-            if app.record.root != root:
-                held = play.word(name) == "held" or app.record.mass_removal
-                assert held or f"{root}/{name}" in play.node.refused
-                continue
-            word = play.word(name)
-            assert word in AT_REST, f"{name}: {word}: {play.view(name).why}"
-            applied = app.record.applied
-            if word == "ok":
-                seen = play.watcher.ids(files)[0]
-                assert applied.healthy == applied.running
-                assert applied.running is not None
-                assert applied.running.release == applied.installed == seen
-                assert applied.up == play.node.boot
-                starts = {Target.START, Target.RESTART} & play.shims.targets_of(seen)
-                if starts and not self.lacked:
-                    # Ids of one release may be of two kinds.
-                    assert short(play.shims.running[name]) == short(seen)
-            if word in ("failed", "rolled-back"):
-                assert app.record.failures
-            if word == "held":
-                assert app.record.hold or play.node.hold
-            if word == "stopped":
-                assert app.record.stopped
-                assert name not in play.shims.running, f"{name}: runs, though it was stopped"
-        for name in play.node.apps:
-            if not self.is_there(name):
-                stopped = play.word(name) == "stopped" and play.node.apps[name].record.mass_removal
-                assert stopped or play.word(name) in LEFT, play.view(name)
-        for name in play.shims.running.keys() - play.node.apps.keys():
-            assert "app.forgotten" in play.notices(app=name), (
-                f"{name}: runs, and nobody knows of it"
-            )
-
-    def a_new_agent_runs_nothing(self) -> None:
-        """Where nothing changed, a new agent has nothing to do."""
-        play = self.play
-        here = {name for (_, name) in play.share.files}
-        play.ran()
-        play.restart()
-        assert [run for run in play.rest(24 * HOUR) if run.split()[1] in here] == []
-
-    def a_boot_starts_what_ran(self) -> None:
-        """After a boot, what ran is started and nothing is installed."""
-        play = self.play
-        was = {name: play.word(name) for name in play.node.apps}
-        has = {name: self.starts(app.record) for name, app in play.node.apps.items()}
-        play.ran()
-        play.reboot()
-        ran = play.rest(24 * HOUR)
-        for name, word in was.items():
-            mine = [run.split()[0] for run in ran if run.split()[1] == name]
-            if word in ("ok", "rolled-back"):
-                assert mine == has[name], f"{name}: {mine}"
-            if word == "stopped":
-                assert mine == []
-
-    def starts(self, record: Record) -> list[str]:
-        """What a start of an app runs, by the Makefile of what is installed."""
-        has = self.play.shims.targets_of(record.applied.installed)
-        start = Target.START if Target.START in has else Target.RESTART
-        return [target.value for target in (start, Target.CHECK) if target in has]
+        everything_heals(self.play)
+        all_is_well(self.play, lacked=bool(self.lacked))
+        a_new_agent_runs_nothing(self.play)
+        a_boot_starts_what_ran(self.play)
 
 
 TestLife = pytest.mark.timeout(0)(Life.TestCase)
