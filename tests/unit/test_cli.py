@@ -315,7 +315,7 @@ def test_an_encoding_that_lacks_a_letter_is_no_fault(config: Path) -> None:
 def test_check_config_prints_what_is_in_force(
     config: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    code, out, err = said(capsys, "check-config", "--print", "--config", str(config))
+    code, out, err = run(capsys, "check-config", "--print", "--config", str(config))
     assert (code, err) == (0, "")
     assert re.search(rf"^  - path: .* # {config}:\d+$", out, re.MULTILINE)
     assert re.search(r"^  settle: 2s +# default$", out, re.MULTILINE)
@@ -326,7 +326,7 @@ def test_check_config_notes_keys_without_effect_once(
 ) -> None:
     added = {"defaults": {"install": "parallel"}, "metrics": {"listen": "off"}}
     config.write_text(json.dumps(json.loads(config.read_text()) | added))
-    code, out, err = said(capsys, "check-config", "--config", str(config))
+    code, out, err = run(capsys, "check-config", "--config", str(config))
     assert (code, out) == (0, f"{config}: OK\n")
     (line,) = err.splitlines()
     assert line.startswith("appagent: note: planned keys, no effect yet: defaults.install (")

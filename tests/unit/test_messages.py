@@ -20,7 +20,7 @@ LOUD = (Level.WARNING, Level.ERROR)
 
 def log(play: Play, *levels: Level) -> list[str]:
     """What is logged of web at these levels."""
-    mine = [each for each in play.told if each.app == "web"]
+    mine = [each for each in play.reported if each.app == "web"]
     return [messages.text(each) for each in mine if messages.level(each) in levels]
 
 
@@ -47,7 +47,7 @@ def test_every_kind_is_reported_somewhere() -> None:
 @pytest.mark.parametrize("layout", list(Layout))
 def test_a_deploy_is_five_lines_in_the_log(layout: Layout) -> None:
     play = deployed(layout=layout)
-    play.told.clear()
+    play.reported.clear()
     play.push("web", "r2")
     play.rest()
     lines = log(play, Level.INFO, *LOUD)
@@ -62,7 +62,7 @@ def test_a_deploy_is_five_lines_in_the_log(layout: Layout) -> None:
 
 def test_a_failure_is_logged_once_and_what_follows_from_it() -> None:
     play = deployed()
-    play.told.clear()
+    play.reported.clear()
     play.will("web", "restart", Outcome.FAILED, line="no such file")
     play.push("web", "r2")
     play.rest()
@@ -77,7 +77,7 @@ def test_a_failure_is_logged_once_and_what_follows_from_it() -> None:
 
 def test_a_failure_that_repeats_itself_is_an_error_once() -> None:
     play = deployed(retry_first=2.0)
-    play.told.clear()
+    play.reported.clear()
     play.will("web", "install", *[Outcome.FAILED] * 3, line=WHYS[0])
     play.will("web", "install", Outcome.FAILED, line=WHYS[1])
     play.push("web", "r2")
