@@ -90,7 +90,7 @@ def test_a_failure_that_repeats_itself_is_an_error_once() -> None:
 
 def test_an_app_that_is_missing_is_logged_once_with_the_rest_of_its_time() -> None:
     play = deployed(gone_after=60.0)
-    play.told.clear()
+    play.reported.clear()
     play.remove("web")
     play.after(12.0)
     assert log(play, *LOUD) == ["web: missing from the share; will be stopped in 60 s"]
