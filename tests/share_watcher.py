@@ -207,7 +207,7 @@ class Driven:
             look is not None
             and look.known
             and not look.incomplete
-            and (look.layout == "symlink" or look.looked - look.since >= self.spec.defaults.settle)
+            and (look.layout == "symlink" or look.at - look.since >= self.spec.defaults.settle)
         )
 
 
@@ -267,7 +267,7 @@ class Watching:
         look = self.apps.get(app)
         if look is None or not look.known or look.incomplete:
             return ""
-        stood = look.layout == "symlink" or look.looked - look.since >= settle
+        stood = look.layout == "symlink" or look.at - look.since >= settle
         return look.release if stood else ""
 
     def names(self, root: Path) -> tuple[str, ...]:

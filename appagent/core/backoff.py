@@ -59,7 +59,7 @@ def throttled(app: App, wanted: Want, now: float) -> float | None:
     fresh = app.record.applied.installed != wanted.version.release
     if wanted.kind is not Kind.RUN or wanted.layout is not Layout.TREE or not fresh:
         return None
-    if deploy is None or deploy.begun:
+    if deploy is None or deploy.began:
         return None
     until = churn_until(app.churn, now)
     return until if until > now else None

@@ -22,7 +22,7 @@ def reason_for(turn: Turn, app: App, wanted: Want) -> str:
     applied = app.record.applied
     if app.attempt.requested_by:
         return f"asked by {app.attempt.requested_by}"
-    if wanted.kind is Kind.GONE:
+    if wanted.kind is Kind.REMOVED:
         return "gone from the share"
     if wanted.kind is Kind.STOPPED:
         return wanted.why
@@ -51,7 +51,7 @@ def note_deploy(turn: Turn, app: App, wanted: Want) -> App:
         return app
     reason = reason_for(turn, app, wanted)
     how = app.seen.latest.how if app.seen.latest is not None else ""
-    if deploy is not None and deploy.begun is not None:
+    if deploy is not None and deploy.began is not None:
         turn.report(
             NoticeKind.DEPLOY_SUPERSEDED,
             app,
@@ -96,8 +96,8 @@ def conclude(turn: Turn, app: App) -> App:
     Also when a newer version is already wanted.
     """
     deploy = app.attempt.deploy
-    if deploy is not None and deploy.begun is not None and deploy.settled is not None:
-        seen, settled, begun = deploy.seen.mono, deploy.settled.mono, deploy.begun.mono
+    if deploy is not None and deploy.began is not None and deploy.settled is not None:
+        seen, settled, began = deploy.seen.mono, deploy.settled.mono, deploy.began.mono
         turn.report(
             NoticeKind.DEPLOY_DONE,
             app,
@@ -105,8 +105,8 @@ def conclude(turn: Turn, app: App) -> App:
             previous=deploy.previous,
             conf=deploy.version.conf,
             settled_ms=round((settled - seen) * 1000),
-            begun_ms=round((begun - settled) * 1000),
-            good_ms=round((turn.now.mono - begun) * 1000),
+            begun_ms=round((began - settled) * 1000),
+            good_ms=round((turn.now.mono - began) * 1000),
             duration_ms=round((turn.now.mono - seen) * 1000),
         )
     app = replace(app, attempt=Attempt(), churn=replace(app.churn, superseded=0))
@@ -129,14 +129,14 @@ def finish(turn: Turn, app: App, wanted: Want) -> None:
         # What changes while it waits is not part of the deploy that was under way.
         turn.put(replace(app, attempt=replace(app.attempt, in_progress=False)))
         return
-    if wanted.kind is Kind.GONE:
+    if wanted.kind is Kind.REMOVED:
         turn.report(NoticeKind.APP_REMOVED, app, root=app.record.root)
         turn.do(Drop(app.name))
         turn.do(Rewatch())
         turn.drop(app.name)
         return
     deploy = app.attempt.deploy
-    if deploy is not None and deploy.begun is not None:
+    if deploy is not None and deploy.began is not None:
         if app.record.applied.running == deploy.version:
             app = conclude(turn, app)
         else:

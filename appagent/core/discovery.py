@@ -33,35 +33,35 @@ def place(root: str, name: str) -> str:
     return f"{root.rstrip('/')}/{name}"
 
 
-def note_refused(turn: Turn, look: RootSeen) -> None:
+def note_refused(turn: Turn, seen: RootSeen) -> None:
     """Report once for each entry that cannot be an app why it cannot."""
-    mine = {place(look.root, name): why for name, why in look.refused.items()}
+    mine = {place(seen.root, name): why for name, why in seen.refused.items()}
     for path, why in mine.items():
         if turn.node.refused.get(path) != why:
             turn.report(NoticeKind.APP_REFUSED, path=path, reason=why)
-    taken = {place(look.root, name) for name in look.names}
+    taken = {place(seen.root, name) for name in seen.names}
     others = {
         path: why
         for path, why in turn.node.refused.items()
-        if path in taken or path != place(look.root, path.rpartition("/")[2])
+        if path in taken or path != place(seen.root, path.rpartition("/")[2])
     }
     turn.node = replace(turn.node, refused={**others, **mine})
 
 
-def note_names(turn: Turn, look: RootSeen) -> None:
+def note_names(turn: Turn, seen: RootSeen) -> None:
     """Compare the names in a root with the apps that are known there."""
-    names = set(look.names)
-    for name in apps_of(turn, look.root):
+    names = set(seen.names)
+    for name in apps_of(turn, seen.root):
         app = turn.node.apps[name]
-        seen = app.seen
-        if seen.listed is False and name in names:
+        state = app.seen
+        if state.listed is False and name in names:
             # What was seen before it was absent may not be there any more.
-            late = app.seen.latest is not None and app.seen.latest.looked < look.looked
-            seen = replace(seen, latest=None) if late else seen
-            turn.do(PollNow(look.root, name))
-        turn.put(replace(app, seen=replace(seen, listed=name in names)))
+            late = state.latest is not None and state.latest.at < seen.at
+            state = replace(state, latest=None) if late else state
+            turn.do(PollNow(seen.root, name))
+        turn.put(replace(app, seen=replace(state, listed=name in names)))
         turn.touch(name)
-    note_absence(turn, look.root)
+    note_absence(turn, seen.root)
     take_in(turn)
 
 

@@ -33,17 +33,17 @@ def unseen(node: Node, app: App, since: float) -> dict[Place, float]:
     found = unlisted(node, root.path, since)
     state = node.roots.get(root.path)
     shared = state is not None and state.seen is not None and state.seen.mounted
-    look = app.seen.latest
-    tree = look is None or look.layout in (None, Layout.TREE)
+    latest = app.seen.latest
+    tree = latest is None or latest.layout in (None, Layout.TREE)
     need = since + STALE if shared and tree else since
-    if app.seen.listed is not False and (look is None or look.looked < need):
+    if app.seen.listed is not False and (latest is None or latest.at < need):
         found[Place(root.path, app.name)] = need
     for path, _ in env_paths(root, app.name):
         env = node.envs.get(path)
         # A missing file is seen in a listing, and a listing is never stale.
         old = env is not None and env.mounted and env.state != "missing"
         need = since + STALE if old else since
-        if env is None or env.looked < need:
+        if env is None or env.at < need:
             found[Place("", env=path)] = need
     return found
 
@@ -52,6 +52,6 @@ def unlisted(node: Node, path: str, since: float) -> dict[Place, float]:
     """The same for the listing of a root."""
     state = node.roots.get(path)
     good = state is not None and state.known and not state.stuck and state.seen is not None
-    if good and state is not None and state.seen is not None and state.seen.looked >= since:
+    if good and state is not None and state.seen is not None and state.seen.at >= since:
         return {}
     return {Place(path): since}

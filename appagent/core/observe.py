@@ -19,33 +19,33 @@ from appagent.model.words import Location, Version
 UNNOTICED = 5.0  # s that a share may be unavailable before its watcher notices
 
 
-def root_observed(turn: Turn, look: RootSeen) -> None:
+def root_observed(turn: Turn, seen: RootSeen) -> None:
     """A root was scanned."""
-    old = turn.node.roots.get(look.root, Root(since=turn.now.mono))
-    late = look.looked < (old.seen.looked if old.seen is not None else old.back)
-    if turn.node.root_settings(look.root) is None or late:
+    old = turn.node.roots.get(seen.root, Root(since=turn.now.mono))
+    late = seen.at < (old.seen.at if old.seen is not None else old.back)
+    if turn.node.root_settings(seen.root) is None or late:
         return
-    changed = old.known != look.known or old.seen is None
+    changed = old.known != seen.known or old.seen is None
     # What was stuck has been unavailable since then, however the call that hung returns.
     since = turn.now.mono if changed and not old.stuck else old.since
     turn.node = turn.node.with_root(
-        look.root, replace(old, seen=look, known=look.known, why=look.why, since=since)
+        seen.root, replace(old, seen=seen, known=seen.known, why=seen.why, since=since)
     )
-    if not look.known:
-        if changed or old.why != look.why:
-            turn.report(NoticeKind.ROOT_UNKNOWN, path=look.root, reason=look.why)
-        note_absence(turn, look.root)
-        turn.touch(*apps_of(turn, look.root))
+    if not seen.known:
+        if changed or old.why != seen.why:
+            turn.report(NoticeKind.ROOT_UNKNOWN, path=seen.root, reason=seen.why)
+        note_absence(turn, seen.root)
+        turn.touch(*apps_of(turn, seen.root))
         return
     if changed and old.seen is not None:
-        turn.report(NoticeKind.ROOT_KNOWN, path=look.root)
-        come_back(turn, look.root, old.since, look.looked)
-    if look.mounted and look.root not in turn.node.mounted:
-        turn.node = replace(turn.node, mounted=turn.node.mounted | {look.root})
+        turn.report(NoticeKind.ROOT_KNOWN, path=seen.root)
+        come_back(turn, seen.root, old.since, seen.at)
+    if seen.mounted and seen.root not in turn.node.mounted:
+        turn.node = replace(turn.node, mounted=turn.node.mounted | {seen.root})
         turn.do(SaveRoots(turn.node.mounted))
         turn.do(Rewatch())
-    note_refused(turn, look)
-    note_names(turn, look)
+    note_refused(turn, seen)
+    note_names(turn, seen)
 
 
 def come_back(turn: Turn, path: str, since: float, until: float) -> None:
@@ -59,7 +59,7 @@ def come_back(turn: Turn, path: str, since: float, until: float) -> None:
     lost = turn.now.wall - (turn.now.mono - since) - UNNOTICED
     for name in apps_of(turn, path):
         app = turn.node.apps[name]
-        if app.seen.latest is not None and app.seen.latest.looked < until:
+        if app.seen.latest is not None and app.seen.latest.at < until:
             app = turn.put(replace(app, seen=replace(app.seen, latest=None)))
         kept = tuple(failure for failure in app.record.failures if failure.at < lost)
         if kept != app.record.failures:
@@ -68,52 +68,52 @@ def come_back(turn: Turn, path: str, since: float, until: float) -> None:
     turn.do(PollNow(path, ""))
 
 
-def looked(turn: Turn, event: AppObserved) -> None:
+def app_observed(turn: Turn, event: AppObserved) -> None:
     """An app was seen by its watcher."""
-    look = event.look
-    app = turn.app(look.app)
-    if app is None or app.record.root != look.root:
+    seen = event.seen
+    app = turn.app(seen.app)
+    if app is None or app.record.root != seen.root:
         return
     before = app.seen.latest
-    if before is not None and look.looked < before.looked:
+    if before is not None and seen.at < before.at:
         return  # late: a newer one is known
     # While an app is unknown, its own settings stay in force.
-    seen = replace(app.seen, latest=look, changed=look.changing or app.seen.changed)
-    if look.known and (event.own, event.own_error) != (seen.own, seen.own_error):
-        seen = replace(seen, own=event.own, own_error=event.own_error)
+    state = replace(app.seen, latest=seen, changed=seen.changing or app.seen.changed)
+    if seen.known and (event.own, event.own_error) != (state.own, state.own_error):
+        state = replace(state, own=event.own, own_error=event.own_error)
         turn.do(Rewatch())
-    if before is not None and before.incomplete and look.known and not look.incomplete:
-        seen = replace(seen, unsettled=None)  # only from now on can it settle
-    app = turn.put(replace(app, seen=seen))
-    turn.touch(look.app)
+    if before is not None and before.incomplete and seen.known and not seen.incomplete:
+        state = replace(state, unsettled=None)  # only from now on can it settle
+    app = turn.put(replace(app, seen=state))
+    turn.touch(seen.app)
     # Which `ignore` lines the app itself has is known only now, and those of the node may have just
     # changed. What was scanned under other lines is not compared: the watcher gets the right ones
     # and scans again.
     settings = turn.node.settings_of(app)
-    if look.known and made_under(look.release, settings.ignore):
+    if seen.known and made_under(seen.release, settings.ignore):
         app = rerecord(turn, app)
         note_settled(turn, app)
 
 
 def rerecord(turn: Turn, app: App) -> App:
     """The same files under an id of another scheme or of other `ignore` lines: no deploy."""
-    look, record = app.seen.latest, app.record
+    seen, record = app.seen.latest, app.record
     old = record.applied.installed
-    if look is None or not old or look.also != old or look.release == old:
+    if seen is None or not old or seen.also != old or seen.release == old:
         return app
 
     def renamed(version: Version | None) -> Version | None:
         if version is not None and version.release == old:
-            return replace(version, release=look.release)
+            return replace(version, release=seen.release)
         return version
 
     def moved(at: Location | None) -> Location | None:
-        return replace(at, release=look.release) if at is not None and at.release == old else at
+        return replace(at, release=seen.release) if at is not None and at.release == old else at
 
     applied = replace(
         record.applied,
-        installed=look.release,
-        serving=look.release if record.applied.serving == old else record.applied.serving,
+        installed=seen.release,
+        serving=seen.release if record.applied.serving == old else record.applied.serving,
         running=renamed(record.applied.running),
         healthy=renamed(record.applied.healthy),
     )
@@ -122,7 +122,7 @@ def rerecord(turn: Turn, app: App) -> App:
         record,
         applied=applied,
         ignore=ignore,
-        built=tuple(look.release if release == old else release for release in record.built),
+        built=tuple(seen.release if release == old else release for release in record.built),
         last_good=renamed(record.last_good),
         ran=moved(record.ran),
         last_good_at=moved(record.last_good_at),
@@ -140,41 +140,41 @@ def rerecord(turn: Turn, app: App) -> App:
         app = replace(app, starting=run)
     app = turn.save(app, record)
     turn.do(Rewatch())
-    turn.report(NoticeKind.APP_RERECORDED, app, release=look.release, previous=old)
-    settled = look.release if app.seen.settled == old else app.seen.settled
+    turn.report(NoticeKind.APP_RERECORDED, app, release=seen.release, previous=old)
+    settled = seen.release if app.seen.settled == old else app.seen.settled
     return turn.put(replace(app, seen=replace(app.seen, settled=settled)))
 
 
 def note_settled(turn: Turn, app: App) -> None:
     """Note whether what is seen is complete, and since when it is not."""
-    look = app.seen.latest
-    if look is None:
+    seen = app.seen.latest
+    if seen is None:
         return
     settings = turn.node.settings_of(app)
-    if is_settled(look, settings, app.record.applied.installed):
-        turn.put(replace(app, seen=replace(app.seen, settled=look.release, unsettled=None)))
+    if is_settled(seen, settings, app.record.applied.installed):
+        turn.put(replace(app, seen=replace(app.seen, settled=seen.release, unsettled=None)))
         return
     if app.seen.unsettled is None:
         app = replace(app, seen=replace(app.seen, unsettled=Unsettled(turn.now)))
-    if app.attempt.deploy is None and look.release != app.record.applied.installed:
+    if app.attempt.deploy is None and seen.release != app.record.applied.installed:
         previous = app.record.last_good.release if app.record.last_good else ""
-        deploy = Deploy(turn.make_id(), Version(look.release, ""), previous, look.how, turn.now)
+        deploy = Deploy(turn.make_id(), Version(seen.release, ""), previous, seen.how, turn.now)
         app = turn.put(replace(app, attempt=replace(app.attempt, deploy=deploy)))
         turn.report(
             NoticeKind.DEPLOY_SEEN,
             app,
-            release=look.release,
+            release=seen.release,
             previous=previous,
-            how=look.how,
-            path=look.release_dir,
+            how=seen.how,
+            path=seen.release_dir,
         )
     turn.put(app)
 
 
-def env_observed(turn: Turn, look: EnvSeen) -> None:
+def env_observed(turn: Turn, seen: EnvSeen) -> None:
     """An env file was read."""
-    turn.node = replace(turn.node, envs={**turn.node.envs, look.path: look})
-    touch_users(turn, look.path)
+    turn.node = replace(turn.node, envs={**turn.node.envs, seen.path: seen})
+    touch_users(turn, seen.path)
 
 
 def touch_users(turn: Turn, path: str) -> None:

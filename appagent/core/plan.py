@@ -29,7 +29,7 @@ def plan(record: Record, want: Want, boot: str) -> tuple[Target, ...]:
     up = applied.up == boot and bool(boot)
     if want.kind is Kind.WAIT:
         return ()
-    if want.kind in (Kind.GONE, Kind.STOPPED):
+    if want.kind in (Kind.REMOVED, Kind.STOPPED):
         return (Target.STOP,) if applied.may_run == boot and bool(boot) else ()
     if want.kind is Kind.KEEP:
         return () if up or not want.version.release else (Target.START,)

@@ -61,7 +61,7 @@ def accomplish(  # noqa: PLR0913 - each is one property of the step
     return conclude(turn, app) if done else app
 
 
-def begun(record: Record, run: Run) -> Record:
+def with_run(record: Record, run: Run) -> Record:
     """The record with a run that begins, and without what its step clears."""
     boot = run.identity.boot if run.identity is not None else ""
     starts = run.target in (Target.START, Target.RESTART)
@@ -81,7 +81,7 @@ def come_to(turn: Turn, app: App, run: Run, step: Target | None) -> tuple[App, R
     at = run.steps.index(step)
     passed, timeout = run.steps[:at], run.then[at - 1].timeout if at else run.timeout
     run = replace(run, target=step, timeout=timeout, then=())
-    app = turn.save(app, begun(app.record, run))
+    app = turn.save(app, with_run(app.record, run))
     for target in passed:
         app = accomplish(turn, app, target, run.version, run.location, boot=boot_of(turn, run))
     return app, run
@@ -130,7 +130,7 @@ def arrive(turn: Turn, app: App, run: Run, event: Ended) -> tuple[App, Run]:
     """
     if event.outcome is Outcome.LOST:
         for step in run.steps:
-            app = turn.save(app, begun(app.record, replace(run, target=step)))
+            app = turn.save(app, with_run(app.record, replace(run, target=step)))
         return app, run
     return come_to(turn, app, run, event.step)
 
@@ -142,4 +142,4 @@ def halfway(turn: Turn, app: App, run: Run, event: Ended) -> tuple[App, Run]:
     boot = boot_of(turn, run)
     app = accomplish(turn, app, Target.STOP, run.version, run.location, boot=boot)
     run = replace(run, target=Target.START)
-    return turn.save(app, begun(app.record, run)), run
+    return turn.save(app, with_run(app.record, run)), run

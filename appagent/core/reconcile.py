@@ -50,7 +50,7 @@ def compare(turn: Turn, app: App) -> None:
     app = drop_old_verdicts(turn, app)
     app = outwait(turn, app)
     wanted = want(turn.node, app, turn.now)
-    if wanted.kind is Kind.GONE and moved_to(turn, app):
+    if wanted.kind is Kind.REMOVED and moved_to(turn, app):
         move(turn, app, moved_to(turn, app))
         return
     app = turn.put(replace(app, wake=min(app.wake, waking(turn, app))))
@@ -117,8 +117,8 @@ def drop_old_verdicts(turn: Turn, app: App) -> App:
 
 def outwait(turn: Turn, app: App) -> App:
     """Report once what is not complete after `max_wait`; deploy it if that is configured."""
-    look, unsettled = app.seen.latest, app.seen.unsettled
-    if look is None or unsettled is None or not look.known or app.seen.listed is not True:
+    latest, unsettled = app.seen.latest, app.seen.unsettled
+    if latest is None or unsettled is None or not latest.known or app.seen.listed is not True:
         return app
     settings = turn.node.settings_of(app)
     if turn.now.mono < unsettled.since.mono + settings.max_wait:
@@ -128,16 +128,16 @@ def outwait(turn: Turn, app: App) -> App:
             NoticeKind.APP_WAITING,
             app,
             path=", ".join(app.seen.changed[:5]),
-            incomplete=half_there(look),
-            ignore="" if look.incomplete else "\n".join(ignore_lines(app.seen.changed)),
+            incomplete=half_there(latest),
+            ignore="" if latest.incomplete else "\n".join(ignore_lines(app.seen.changed)),
             wait_s=settings.max_wait,
         )
         unsettled = replace(unsettled, reported=True)
         app = turn.put(replace(app, seen=replace(app.seen, unsettled=unsettled)))
-    if settings.unsettled == "deploy" and not look.incomplete:
+    if settings.unsettled == "deploy" and not latest.incomplete:
         unsettled = replace(unsettled, since=turn.now)
-        seen = replace(app.seen, settled=look.release, unsettled=unsettled)
-        override = replace(app.attempt.override, force_unsettled=look.release)
+        seen = replace(app.seen, settled=latest.release, unsettled=unsettled)
+        override = replace(app.attempt.override, force_unsettled=latest.release)
         attempt = replace(app.attempt, override=override)
         app = turn.put(replace(app, seen=seen, attempt=attempt))
     return app
@@ -159,8 +159,8 @@ def reconsider(turn: Turn, app: App, wanted: Want) -> None:
         elif not app.churn.superseded:
             app = turn.put(replace(app, churn=replace(app.churn, superseded=1)))
             end_run(turn, app, "a newer release")
-    elif wanted.kind in (Kind.GONE, Kind.STOPPED):
-        end_run(turn, app, "the app is gone" if wanted.kind is Kind.GONE else wanted.why)
+    elif wanted.kind in (Kind.REMOVED, Kind.STOPPED):
+        end_run(turn, app, "the app is gone" if wanted.kind is Kind.REMOVED else wanted.why)
 
 
 def note_wait(turn: Turn, app: App, wanted: Want) -> App:
@@ -176,7 +176,7 @@ def note_wait(turn: Turn, app: App, wanted: Want) -> App:
         wait = wanted.until - turn.now.mono if wanted.until is not None else None
         turn.report(kinds[wanted.word], app, reason=wanted.why, wait_s=wait)
     elif app.wait_reported and not blocked and wanted.kind is not Kind.WAIT:
-        if wanted.kind is not Kind.GONE:
+        if wanted.kind is not Kind.REMOVED:
             # The old reason does not apply any more.
             word = app.wait_reported.partition(":")[0]
             turn.report(NoticeKind.APP_KNOWN, app, reason=word)
@@ -224,16 +224,16 @@ def complete(turn: Turn, app: App, step: Target) -> bool:
     An install may write into its own tree. The step after it follows at once; the changed tree is
     compared when the deploy is done.
     """
-    look, applied = app.seen.latest, app.record.applied
-    if look is None:
+    latest, applied = app.seen.latest, app.record.applied
+    if latest is None:
         return False
     if step is Target.CHECK:
         return True
-    if look.incomplete:
+    if latest.incomplete:
         # What was complete when it was installed may be started; nothing else begins.
-        return applied.up != turn.node.boot and look.release == applied.installed
+        return applied.up != turn.node.boot and latest.release == applied.installed
     settings = turn.node.settings_of(app)
-    if look.release == app.seen.settled and is_settled(look, settings, applied.installed):
+    if latest.release == app.seen.settled and is_settled(latest, settings, applied.installed):
         return True
     return app.attempt.in_progress or app.attempt.override.force_unsettled == app.seen.settled
 
@@ -268,7 +268,7 @@ def begin(turn: Turn, app: App, wanted: Want, steps: Sequence[Target]) -> None:
     if app.attempt.backoff is not None:
         reason = f"{reason}, try {app.attempt.backoff.attempts + 1}"
     fresh = app.record.applied.installed != wanted.version.release
-    if deploy is not None and deploy.begun is None and wanted.kind in (Kind.RUN, Kind.KEEP):
+    if deploy is not None and deploy.began is None and wanted.kind in (Kind.RUN, Kind.KEEP):
         turn.report(
             NoticeKind.DEPLOY_BEGAN,
             app,
@@ -279,7 +279,7 @@ def begin(turn: Turn, app: App, wanted: Want, steps: Sequence[Target]) -> None:
             reason=reason,
             how=deploy.how,
         )
-        deploy = replace(deploy, begun=turn.now, boot=turn.node.boot)
+        deploy = replace(deploy, began=turn.now, boot=turn.node.boot)
         if wanted.layout is Layout.TREE and fresh:
             new = app.record.last_good is None
             app = replace(app, churn=churned(app.churn, turn.now.mono, new=new))

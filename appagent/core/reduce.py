@@ -18,7 +18,7 @@ from math import inf
 
 from appagent.core import liveness, observe, permits, progress, requests, runs
 from appagent.core.discovery import take_in, take_in_again, unmanaged
-from appagent.core.progress import begun
+from appagent.core.progress import with_run
 from appagent.core.reconcile import advance
 from appagent.core.state import App, Attempt, Node, Root
 from appagent.core.transition import Turn
@@ -73,7 +73,7 @@ def first(  # noqa: PLR0913 - each is one thing that the disk keeps
         apps.setdefault(name, App(Record(app=name, root="", applied=Applied(up=boot))))
     for name, run in (unrecorded or {}).items():
         app = apps.get(name) or App(Record(app=name, root=run.root))
-        apps[name] = replace(app, record=begun(app.record, run))
+        apps[name] = replace(app, record=with_run(app.record, run))
     return Node(settings=settings, boot=boot, apps=apps, mounted=mounted, hold=hold)
 
 
@@ -98,11 +98,11 @@ def take(turn: Turn, event: Event) -> None:  # noqa: C901, PLR0912 - one case fo
     """Put one event into the node."""
     match event:
         case AppObserved():
-            observe.looked(turn, event)
+            observe.app_observed(turn, event)
         case RootObserved():
-            observe.root_observed(turn, event.look)
+            observe.root_observed(turn, event.seen)
         case EnvObserved():
-            observe.env_observed(turn, event.look)
+            observe.env_observed(turn, event.seen)
         case WatcherStuck():
             observe.watcher_stuck(turn, event)
         case WatcherBack():
@@ -114,7 +114,7 @@ def take(turn: Turn, event: Event) -> None:  # noqa: C901, PLR0912 - one case fo
         case PermitDenied():
             permits.denied(turn, event)
         case ShimReady():
-            runs.began(turn, event)
+            runs.shim_ready(turn, event)
         case StepFound():
             progress.step_found(turn, event)
         case Ended():

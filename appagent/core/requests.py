@@ -49,7 +49,7 @@ def trigger(turn: Turn, event: Trigger) -> None:
         return
     verdict = see(turn.node, app, turn.now)
     if verdict is not None and (target is not Target.STOP or verdict.word == "unmanaged"):
-        why = "it is gone" if verdict.kind is Kind.GONE else verdict.why
+        why = "it is gone" if verdict.kind is Kind.REMOVED else verdict.why
         turn.do(PollNow(record.root, app.name))
         turn.do(Answer(LATER, f"{app.name}: {why}"))
         return

@@ -16,11 +16,11 @@ from appagent.core.plan import take_back
 from appagent.core.progress import (
     accomplish,
     arrive,
-    begun,
     boot_of,
     halfway,
     let_in,
     report_began,
+    with_run,
 )
 from appagent.core.state import App, Attempt, Backoff, Override
 from appagent.core.transition import Turn
@@ -34,14 +34,14 @@ from appagent.model.words import Outcome, Target, Version
 MOVED_FIRST, MOVED_MAX = 0.5, 30.0  # s; the watcher sees later what the shim saw
 
 
-def began(turn: Turn, event: ShimReady) -> None:
+def shim_ready(turn: Turn, event: ShimReady) -> None:
     """Record the run with its identity and without what its step clears; then let it proceed."""
     app = turn.app(event.app)
     run = app.starting if app is not None else None
     if app is None or run is None or run.id != event.run_id:
         return
     run = replace(run, identity=replace(event.identity, boot=turn.node.boot))
-    app = turn.save(replace(app, starting=None), begun(app.record, run))
+    app = turn.save(replace(app, starting=None), with_run(app.record, run))
     if run.cancelled:
         turn.do(End(app.name, run.id, run.cancelled))
     else:

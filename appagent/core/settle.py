@@ -15,23 +15,23 @@ from appagent.model.settings import AppSettings
 from appagent.model.words import Layout
 
 
-def is_settled(look: AppSeen, settings: AppSettings, installed: str) -> bool:
+def is_settled(seen: AppSeen, settings: AppSettings, installed: str) -> bool:
     """Whether a complete release was seen."""
-    if not look.known:
+    if not seen.known:
         return False
-    if look.release == installed:
+    if seen.release == installed:
         return True
-    if look.incomplete:
+    if seen.incomplete:
         return False
-    if look.layout is Layout.SYMLINK:
+    if seen.layout is Layout.SYMLINK:
         return True
     # The watcher reports again after `settle`; the tolerance is for the subtraction of floats.
-    return look.looked - look.since >= settings.settle - 1e-6
+    return seen.at - seen.since >= settings.settle - 1e-6
 
 
-def half_there(look: AppSeen) -> str:
+def half_there(seen: AppSeen) -> str:
     """What keeps the release that was seen from being complete; "" if nothing does."""
-    return f"{look.incomplete} is there" if look.incomplete else ""
+    return f"{seen.incomplete} is there" if seen.incomplete else ""
 
 
 def ignore_lines(paths: Sequence[str], most: int = 3) -> tuple[str, ...]:

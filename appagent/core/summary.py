@@ -94,7 +94,7 @@ def at_rest(app: App, wanted: Want) -> tuple[str, str, bool | None]:
     """The same for an app for which nothing is to be done."""
     if wanted.kind is Kind.STOPPED:
         return "stopped", f"by a person; `appagent trigger {app.name} start` starts it", True
-    if wanted.kind is Kind.GONE:
+    if wanted.kind is Kind.REMOVED:
         return "removed", "", True
     if app.processes.exited and wanted.kind in (Kind.KEEP, Kind.RUN):
         how = f"`appagent trigger {app.name} start` starts it"
@@ -120,13 +120,13 @@ def others_deploying(node: Node) -> str:
 
 def unsettled(app: App) -> bool:
     """Whether what is seen is not (yet) the newest release that was seen complete."""
-    look = app.seen.latest
+    latest = app.seen.latest
     expected = (app.seen.settled, app.attempt.override.pinned)
-    other = look is not None and look.known and look.release not in expected
+    other = latest is not None and latest.known and latest.release not in expected
     return other or app.seen.unsettled is not None
 
 
 def coming(app: App) -> str:
     """What keeps the release that is seen from being complete."""
-    look = app.seen.latest
-    return (half_there(look) if look is not None else "") or "files are changing"
+    latest = app.seen.latest
+    return (half_there(latest) if latest is not None else "") or "files are changing"

@@ -63,8 +63,8 @@ class Turn:
         a run without its consequences. Only a command to a shim separates two saves. A deploy that
         has begun is in the record, so that the next agent continues it.
         """
-        begun = app.attempt.deploy is not None and app.attempt.deploy.begun is not None
-        record = replace(record, deploy=app.attempt.deploy if begun else None)
+        deploy = app.attempt.deploy
+        record = replace(record, deploy=deploy if deploy and deploy.began else None)
         if record != app.record:
             place = self.unwritten(app.name)
             if place is None:

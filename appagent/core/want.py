@@ -29,7 +29,7 @@ class Kind(StrEnum):
     RUN = "run"  # this version, running and healthy
     KEEP = "keep"  # what is applied; started if it is down
     STOPPED = "stopped"  # by a person
-    GONE = "gone"  # removed from the share
+    REMOVED = "removed"  # removed from the share
     WAIT = "wait"  # nothing can be decided now
 
 
@@ -88,19 +88,19 @@ def environment(node: Node, root: RootSettings, app: App) -> tuple[str, str, str
     for path, optional in env_paths(root, app.name):
         if path in node.envs_stuck:
             return "", "unknown", f"{path}: {node.envs_stuck[path]}"
-        look = node.envs.get(path)
-        if look is None:
+        env = node.envs.get(path)
+        if env is None:
             return "", "scanning", f"{path} was not read yet"
-        if look.state == "unknown":
-            return "", "unknown", f"{path}: {look.why}"
-        if look.state == "broken":
-            return "", "blocked", look.why
-        if look.state == "missing":
+        if env.state == "unknown":
+            return "", "unknown", f"{path}: {env.why}"
+        if env.state == "broken":
+            return "", "blocked", env.why
+        if env.state == "missing":
             if not optional:
                 return "", "blocked", f"{path}: the env file is missing"
             digests.append(NO_FILE)
         else:
-            digests.append(look.digest)
+            digests.append(env.digest)
     owner = app.seen.latest.owner if app.seen.latest is not None else -1
     return conf_id(user_text(root.run_as, owner), digests), "", ""
 
@@ -130,7 +130,7 @@ def see(node: Node, app: App, now: Now) -> Want | None:
         return away
     if app.seen.listed is False:
         if app.record.forgotten:
-            return Want(Kind.GONE)
+            return Want(Kind.REMOVED)
         state = node.roots[app.record.root]
         if state.seen is not None and state.seen.empty:
             return wait("unknown", f"{app.record.root} is empty: is the share mounted there?")
@@ -144,7 +144,7 @@ def see(node: Node, app: App, now: Now) -> Want | None:
         since = app.seen.absent_since if app.seen.absent_since is not None else now.mono
         if now.mono < since + after:  # the same sum as in `waking`, so that it is over at the wake
             return replace(wait("unknown", "missing from the share"), until=since + after)
-        return Want(Kind.GONE)
+        return Want(Kind.REMOVED)
     if app.seen.listed is None or app.seen.latest is None:
         return wait("scanning", "not looked at yet")
     if not app.seen.latest.known:
@@ -168,8 +168,8 @@ def failed(app: App, versions: Iterable[Version]) -> bool:
 
 def rollback_target(node: Node, app: App, seen: Version) -> Want | None:
     """The last good version, if the one that is seen failed and a rollback is possible."""
-    good, look = app.record.last_good_at, app.seen.latest
-    if good is None or look is None or look.layout is not Layout.SYMLINK:
+    good, latest = app.record.last_good_at, app.seen.latest
+    if good is None or latest is None or latest.layout is not Layout.SYMLINK:
         return None
     if node.settings_of(app).on_failure != "previous":
         return None
@@ -191,7 +191,7 @@ def seen_version(node: Node, app: App) -> Version | None:
 def want(node: Node, app: App, now: Now) -> Want:
     """What is wanted of an app now."""
     verdict = see(node, app, now)
-    theirs = verdict is not None and (verdict.kind is Kind.GONE or verdict.word == "unmanaged")
+    theirs = verdict is not None and (verdict.kind is Kind.REMOVED or verdict.word == "unmanaged")
     if app.record.stopped and not theirs:
         return Want(Kind.STOPPED, why="stopped by a person")
     if node.shutdown and not theirs:
@@ -200,11 +200,11 @@ def want(node: Node, app: App, now: Now) -> Want:
         return wait("shutting-down", "the machine goes down")
     hold = hold_of(node, app, now)
     if verdict is not None:
-        if verdict.kind is Kind.GONE and hold is not None and not app.record.forgotten:
+        if verdict.kind is Kind.REMOVED and hold is not None and not app.record.forgotten:
             return wait("held", f"{hold.why}; not on the share any more")
         return verdict
-    root, look = node.root_settings(app.record.root), app.seen.latest
-    if root is None or look is None:  # excluded by `see`; for mypy
+    root, latest = node.root_settings(app.record.root), app.seen.latest
+    if root is None or latest is None:  # excluded by `see`; for mypy
         return wait("scanning", "not looked at yet")
     conf, word, why = environment(node, root, app)
     if not conf:
@@ -213,23 +213,23 @@ def want(node: Node, app: App, now: Now) -> Want:
         return keep(app, conf, "held", f"{hold.why} (by {hold.by})" if hold.by else hold.why)
     if app.seen.own_error:
         return wait("blocked", app.seen.own_error)
-    return forward(node, app, look, conf)
+    return forward(node, app, latest, conf)
 
 
-def forward(node: Node, app: App, look: AppSeen, conf: str) -> Want:
+def forward(node: Node, app: App, latest: AppSeen, conf: str) -> Want:
     """Want the newest complete release; if it failed here, the last good one, or nothing new."""
-    pinned = app.attempt.override.pinned if look.layout is Layout.TREE else ""
+    pinned = app.attempt.override.pinned if latest.layout is Layout.TREE else ""
     release = pinned or app.seen.settled
     if not release:
-        return wait("settling", half_there(look) or "waiting until it is complete")
+        return wait("settling", half_there(latest) or "waiting until it is complete")
     seen = Version(release, conf)
     left = app.record.cancelled
     if left is not None and left.version == seen:
         how = f"push a new release, or continue with: appagent trigger {app.name}"
         return keep(app, conf, "cancelled", f"by {left.by}; {how}")
-    at = location(app.record, look, release)
+    at = location(app.record, latest, release)
     if at is None:
-        return wait("settling", half_there(look) or "waiting until it is complete")
+        return wait("settling", half_there(latest) or "waiting until it is complete")
     if failed(app, [seen]):
         back = rollback_target(node, app, seen)
         if back is not None:
@@ -245,14 +245,16 @@ def in_place(layout: Layout | None, release: str) -> bool:
     return layout in (Layout.GIT, Layout.TREE) and release.startswith(f"{layout}.")
 
 
-def location(record: Record, look: AppSeen, release: str) -> Location | None:
+def location(record: Record, latest: AppSeen, release: str) -> Location | None:
     """Where a release lies, or None if that is not known.
 
     A newer, incomplete release may be seen already: then its directory is not the one wanted here,
     unless all releases of the app lie in the same.
     """
-    if look.layout is not None and (release == look.release or in_place(look.layout, release)):
-        return Location(release, look.release_dir, look.layout)
+    if latest.layout is not None and (
+        release == latest.release or in_place(latest.layout, release)
+    ):
+        return Location(release, latest.release_dir, latest.layout)
     known = (record.ran, record.last_good_at)
     return next((at for at in known if at is not None and at.release == release), None)
 
@@ -267,7 +269,7 @@ def location_of(app: App, wanted: Want) -> Location:
 
     A lost record does not have that; then it is the app's own directory.
     """
-    if wanted.kind not in (Kind.GONE, Kind.STOPPED):
+    if wanted.kind not in (Kind.REMOVED, Kind.STOPPED):
         return wanted.at
     own = f"{app.record.root.rstrip('/')}/{app.name}"
     return app.record.ran or Location("", own, Layout.TREE)

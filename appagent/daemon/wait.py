@@ -117,7 +117,7 @@ class Wait:
                 open_ones.append((name, SCANNING if seen.reached is not None else word))
             elif seen.reached is False:
                 hopeless.append(seen)
-            elif seen.reached is None or seen.want.kind is Kind.GONE:
+            elif seen.reached is None or seen.want.kind is Kind.REMOVED:
                 open_ones.append((name, because(seen.word, seen.why)))
         return open_ones, hopeless
 

@@ -16,7 +16,7 @@ from appagent.model.words import Outcome, Target, Version
 class AppObserved:
     """The watcher saw an app. `own` is what its appagent.yaml says; `own_error` its error."""
 
-    look: AppSeen
+    seen: AppSeen
     own: Mapping[str, object] = field(default_factory=dict)
     own_error: str = ""
 
@@ -25,14 +25,14 @@ class AppObserved:
 class RootObserved:
     """The watcher looked at a root."""
 
-    look: RootSeen
+    seen: RootSeen
 
 
 @dataclass(frozen=True, slots=True)
 class EnvObserved:
     """The watcher read an env file."""
 
-    look: EnvSeen
+    seen: EnvSeen
 
 
 @dataclass(frozen=True, slots=True)

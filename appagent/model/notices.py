@@ -161,5 +161,5 @@ class Deploy:
     how: str  # which event showed it
     seen: Now
     settled: Now | None = None
-    begun: Now | None = None
+    began: Now | None = None
     boot: str = ""  # in which it has begun; in another one its times say nothing

@@ -23,7 +23,7 @@ class AppSeen:
     release_dir: str = ""  # absolute, resolved
     owner: int = -1  # uid that owns the app's directory
     since: float = 0.0  # mono: begin of the first poll that saw just this
-    looked: float = 0.0  # mono: begin of the newest poll that saw just this
+    at: float = 0.0  # mono: begin of the newest poll that saw just this
     incomplete: str = ""  # what says that it is half-written: ".deploying", ".git/index.lock"
     changing: tuple[str, ...] = ()  # paths that differed between this scan and the one before
     settings: str | None = None  # text of the app's own appagent.yaml (bounded), if it has one
@@ -44,7 +44,7 @@ class RootSeen:
     plain_count: int = 0  # of all of them
     mounted: bool = False  # a filesystem of its own kind (a share) holds it
     fstype: str = ""
-    looked: float = 0.0
+    at: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +55,7 @@ class EnvSeen:
     state: str  # present | missing | broken | unknown
     digest: str = ""
     why: str = ""  # for broken: "file:line: what is wrong"; for unknown: the error
-    looked: float = 0.0
+    at: float = 0.0
     mounted: bool = False  # it lies on a share
 
 

@@ -24,7 +24,7 @@ CONFIRM = 2.0  # s after which an error is believed
 
 # What is reported when it changes: all but when it was seen, and which paths are changing.
 _CONTENT = attrgetter(
-    *(field.name for field in fields(AppSeen) if field.name not in ("looked", "changing"))
+    *(field.name for field in fields(AppSeen) if field.name not in ("at", "changing"))
 )
 _ROUNDING = 0.001  # s, for how floats subtract
 
@@ -98,7 +98,7 @@ class Debounce:
             release_dir=found.release_dir,
             owner=found.owner,
             since=began,
-            looked=began,
+            at=began,
             incomplete=found.incomplete,
             changing=tuple(path.encode("utf-8", "backslashreplace").decode() for path in changing),
             settings=found.settings,
@@ -130,7 +130,7 @@ class Debounce:
             why=in_words(error),
             layout=last.layout if last else None,
             since=began,
-            looked=began,
+            at=began,
             how=how,
         )
         if last is not None and not last.known:
@@ -153,7 +153,7 @@ class Debounce:
         )
         if not changed:
             return None
-        if seen.looked >= self.requested:
+        if seen.at >= self.requested:
             self.requested, self.urgent = 0.0, False
         self.reported = seen
         return seen
@@ -181,4 +181,4 @@ def _essence(seen: AppSeen) -> tuple[object, ...]:
 
 
 def _is_settled(seen: AppSeen, settle: float) -> bool:
-    return seen.looked - seen.since >= settle
+    return seen.at - seen.since >= settle

@@ -71,7 +71,7 @@ class EnvFile:
         """Take a poll that failed: what there is to report."""
         self._read, self._status = None, b""
         return self._report(
-            EnvSeen(self.path, "unknown", why=why, looked=now, mounted=self.was_mounted)
+            EnvSeen(self.path, "unknown", why=why, at=now, mounted=self.was_mounted)
         )
 
     def is_unchanged(self, disk: Disk, kind: str | None, *, local: bool) -> bool:

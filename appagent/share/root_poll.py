@@ -94,7 +94,7 @@ class RootPoll:
             plain_count=len(root.plain),
             mounted=mount.is_share,
             fstype=mount.fstype,
-            looked=began,
+            at=began,
         )
         root.took = time.monotonic() - began
         self._report(root, seen, emit)
@@ -152,7 +152,7 @@ class RootPoll:
             why=why,
             mounted=mount is not None and mount.is_share,
             fstype=mount.fstype if mount else "",
-            looked=began,
+            at=began,
         )
         self._report(root, seen, emit)
 

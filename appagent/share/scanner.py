@@ -289,7 +289,7 @@ class Scanner:
         last, scan = app.debounce.last, app.scan
         if last is None or scan is None or not self._work.watchlist.manifests or scan.torn:
             return
-        if app.kept == scan.release or last.looked - last.since < app.debounce.settle:
+        if app.kept == scan.release or last.at - last.since < app.debounce.settle:
             return
         try:
             manifest.write(self._work.watchlist.manifests, app.name, scan)

@@ -97,7 +97,7 @@ def test_a_tree_that_changes_all_the_time_is_looked_at_and_settles_at_the_end(
             # Seen at once and again and again (it neither waits for the end of the changes, nor
             # looks for each of them), but never as one that stood.
             assert 3 < len(looks) < 40
-            assert not [look for look in looks if look.looked - look.since >= 0.5]
+            assert not [look for look in looks if look.at - look.since >= 0.5]
             assert any("busy" in look.changing for look in looks)
             await seen.until(lambda: seen.settled("web"))
 

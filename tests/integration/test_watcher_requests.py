@@ -212,9 +212,9 @@ def test_a_recheck_is_answered_even_while_a_request_hangs(root: Path, tmp_path: 
         await seen.until_release("web", "one")
         seen.faults(Faults([Fault("mkdir", hang=True)]))
         hanging = seen.watcher.request(Operation("mkdir", str(root), "a"), LONG)
-        looked = seen.apps["web"].looked
+        looked = seen.apps["web"].at
         await seen.watcher.recheck(Recheck(0, apps=((str(root), "web"),)), LONG)
-        await seen.until(lambda: seen.apps["web"].looked > looked)
+        await seen.until(lambda: seen.apps["web"].at > looked)
         assert not hanging.done()
         seen.faults(Faults())
         await hanging

@@ -53,7 +53,7 @@ class FakeWatcher:
         if self.hangs or root not in self.roots:
             return
         why, now = self.roots[root], self.machine.mono
-        seen = RootSeen(root, known=not why, why=why, looked=now)
+        seen = RootSeen(root, known=not why, why=why, at=now)
         if not why:
             seen = RootSeen(
                 root,
@@ -61,7 +61,7 @@ class FakeWatcher:
                 names=() if self.empty else self.share.names(root),
                 empty=self.empty,
                 refused=dict(self.share.refused[root]),
-                looked=now,
+                at=now,
             )
         self.machine.feed(RootObserved(seen))
 
@@ -107,7 +107,7 @@ class FakeWatcher:
         mono, key = self.machine.mono, (files.root, files.name)
         if files.why:
             self.seen.pop(key, None)
-            return AppSeen(files.root, files.name, known=False, why=files.why, looked=mono)
+            return AppSeen(files.root, files.name, known=False, why=files.why, at=mono)
         release, also = self.ids(files)
         if self.seen.get(key, ("", 0.0))[0] != self.signature(files):
             self.seen[key] = (self.signature(files), mono)
@@ -121,7 +121,7 @@ class FakeWatcher:
             release_dir=files.place,
             owner=1000,
             since=self.seen[key][1],
-            looked=mono,
+            at=mono,
             incomplete=files.incomplete,
             changing=files.changing,
             how="poll",

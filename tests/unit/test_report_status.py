@@ -109,7 +109,7 @@ def test_what_cannot_be_an_app_is_in_the_table_with_its_reason() -> None:
 def test_directories_without_a_makefile_are_one_line() -> None:
     play = deployed()
     look = RootSeen(
-        ROOT, known=True, names=("web",), plain=("docs", "lib"), plain_count=9, looked=play.mono + 1
+        ROOT, known=True, names=("web",), plain=("docs", "lib"), plain_count=9, at=play.mono + 1
     )
     play.feed(RootObserved(look))
     lines = screen(play).splitlines()

@@ -56,7 +56,7 @@ class Played:
 
     def emit(self, look: Message) -> None:
         assert isinstance(look, AppSeen)
-        if look.looked - look.since >= self.settle:
+        if look.at - look.since >= self.settle:
             self.settled[look.app] = look.release
         else:
             self.settled.pop(look.app, None)

@@ -35,11 +35,11 @@ def test_a_look_is_pushed_when_it_differs_and_once_more_when_it_stood() -> None:
     assert it.saw(found(), "a", 11.0, "poll") is None
     stood = it.saw(found(), "a", 12.0, "poll")
     assert stood is not None
-    assert (stood.since, stood.looked) == (10.0, 12.0)
+    assert (stood.since, stood.at) == (10.0, 12.0)
     assert it.saw(found(), "a", 13.0, "poll") is None
     changed = it.saw(found(), "b", 14.0, "inotify", changing=("x",))
     assert changed is not None
-    assert (changed.since, changed.looked, changed.how) == (14.0, 14.0, "inotify")
+    assert (changed.since, changed.at, changed.how) == (14.0, 14.0, "inotify")
     assert changed.changing == ("x",)
 
 
@@ -59,7 +59,7 @@ def test_the_confirming_look_is_due_when_it_has_stood() -> None:
         assert due is not None
         stood = it.saw(found(), f"r{began}", due, "poll")
         assert stood is not None
-        assert stood.looked - stood.since >= 0.1
+        assert stood.at - stood.since >= 0.1
         again = it.confirm_at
         assert again is None
 
@@ -95,7 +95,7 @@ def test_a_look_that_had_begun_before_somebody_asked_does_not_answer() -> None:
     it.saw(found(), "a", 0.4, "scan")  # it took long; what it saw may be of before
     look = it.saw(found(), "a", 0.9, "asked")
     assert look is not None
-    assert look.looked == 0.9
+    assert look.at == 0.9
     assert it.saw(found(), "a", 1.0, "poll") is None
 
 

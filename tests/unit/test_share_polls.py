@@ -196,7 +196,7 @@ def test_a_swapped_link_is_told_with_the_look_that_sees_it(root: Path) -> None:
     seen.until(lambda: seen.release("web") != "")
     app.deploy("two")
     seen.until(lambda: ":releases/two:" in seen.release("web"))
-    assert seen.apps["web"].since == seen.apps["web"].looked
+    assert seen.apps["web"].since == seen.apps["web"].at
 
 
 def test_a_link_that_looks_like_a_file_for_a_moment_is_no_news(
@@ -286,7 +286,7 @@ def test_a_tree_that_never_stands_is_never_settled(root: Path) -> None:
     seen.until(change)
     looks = [one for one in seen.messages if isinstance(one, AppSeen)]
     assert len(looks) > 10
-    assert not [one for one in looks if one.looked - one.since >= 0.3]
+    assert not [one for one in looks if one.at - one.since >= 0.3]
     seen.until(lambda: seen.settled("web"))
 
 

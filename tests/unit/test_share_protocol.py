@@ -34,7 +34,7 @@ def test_what_is_seen() -> None:
         release_dir=f"/r/{ODD}",
         owner=0,
         since=1.5,
-        looked=2.25,
+        at=2.25,
         incomplete=".deploying",
         changing=("a", ODD),
         settings="text: ü\n",
@@ -50,7 +50,7 @@ def test_what_is_seen() -> None:
         refused={ODD: "odd"},
         mounted=True,
         fstype="nfs4",
-        looked=3.5,
+        at=3.5,
     )
     assert over(root) == root
     env = EnvSeen("/e", "broken", "", "/e:3: no =", 4.5)

@@ -29,8 +29,8 @@ def requested(seen: Driven, *apps: str) -> float:
 
 def answered(seen: Driven, since: float) -> bool:
     """Whether looks at everything that is known began since then."""
-    looks = [look.looked for look in seen.apps.values()]
-    looks += [look.looked for look in seen.roots.values()]
+    looks = [look.at for look in seen.apps.values()]
+    looks += [look.at for look in seen.roots.values()]
     return all(looked >= since for looked in looks)
 
 
