@@ -23,7 +23,7 @@ def reason_for(turn: Turn, app: App, wanted: Want) -> str:
     if app.attempt.requested_by:
         return f"asked by {app.attempt.requested_by}"
     if wanted.kind is Kind.REMOVED:
-        return "gone from the share"
+        return "removed from the share"
     if wanted.kind is Kind.STOPPED:
         return wanted.why
     if wanted.back:

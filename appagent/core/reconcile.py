@@ -160,7 +160,7 @@ def reconsider(turn: Turn, app: App, wanted: Want) -> None:
             app = turn.put(replace(app, churn=replace(app.churn, superseded=1)))
             end_run(turn, app, "a newer release")
     elif wanted.kind in (Kind.REMOVED, Kind.STOPPED):
-        end_run(turn, app, "the app is gone" if wanted.kind is Kind.REMOVED else wanted.why)
+        end_run(turn, app, "the app is removed" if wanted.kind is Kind.REMOVED else wanted.why)
 
 
 def note_wait(turn: Turn, app: App, wanted: Want) -> App:

@@ -37,7 +37,7 @@ def trigger(turn: Turn, event: Trigger) -> None:
         return
     target, record = event.target, app.record
     if turn.node.shutdown and target is not Target.STOP:
-        turn.do(Answer(LATER, f"{app.name}: the machine goes down; ask again once it is up"))
+        turn.do(Answer(LATER, f"{app.name}: the machine shuts down; try again once it is up"))
         return
     hold = hold_of(turn.node, app, turn.now)
     if hold is not None and target not in (Target.STOP, Target.START):
@@ -49,7 +49,7 @@ def trigger(turn: Turn, event: Trigger) -> None:
         return
     verdict = see(turn.node, app, turn.now)
     if verdict is not None and (target is not Target.STOP or verdict.word == "unmanaged"):
-        why = "it is gone" if verdict.kind is Kind.REMOVED else verdict.why
+        why = "it is removed" if verdict.kind is Kind.REMOVED else verdict.why
         turn.do(PollNow(record.root, app.name))
         turn.do(Answer(LATER, f"{app.name}: {why}"))
         return
@@ -97,7 +97,7 @@ def cancel(turn: Turn, event: Cancel) -> None:
         turn.put(replace(app, attempt=replace(app.attempt, backoff=None)))
         turn.touch(app.name)
         target = app.attempt.backoff.target
-        turn.do(Answer(OK, f"{app.name}: the wait is over, {target} is tried again"))
+        turn.do(Answer(OK, f"{app.name}: retrying {target} now"))
     else:
         turn.do(Answer(FAILED, f"{app.name}: nothing is running and nothing is waiting"))
 
@@ -159,7 +159,7 @@ def forget(turn: Turn, event: Forget) -> None:
     if app is None:
         return
     if app.seen.listed is True and turn.node.root_settings(app.record.root) is not None:
-        line = f"{app.name} is in {app.record.root}; only what is gone from there can be forgotten"
+        line = f"{app.name} is in {app.record.root}; only what is missing there can be forgotten"
         turn.do(Answer(FAILED, line))
         return
     turn.report(NoticeKind.APP_FORGOTTEN, app, by=event.by)
@@ -172,7 +172,7 @@ def forget(turn: Turn, event: Forget) -> None:
         turn.do(Drop(app.name))
         turn.drop(app.name)
         take_in(turn)
-        turn.do(Answer(OK, f"{app.name}: forgotten; what runs of it goes on"))
+        turn.do(Answer(OK, f"{app.name}: forgotten; its processes keep running"))
         return
     turn.save(app, replace(app.record, stopped=False, mass_removal=False, forgotten=True))
     turn.touch(app.name)

@@ -76,7 +76,7 @@ def judge(
         return "pending", f"{others_deploying(node)} (parallel_apps)", None
     if asking := app.attempt.asking:
         why = f": {asking.why}" if asking.why else ""
-        return "pending", f"waits for the permit to {asking.step}{why}", None
+        return "pending", f"waiting for the permit to {asking.step}{why}", None
     until = throttled(app, wanted, now.mono)
     if until is not None:
         files = ", ".join(app.seen.changed[:SHOWN]) or "which files is not known"

@@ -114,7 +114,7 @@ def trouble(node: Node, app: App) -> Want | None:
         return wait("unmanaged", "the configuration leaves it out")
     state = node.roots.get(root.path)
     if state is None:
-        return wait("scanning", f"{root.path} was not looked at yet")
+        return wait("scanning", f"{root.path} was not scanned yet")
     if state.stuck:
         return wait("unknown", state.stuck)
     if not state.known:
@@ -137,8 +137,8 @@ def see(node: Node, app: App, now: Now) -> Want | None:
         if app.record.mass_removal:
             return wait(
                 "unknown",
-                f"more than half of the apps of {app.record.root} went at once; if that is "
-                f"meant: appagent forget {app.name}",
+                f"more than half of the apps of {app.record.root} were removed at once; if that is "
+                f"intended: appagent forget {app.name}",
             )
         after = node.settings_of(app).gone_after
         since = app.seen.absent_since if app.seen.absent_since is not None else now.mono
@@ -146,7 +146,7 @@ def see(node: Node, app: App, now: Now) -> Want | None:
             return replace(wait("unknown", "missing from the share"), until=since + after)
         return Want(Kind.REMOVED)
     if app.seen.listed is None or app.seen.latest is None:
-        return wait("scanning", "not looked at yet")
+        return wait("scanning", "not scanned yet")
     if not app.seen.latest.known:
         return wait("unknown", app.seen.latest.why)
     return None
@@ -196,16 +196,16 @@ def want(node: Node, app: App, now: Now) -> Want:
         return Want(Kind.STOPPED, why="stopped by a person")
     if node.shutdown and not theirs:
         if node.settings_of(app).on_shutdown == "stop":
-            return Want(Kind.STOPPED, why="the machine goes down")
-        return wait("shutting-down", "the machine goes down")
+            return Want(Kind.STOPPED, why="the machine shuts down")
+        return wait("shutting-down", "the machine shuts down")
     hold = hold_of(node, app, now)
     if verdict is not None:
         if verdict.kind is Kind.REMOVED and hold is not None and not app.record.forgotten:
-            return wait("held", f"{hold.why}; not on the share any more")
+            return wait("held", f"{hold.why}; missing from the share")
         return verdict
     root, latest = node.root_settings(app.record.root), app.seen.latest
     if root is None or latest is None:  # excluded by `see`; for mypy
-        return wait("scanning", "not looked at yet")
+        return wait("scanning", "not scanned yet")
     conf, word, why = environment(node, root, app)
     if not conf:
         return wait(word, why)
@@ -221,7 +221,7 @@ def forward(node: Node, app: App, latest: AppSeen, conf: str) -> Want:
     pinned = app.attempt.override.pinned if latest.layout is Layout.TREE else ""
     release = pinned or app.seen.settled
     if not release:
-        return wait("settling", half_there(latest) or "waiting until it is complete")
+        return wait("settling", half_there(latest) or "waiting for it to settle")
     seen = Version(release, conf)
     left = app.record.cancelled
     if left is not None and left.version == seen:
@@ -229,7 +229,7 @@ def forward(node: Node, app: App, latest: AppSeen, conf: str) -> Want:
         return keep(app, conf, "cancelled", f"by {left.by}; {how}")
     at = location(app.record, latest, release)
     if at is None:
-        return wait("settling", half_there(latest) or "waiting until it is complete")
+        return wait("settling", half_there(latest) or "waiting for it to settle")
     if failed(app, [seen]):
         back = rollback_target(node, app, seen)
         if back is not None:

@@ -12,10 +12,10 @@ from appagent.model.words import Layout, Location, Now, Outcome, Target, Version
 
 @dataclass(frozen=True, slots=True)
 class Applied:
-    """A field for each accomplishment. Beginning a step clears its own and those below.
+    """A field for each accomplishment. Beginning a step clears its field and those below.
 
-    What was started well and what may have processes are two things: a start that failed, or one
-    that is still to be repeated, leaves something to stop.
+    What was started successfully and what may have processes are two things: a start that failed,
+    or that is to be repeated, leaves something to stop.
     """
 
     installed: str = ""  # release
@@ -42,7 +42,7 @@ class Identity:
 
 
 class Later(NamedTuple):
-    """A step that a run goes on with where the Makefile lacks the ones before it."""
+    """A step that a run continues with if the Makefile lacks the ones before it."""
 
     target: Target
     timeout: float
@@ -52,8 +52,8 @@ class Later(NamedTuple):
 class Run:
     """One execution of a target, as it was decided.
 
-    Which targets a Makefile has is found out by the run itself. Where it lacks `target`, the run
-    goes on with the next one of `then` that is there: what is missing costs no run of its own.
+    Which targets a Makefile has is found out by the run itself. If it lacks `target`, the run
+    continues with the next one of `then` that it has: a missing target needs no run of its own.
     """
 
     id: str
@@ -71,7 +71,7 @@ class Run:
     began: Now
     identity: Identity | None = None
     cancelled: str = ""  # why the agent asked it to end
-    requested: Target | None = None  # by a person meanwhile: taken back when this run is over
+    requested: Target | None = None  # by a person meanwhile: taken back once this run is over
     then: tuple[Later, ...] = ()
 
     @property
@@ -92,7 +92,7 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """A version that failed here while the same was seen; it is not tried blindly again."""
+    """A version that failed here, and is not retried while the same version is seen."""
 
     version: Version
     target: Target
@@ -112,7 +112,7 @@ class Hold:
 
 @dataclass(frozen=True, slots=True)
 class Cancelled:
-    """A person ended the way to a version: it is not begun again by itself."""
+    """A version whose deploy a person ended; the agent does not begin it again by itself."""
 
     version: Version
     by: str
@@ -125,23 +125,23 @@ class Record:
     app: str
     root: str
     applied: Applied = Applied()
-    ran: Location | None = None  # of which a start or restart began last: what a stop is for
+    ran: Location | None = None  # of which a start or restart began last; where a stop runs
     built: tuple[str, ...] = ()  # releases whose build was done by this node, newest last
     ignore: tuple[str, ...] = ()  # the lines that went into the installed id
     last_good: Version | None = None
-    last_good_at: Location | None = None  # None: there is no way back to it
+    last_good_at: Location | None = None  # None: no rollback to it is possible
     failures: tuple[Failure, ...] = ()
     failed_for: Version | None = None  # the failures count while just this is seen
     cancelled: Cancelled | None = None  # what a person ended, while just that is seen
     stopped: bool = False  # by a person, until start or resume
-    mass_removal: bool = False  # it went together with too many others: not believed
-    forgotten: bool = False  # a person said that it is really gone
+    mass_removal: bool = False  # it was removed together with too many others: unknown
+    forgotten: bool = False  # a person confirmed that it is removed
     populated: bool = False  # it has had processes of its own since it was started
     hold: Hold | None = None
     run: Run | None = None  # the one that is under way
     ended: str = ""  # id of the newest run that is over
     ended_shim: Identity | None = None  # … and its process
-    deploy: Deploy | None = None  # the one that has begun: the next agent goes on with it
+    deploy: Deploy | None = None  # the one that has begun: the next agent continues it
 
     @staticmethod
     def upgraded(data: Mapping[str, Any]) -> Mapping[str, Any]:

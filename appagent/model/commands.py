@@ -1,4 +1,4 @@
-"""What the core wants done, to be carried out in this order."""
+"""What the core decides, to be carried out in this order."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from appagent.model.words import Target, Version
 
 @dataclass(frozen=True, slots=True)
 class Save:
-    """Put the record on the disk before the next command is carried out."""
+    """Write the record to the disk before the next command is carried out."""
 
     record: Record
 
@@ -57,14 +57,14 @@ class ReturnPermit:
 
 @dataclass(frozen=True, slots=True)
 class Begin:
-    """Start the shim of a run; it waits for the go."""
+    """Start the shim of a run; it waits until it may proceed."""
 
     run: Run
 
 
 @dataclass(frozen=True, slots=True)
 class Proceed:
-    """Its identity is recorded: let it run."""
+    """The identity of the shim is recorded: let it run make."""
 
     app: str
     run_id: str
@@ -88,7 +88,7 @@ class Report:
 
 @dataclass(frozen=True, slots=True)
 class PollNow:
-    """Ask the watcher for a look at one app, or at all of a root (app "")."""
+    """Have the watcher recheck one app, or a whole root (app "")."""
 
     root: str
     app: str
@@ -96,12 +96,12 @@ class PollNow:
 
 @dataclass(frozen=True, slots=True)
 class Rewatch:
-    """What the watchers are to watch has changed: send them their lists."""
+    """Send the watchers their lists: what they have to watch has changed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """To the person who asked: an exit code and a line."""
+    """The answer to a request: an exit code and a line."""
 
     code: int
     text: str

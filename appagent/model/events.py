@@ -1,4 +1,4 @@
-"""What goes into the core. No event says what to do; it says what to look at again."""
+"""What goes into the core. An event does not decide what to do, only what to compare again."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from appagent.model.words import Outcome, Target, Version
 
 @dataclass(frozen=True, slots=True)
 class AppObserved:
-    """The watcher saw an app. `own` is what its appagent.yaml says; `own_error` its error."""
+    """An app was seen. `own` are the settings in its appagent.yaml; `own_error` is their error."""
 
     seen: AppSeen
     own: Mapping[str, object] = field(default_factory=dict)
@@ -23,14 +23,14 @@ class AppObserved:
 
 @dataclass(frozen=True, slots=True)
 class RootObserved:
-    """The watcher looked at a root."""
+    """A root was listed."""
 
     seen: RootSeen
 
 
 @dataclass(frozen=True, slots=True)
 class EnvObserved:
-    """The watcher read an env file."""
+    """An env file was read."""
 
     seen: EnvSeen
 
@@ -46,7 +46,7 @@ class WatcherStuck:
 
 @dataclass(frozen=True, slots=True)
 class WatcherBack:
-    """It answers again; fresh looks follow."""
+    """It answers again; everything is scanned anew and follows."""
 
     paths: tuple[str, ...]
 
@@ -77,7 +77,7 @@ class PermitDenied:
 
 @dataclass(frozen=True, slots=True)
 class ShimReady:
-    """The shim of a run is there and waits for the go."""
+    """The shim of a run is ready and waits until it may proceed."""
 
     app: str
     run_id: str
@@ -86,7 +86,7 @@ class ShimReady:
 
 @dataclass(frozen=True, slots=True)
 class StepFound:
-    """The shim of a run has asked make, and calls it now for the first step that is there."""
+    """The shim of a run knows the targets, and calls make now for the first step that is there."""
 
     app: str
     run_id: str
@@ -96,7 +96,7 @@ class StepFound:
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """A run is over: by its result file, or because nothing of it is left."""
+    """A run is over: by its result, or because no process of it is left."""
 
     app: str
     run_id: str
@@ -107,16 +107,16 @@ class Ended:
     tail: str = ""  # last output of a run that failed
     warnings: tuple[str, ...] = ()
     adopted: bool = False
-    lacks: tuple[Target, ...] = ()  # targets that the Makefile was found not to have
-    leaves: bool = False  # what it has started runs on
-    step: Target | None = None  # that it came to, if it came to any
+    lacks: tuple[Target, ...] = ()  # targets that the Makefile does not have
+    leaves: bool = False  # something that it started keeps running
+    step: Target | None = None  # that it reached, if any
     stopped: bool = False  # the step is a restart whose stop was done
     calls: tuple[Target, ...] = ()  # what make was called with
 
 
 @dataclass(frozen=True, slots=True)
 class Trigger:
-    """A person wants it now. Without a target: look, clear what stands in the way, deploy."""
+    """A person wants it now. Without a target: recheck, clear what blocks the app, deploy."""
 
     app: str
     target: Target | None
@@ -149,7 +149,7 @@ class ResumeAsked:
 
 @dataclass(frozen=True, slots=True)
 class Forget:
-    """A person says that an app is really gone."""
+    """A person confirms that an app is removed."""
 
     app: str
     by: str
@@ -164,7 +164,7 @@ class Configured:
 
 @dataclass(frozen=True, slots=True)
 class Alive:
-    """An app has so many processes of its own now."""
+    """The processes that an app has of its own now."""
 
     app: str
     processes: int
@@ -172,12 +172,12 @@ class Alive:
 
 @dataclass(frozen=True, slots=True)
 class ShuttingDown:
-    """The machine goes down, not only the agent."""
+    """The machine shuts down, not only the agent."""
 
 
 @dataclass(frozen=True, slots=True)
 class Stopping:
-    """The agent is going down: begin nothing more."""
+    """The agent stops: begin nothing more."""
 
 
 Event = (

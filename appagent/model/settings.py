@@ -74,7 +74,7 @@ class RootSettings:
 
 @dataclass(frozen=True, slots=True)
 class NotifySettings:
-    """One place that is told about facts."""
+    """One URL that gets notices."""
 
     url: str
     on: tuple[str, ...]  # failed, deployed, halted

@@ -1,4 +1,4 @@
-"""The words everything else is made of: layouts, targets, outcomes, time, versions."""
+"""The basic types: layouts, targets, outcomes, time, versions."""
 
 from __future__ import annotations
 
@@ -34,10 +34,10 @@ class Outcome(StrEnum):
     TIMEOUT = "timeout"
     MISSING = "missing"  # the Makefile has no such target; nothing ran
     REFUSED = "refused"  # not trusted, or not runnable as configured; nothing ran
-    MOVED = "moved"  # what was looked at is not there any more; nothing ran
+    MOVED = "moved"  # what was seen is not there any more; nothing ran
     BUSY = "busy"  # another run of the app still lives, which the agent did not know; nothing ran
-    CANCELLED = "cancelled"  # ended by us: a newer release, a trigger or `cancel`
-    LOST = "lost"  # no result was left: the machine or the shim went down
+    CANCELLED = "cancelled"  # ended by the agent: a newer release, a trigger or `cancel`
+    LOST = "lost"  # there is no result: the machine or the shim went down
 
 
 class Now(NamedTuple):
@@ -49,7 +49,7 @@ class Now(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Location:
-    """Where a release lies. The three are kept and handed on together and never apart."""
+    """Where a release lies. The three always belong together."""
 
     release: str
     directory: str  # absolute, resolved

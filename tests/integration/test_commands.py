@@ -82,7 +82,7 @@ REFUSALS = [
     ("wait --timeout 999999999d", 64, "timeout must be a number of seconds"),
     ("cancel fine", 1, "fine: nothing is running and nothing is waiting"),
     ("resume fine", 1, "fine is neither held nor stopped"),
-    ("forget fine", 1, "only what is gone from there can be forgotten"),
+    ("forget fine", 1, "only what is missing there can be forgotten"),
     ("forget nobody fine", 64, "no app nobody"),
     ("trigger blocked --wait", 1, "blocked.env:2: "),
     ("trigger blocked restart --wait", 1, "blocked.env:2: "),

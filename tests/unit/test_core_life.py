@@ -183,7 +183,7 @@ def test_a_trigger_while_the_machine_is_shutting_down_is_refused(target: str) ->
     play.feed(ShuttingDown())
     answer = play.ask(Trigger("web", Target(target) if target else None, "ann"))
     assert answer.code == 75
-    assert "the machine goes down" in answer.text
+    assert "the machine shuts down" in answer.text
     play.reboot()
     assert play.rest() == ["start web r1", "check web r1"]
 

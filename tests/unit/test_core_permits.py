@@ -219,7 +219,7 @@ def test_after_a_denial_it_is_asked_again_when_the_denial_said() -> None:
     before = len(asked(play))
     version = play.view().want.version
     play.feed(PermitDenied("web", Target.RESTART, version, "app2 restarts", play.mono + 30.0))
-    assert play.view().why == "waits for the permit to restart: app2 restarts"
+    assert play.view().why == "waiting for the permit to restart: app2 restarts"
     play.trigger("web")
     play.after(29.0)
     assert len(asked(play)) == before
