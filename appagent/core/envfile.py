@@ -83,11 +83,11 @@ class _Reader:
             if char in "#;":
                 self._comment()
             elif char not in _SPACE:
-                begun = self.line
+                start = self.line
                 name = self._name(char)
                 value = self._value(name)
                 if len(name.encode()) + 1 + len(value.encode()) > MAX_PAIR:
-                    raise self._error(begun, f"{name} is longer than {MAX_PAIR // 1024} KiB")
+                    raise self._error(start, f"{name} is longer than {MAX_PAIR // 1024} KiB")
                 items.append((name, value))
         return items
 
@@ -157,7 +157,7 @@ class _Reader:
 
     def _quoted(self, quote: str, name: str) -> str:
         """Read up to the closing quote, over as many lines as it takes."""
-        begun = self.line
+        start = self.line
         parts: list[str] = []
         while (char := self._next()) is not None:
             if char == quote:
@@ -172,4 +172,4 @@ class _Reader:
                     parts.append(char + following)
             else:
                 parts.append(char)
-        raise self._error(begun, f"the quote that begins in the value of {name} does not end")
+        raise self._error(start, f"the quote that begins in the value of {name} does not end")

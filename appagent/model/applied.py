@@ -22,7 +22,7 @@ class Applied:
     running: Version | None = None
     healthy: Version | None = None
     up: str = ""  # boot in which it was last started well; a stop that succeeded clears it
-    serving: str = ""  # release of that start; what is begun after it (but an install) clears it
+    serving: str = ""  # release of that start; any later step but an install clears it
     may_run: str = ""  # boot in which a start or restart last began; a stop clears it likewise
 
     def __post_init__(self) -> None:
