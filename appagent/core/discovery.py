@@ -28,22 +28,22 @@ def apps_of(turn: Turn, root: str) -> list[str]:
     return [name for name, app in turn.node.apps.items() if app.record.root == root]
 
 
-def place(root: str, name: str) -> str:
+def entry(root: str, name: str) -> str:
     """The path of an entry of a root."""
     return f"{root.rstrip('/')}/{name}"
 
 
 def note_refused(turn: Turn, seen: RootSeen) -> None:
     """Report once for each entry that cannot be an app why it cannot."""
-    mine = {place(seen.root, name): why for name, why in seen.refused.items()}
+    mine = {entry(seen.root, name): why for name, why in seen.refused.items()}
     for path, why in mine.items():
         if turn.node.refused.get(path) != why:
             turn.report(NoticeKind.APP_REFUSED, path=path, reason=why)
-    taken = {place(seen.root, name) for name in seen.names}
+    taken = {entry(seen.root, name) for name in seen.names}
     others = {
         path: why
         for path, why in turn.node.refused.items()
-        if path in taken or path != place(seen.root, path.rpartition("/")[2])
+        if path in taken or path != entry(seen.root, path.rpartition("/")[2])
     }
     turn.node = replace(turn.node, refused={**others, **mine})
 
@@ -148,7 +148,7 @@ def unmanaged(turn: Turn, app: App) -> bool:
 
 def refuse(turn: Turn, app: App, root: str) -> None:
     """Report once that a name is taken."""
-    path = place(root, app.name)
+    path = entry(root, app.name)
     why = f"an app of this name is in {app.record.root} already; names are unique on a node"
     if turn.node.refused.get(path) != why:
         turn.report(NoticeKind.APP_REFUSED, path=path, reason=why)
@@ -174,7 +174,7 @@ def move(turn: Turn, app: App, root: str) -> None:
     app = turn.save(app, replace(app.record, root=root, mass_removal=False, forgotten=False))
     attempt = Attempt(permit=app.attempt.permit)
     turn.put(App(app.record, Seen(listed=True), attempt, starting=app.starting))
-    path = place(root, app.name)
+    path = entry(root, app.name)
     others = {other: why for other, why in turn.node.refused.items() if other != path}
     turn.node = replace(turn.node, refused=others)
     turn.do(Rewatch())

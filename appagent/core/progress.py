@@ -74,7 +74,7 @@ def with_run(record: Record, run: Run) -> Record:
     )
 
 
-def come_to(turn: Turn, app: App, run: Run, step: Target | None) -> tuple[App, Run]:
+def reach(turn: Turn, app: App, run: Run, step: Target | None) -> tuple[App, Run]:
     """A run has reached one of its steps: the Makefile lacks those before it."""
     if not run.then or step not in run.steps:
         return app, run
@@ -93,13 +93,13 @@ def step_found(turn: Turn, event: StepFound) -> None:
     run = app.record.run if app is not None else None
     if app is None or run is None or run.id != event.run_id:
         return
-    app, run = come_to(turn, app, run, event.step)
+    app, run = reach(turn, app, run, event.step)
     if event.calls:
         report_began(turn, app, run, event.calls)
-    let_in(turn)  # a check does not use up a place
+    touch_queued(turn)  # a check does not use up a place
 
 
-def let_in(turn: Turn) -> None:
+def touch_queued(turn: Turn) -> None:
     """Compare the apps that wait for a place, the longest wait first: one may be free."""
     queued = [app for app in turn.node.apps.values() if app.queue.waiting]
     turn.touch(*(app.name for app in sorted(queued, key=lambda app: app.queue.since)))
@@ -123,7 +123,7 @@ def report_began(turn: Turn, app: App, run: Run, calls: Sequence[Target]) -> Non
     )
 
 
-def arrive(turn: Turn, app: App, run: Run, event: Ended) -> tuple[App, Run]:
+def reach_at_end(turn: Turn, app: App, run: Run, event: Ended) -> tuple[App, Run]:
     """The step that a run has reached at its end.
 
     A run without a result may have begun any of its steps: none of them counts as done.
@@ -132,7 +132,7 @@ def arrive(turn: Turn, app: App, run: Run, event: Ended) -> tuple[App, Run]:
         for step in run.steps:
             app = turn.save(app, with_run(app.record, replace(run, target=step)))
         return app, run
-    return come_to(turn, app, run, event.step)
+    return reach(turn, app, run, event.step)
 
 
 def halfway(turn: Turn, app: App, run: Run, event: Ended) -> tuple[App, Run]:

@@ -58,7 +58,7 @@ def compare(turn: Turn, app: App) -> None:
         reconsider(turn, app, wanted)
         return
     app = note_wait(turn, app, wanted)
-    app = know_missing(turn, app, wanted)
+    app = forget_missing(turn, app, wanted)
     steps = plan(app.record, wanted, turn.node.boot)
     in_progress = app.attempt.in_progress
     while steps and steps[0] in app.makefile.missing:
@@ -185,7 +185,7 @@ def note_wait(turn: Turn, app: App, wanted: Want) -> App:
     return turn.put(replace(app, wait_reported=blocked))
 
 
-def know_missing(turn: Turn, app: App, wanted: Want) -> App:
+def forget_missing(turn: Turn, app: App, wanted: Want) -> App:
     """Forget which targets the Makefile of another version lacks."""
     version = version_of(app, wanted)
     if wanted.kind is Kind.WAIT or app.makefile.version == version:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from appagent.model.words import Version
-
 SHORT = 12  # characters that identify a hash
 
 
@@ -25,8 +23,3 @@ def short(release: str) -> str:
     if scheme.startswith("symlink"):
         return rest.rpartition(":")[0].rstrip("/").rpartition("/")[2] or rest
     return rest.rpartition(":")[2][:SHORT]
-
-
-def short_version(version: Version | None) -> str:
-    """The release of a version, or a dash."""
-    return short(version.release) if version is not None else "-"

@@ -15,11 +15,11 @@ from appagent.core.permits import release
 from appagent.core.plan import take_back
 from appagent.core.progress import (
     accomplish,
-    arrive,
     boot_of,
     halfway,
-    let_in,
+    reach_at_end,
     report_began,
+    touch_queued,
     with_run,
 )
 from appagent.core.state import App, Attempt, Backoff, Override
@@ -68,7 +68,7 @@ def ended(turn: Turn, event: Ended) -> None:
     if app is None or run is None or run.id != event.run_id:
         return
     outcome, steps, asked = event.outcome, run.steps, app.attempt.requested_by
-    app, run = arrive(turn, app, run, event)
+    app, run = reach_at_end(turn, app, run, event)
     ended_by_us = run.cancelled and run.target in (Target.BUILD, Target.INSTALL)
     if ended_by_us and outcome not in (Outcome.OK, Outcome.LOST):
         outcome = Outcome.CANCELLED
@@ -105,7 +105,7 @@ def ended(turn: Turn, event: Ended) -> None:
         turn.save(replace(app, attempt=attempt), replace(app.record, applied=applied))
     if turn.node.apps[run.app].attempt.in_progress:
         turn.touch(run.app)  # a deploy in progress first, then the longest wait
-    let_in(turn)
+    touch_queued(turn)
     turn.touch(run.app)
 
 
@@ -144,7 +144,7 @@ def handle_failure(turn: Turn, app: App, run: Run, event: Ended) -> None:
                 retry_later(turn, app, run, event, bounds)
         case Outcome.MOVED:
             turn.do(PollNow(run.root, run.app))
-            if blame_rollback_target(turn, app, run, event):
+            if rollback_target_gone(turn, app, run, event):
                 return
             retry_later(turn, app, run, event, (MOVED_FIRST, MOVED_MAX))
         case Outcome.BUSY:  # its result is compared once the other run is over
@@ -178,7 +178,7 @@ def record_failure(turn: Turn, app: App, run: Run, event: Ended) -> bool:
     seen = seen_version(turn.node, app) or app.record.failed_for or run.version
     if run.version.conf != seen.conf:
         return False  # the environment changed meanwhile: compare again
-    if run.version.release != seen.release and run.version != backwards(turn, app, seen):
+    if run.version.release != seen.release and run.version != rollback_version(turn, app, seen):
         return False
     failure = Failure(run.version, run.target, event.outcome, event.line, turn.now.wall)
     record = replace(
@@ -205,16 +205,16 @@ def record_failure(turn: Turn, app: App, run: Run, event: Ended) -> bool:
     return True
 
 
-def backwards(turn: Turn, app: App, seen: Version) -> Version | None:
+def rollback_version(turn: Turn, app: App, seen: Version) -> Version | None:
     """The version that the app is being rolled back to, if it is."""
     back = rollback_target(turn.node, app, seen)
     return back.version if back is not None else None
 
 
-def blame_rollback_target(turn: Turn, app: App, run: Run, event: Ended) -> bool:
+def rollback_target_gone(turn: Turn, app: App, run: Run, event: Ended) -> bool:
     """The last good release does not exist any more: no rollback is possible."""
     seen = seen_version(turn.node, app)
-    if seen is None or not app.record.failures or run.version != backwards(turn, app, seen):
+    if seen is None or not app.record.failures or run.version != rollback_version(turn, app, seen):
         return False
     failure = Failure(run.version, run.target, event.outcome, event.line, turn.now.wall)
     record = replace(app.record, failures=(*app.record.failures, failure)[-10:], last_good_at=None)

@@ -66,19 +66,19 @@ class Turn:
         deploy = app.attempt.deploy
         record = replace(record, deploy=deploy if deploy and deploy.began else None)
         if record != app.record:
-            place = self.unwritten(app.name)
-            if place is None:
+            index = self.unwritten(app.name)
+            if index is None:
                 self.do(Save(record))
             else:
-                self.commands[place] = Save(record)
+                self.commands[index] = Save(record)
         return self.put(replace(app, record=record))
 
     def unwritten(self, name: str) -> int | None:
         """The index of this turn's last save of an app, unless its shim got a command since."""
-        for place in range(len(self.commands) - 1, -1, -1):
-            match self.commands[place]:
+        for index in range(len(self.commands) - 1, -1, -1):
+            match self.commands[index]:
                 case Save(record) if record.app == name:
-                    return place
+                    return index
                 case Begin() | Proceed() | End() | Drop():
                     return None
                 case _:
