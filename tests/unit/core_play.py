@@ -248,3 +248,8 @@ def deployed(release: str = "r1", layout: Layout = Layout.SYMLINK, **changes: An
     play.push("web", release, layout)
     assert play.rest() == [f"{step} web {release}" for step in ("install", "start", "check")]
     return play
+
+
+def steps(release: str, *targets: str, app: str = "web") -> list[str]:
+    """These runs of a release, as a play logs them."""
+    return [f"{target} {app} {release}" for target in targets]

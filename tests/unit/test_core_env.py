@@ -6,16 +6,12 @@ import pytest
 
 from appagent.model.settings import RootSettings
 from appagent.model.words import Layout
-from tests.unit.core_play import ROOT, Play
+from tests.unit.core_play import ROOT, Play, steps
 
 LAYOUTS = [pytest.param(layout, id=layout.value) for layout in Layout]
 COMMON = "/files/config/common.env"
 OWN = "/files/config/web.env"
 WITH_ENV = RootSettings(ROOT, env_files=(COMMON, "-/files/config/{app}.env"))
-
-
-def steps(release: str, *targets: str, app: str = "web") -> list[str]:
-    return [f"{target} {app} {release}" for target in targets]
 
 
 def with_env(layout: Layout = Layout.SYMLINK) -> Play:

@@ -10,15 +10,10 @@ from appagent.model.events import AppObserved, RootObserved
 from appagent.model.seen import AppSeen, RootSeen
 from appagent.model.settings import RootSettings
 from appagent.model.words import Layout, Outcome
-from tests.unit.core_play import ROOT, SECOND, Play, deployed
+from tests.unit.core_play import ROOT, SECOND, Play, deployed, steps
 from tests.unit.core_trouble import fleet, trouble_of_the_mount, trouble_of_the_root
 
-ENV = "/files/config/common.env"
 TWO = (RootSettings(ROOT), RootSettings(SECOND))
-
-
-def steps(release: str, *targets: str, app: str = "web") -> list[str]:
-    return [f"{target} {app} {release}" for target in targets]
 
 
 def test_an_app_that_the_configuration_leaves_out_is_never_touched() -> None:

@@ -11,11 +11,7 @@ from appagent.model.commands import AskPermit, ReturnPermit
 from appagent.model.events import PermitDenied
 from appagent.model.settings import RootSettings
 from appagent.model.words import Layout, Outcome, Target, Version
-from tests.unit.core_play import ROOT, SECOND, Play, deployed
-
-
-def steps(release: str, *targets: str, app: str = "web") -> list[str]:
-    return [f"{target} {app} {release}" for target in targets]
+from tests.unit.core_play import ROOT, SECOND, Play, deployed, steps
 
 
 def asked(play: Play) -> list[Target]:

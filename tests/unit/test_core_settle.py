@@ -9,11 +9,7 @@ import pytest
 
 from appagent.core.settle import ignore_lines
 from appagent.model.words import Layout, Outcome
-from tests.unit.core_play import HOUR, Play, deployed
-
-
-def steps(release: str, *targets: str, app: str = "web") -> list[str]:
-    return [f"{target} {app} {release}" for target in targets]
+from tests.unit.core_play import HOUR, Play, deployed, steps
 
 
 def writer(play: Play, times: int = 10**9) -> Callable[[], None]:

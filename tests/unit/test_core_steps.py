@@ -5,11 +5,7 @@ from __future__ import annotations
 from appagent.model.events import Alive
 from appagent.model.words import Outcome, Target
 from appagent.report import messages
-from tests.unit.core_play import HOUR, Play, deployed
-
-
-def steps(release: str, *targets: str, app: str = "web") -> list[str]:
-    return [f"{target} {app} {release}" for target in targets]
+from tests.unit.core_play import HOUR, Play, deployed, steps
 
 
 def began(play: Play) -> list[str]:

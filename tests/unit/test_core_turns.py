@@ -8,12 +8,7 @@ from appagent.core import reduce as core
 from appagent.model.events import Configured, Stopping
 from appagent.model.settings import Settings
 from appagent.model.words import Layout, Outcome, Target
-from tests.unit.core_play import Play, deployed
-
-
-def steps(release: str, *targets: str, app: str = "web") -> list[str]:
-    return [f"{target} {app} {release}" for target in targets]
-
+from tests.unit.core_play import Play, deployed, steps
 
 # --- places --------------------------------------------------------------------------------------
 
