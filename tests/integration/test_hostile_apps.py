@@ -120,13 +120,17 @@ CASES = [
     Case("a%b", nothing, "the name has '%' in it"),
     Case("x" * 255, nothing, "the name has 255 characters; allowed are 64"),
     # the app's own settings
-    Case("runs-as", settings("run_as: root\n"), "appagent.yaml:1: run_as: is not the app's to say"),
-    Case("trusts", settings("settle: 1s\ntrusted_owners: [x]\n"), "2: trusted_owners: is not the"),
-    Case("bomb", settings(BOMB), "holds more than 2000 values, with every alias counted"),
-    Case("object", settings("ignore: !!python/object/new:os.system [id]\n"), "yaml:1: ignore: "),
     Case(
-        "stars", settings(f"ignore: ['{'*a' * 14}*b']\n"), "has 15 stars; a pattern of an app's own"
+        "runs-as", settings("run_as: root\n"), "appagent.yaml:1: run_as: cannot be set by the app"
     ),
+    Case(
+        "trusts",
+        settings("settle: 1s\ntrusted_owners: [x]\n"),
+        "2: trusted_owners: cannot be set by",
+    ),
+    Case("bomb", settings(BOMB), "aliases (*a) are not allowed in this file"),
+    Case("object", settings("ignore: !!python/object/new:os.system [id]\n"), "yaml:1: ignore: "),
+    Case("stars", settings(f"ignore: ['{'*a' * 14}*b']\n"), "has 15 stars; in an app's own file"),
     Case("no-yaml", settings("settle: [\n"), "invalid YAML"),
     Case("huge", instead("appagent.yaml", huge), "appagent.yaml is larger than 64 KiB"),
     Case("pipe", instead("appagent.yaml", os.mkfifo), "appagent.yaml is not a regular file"),
