@@ -143,7 +143,11 @@ class Zoo:
             ends = self.node.notices("run.ended", app)
             return [end for end in ends if end["target"] == target][number:]
 
-        return wait_until(found, f"{target} of {app} has ended")[0]
+        try:
+            return wait_until(found, f"{target} of {app} has ended")[0]
+        except AssertionError as error:
+            notices = self.node.notices(app=app)
+            raise AssertionError(f"{error}: {self.node.app(app)}\n{notices}") from None
 
     def others_go_on(self) -> None:
         """Deploy something else, through all of its steps."""
