@@ -101,7 +101,7 @@ def test_a_node_that_lost_its_power_during_deploys_ends_at_the_current_releases(
         assert (newest["outcome"], oldest["outcome"]) == ("done", "done")
         assert interrupted["outcome"] == "interrupted"
         assert interrupted["runs"][-1]["outcome"] in ("lost", "interrupted")
-        assert "INTERRUPTED" in host.out(["appagent", "history", app])
+        assert "interrupted" in host.out(["appagent", "history", app])
         developer.remove(app)
     developer.remove("off-quiet")
 
