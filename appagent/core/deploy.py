@@ -105,8 +105,8 @@ def conclude(turn: Turn, app: App) -> App:
             previous=deploy.previous,
             conf=deploy.version.conf,
             settled_ms=round((settled - seen) * 1000),
-            begun_ms=round((began - settled) * 1000),
-            good_ms=round((turn.now.mono - began) * 1000),
+            queue_ms=round((began - settled) * 1000),
+            run_ms=round((turn.now.mono - began) * 1000),
             duration_ms=round((turn.now.mono - seen) * 1000),
         )
     app = replace(app, attempt=Attempt(), churn=replace(app.churn, superseded=0))

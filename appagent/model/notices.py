@@ -92,16 +92,14 @@ class Fields(TypedDict, total=False):
     apps: int
     aside: str  # where a file is kept that cannot be used
     attempt: int
-    begun_ms: int  # settled → begun
     by: str  # the person who asked
     calls: str  # the targets that make was called with, separated by spaces
     conf: str
     count: int
     deploy_id: str
-    duration_ms: int  # of a run; or seen → good
+    duration_ms: int  # of a run; or seen → done
     error: str
     exit_code: int | None
-    good_ms: int  # begun → good
     how: str  # by which event it was seen
     ignore: str  # the `ignore` lines that would help, one a line
     incomplete: str  # what shows that a release is half there
@@ -113,6 +111,7 @@ class Fields(TypedDict, total=False):
     permit: str
     pid: int
     previous: str
+    queue_ms: int  # settled → began
     reason: str
     release: str
     repeated: str  # "yes": the same as the last time
@@ -120,6 +119,7 @@ class Fields(TypedDict, total=False):
     root: str
     roots: int
     run_id: str
+    run_ms: int  # began → done
     settled_ms: int  # seen → settled
     steps: str  # the targets that a run may come to, separated by spaces
     tail: str  # the last output

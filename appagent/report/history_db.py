@@ -23,8 +23,8 @@ _TABLES = """
 CREATE TABLE deploys (
     seq INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, app TEXT NOT NULL,
     release TEXT, previous TEXT, conf TEXT, reason TEXT, how TEXT,
-    seen REAL, settled REAL, begun REAL, ended REAL,
-    settled_ms INTEGER, begun_ms INTEGER, good_ms INTEGER, duration_ms INTEGER,
+    seen REAL, settled REAL, began REAL, ended REAL,
+    settled_ms INTEGER, queue_ms INTEGER, run_ms INTEGER, duration_ms INTEGER,
     outcome TEXT, target TEXT, exit_code INTEGER, line TEXT, tail TEXT);
 CREATE TABLE runs (
     seq INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, app TEXT NOT NULL, deploy_id TEXT,
@@ -40,7 +40,7 @@ CREATE INDEX runs_deploy ON runs (deploy_id);
 _ROWS = {
     NoticeKind.DEPLOY_SEEN: ("deploys", "seen", ""),
     NoticeKind.DEPLOY_SETTLED: ("deploys", "settled", ""),
-    NoticeKind.DEPLOY_BEGAN: ("deploys", "begun", ""),
+    NoticeKind.DEPLOY_BEGAN: ("deploys", "began", ""),
     NoticeKind.DEPLOY_DONE: ("deploys", "ended", "done"),
     NoticeKind.DEPLOY_FAILED: ("deploys", "ended", "failed"),
     NoticeKind.DEPLOY_SUPERSEDED: ("deploys", "ended", "superseded"),
@@ -53,7 +53,7 @@ _TEXTS = {
     "runs": ("deploy_id", "target", "release", "reason", "adopted", "outcome"),
 }
 _NUMBERS = {
-    "deploys": ("settled_ms", "begun_ms", "good_ms", "duration_ms", "exit_code"),
+    "deploys": ("settled_ms", "queue_ms", "run_ms", "duration_ms", "exit_code"),
     "runs": ("duration_ms", "exit_code"),
 }
 # What came first stays: the agent that adopts a run names a deploy of its own.
@@ -104,11 +104,11 @@ class PastDeploy:
     how: str
     seen: float | None  # wall
     settled: float | None
-    begun: float | None
+    began: float | None
     ended: float | None
     settled_ms: int | None  # seen → settled
-    begun_ms: int | None  # settled → begun
-    good_ms: int | None  # begun → good, or to its other end
+    queue_ms: int | None  # settled → began
+    run_ms: int | None  # began → end
     duration_ms: int | None  # seen → end
     outcome: str  # done | failed | superseded | interrupted | running
     target: str  # that failed
@@ -138,8 +138,8 @@ def last_ends(db: sqlite3.Connection) -> dict[str, float]:
 def record(db: sqlite3.Connection, notice: Notice, seq: int) -> None:
     """Fill in what a notice knows; `seq` is the number of a row that has to be made."""
     fields = notice.fields
-    if notice.kind is NoticeKind.DEPLOY_VOID:  # nothing had begun
-        sql = "DELETE FROM deploys WHERE id = ? AND begun IS NULL"
+    if notice.kind is NoticeKind.DEPLOY_VOID:  # nothing has begun
+        sql = "DELETE FROM deploys WHERE id = ? AND began IS NULL"
         db.execute(sql, (fields.get("deploy_id", ""),))
         return
     table, time, outcome = _ROWS[notice.kind]
@@ -179,7 +179,7 @@ def _known(fields: Mapping[str, object], table: str) -> dict[str, Value]:
 
 def prune(db: sqlite3.Connection, before: float, most: int) -> None:
     """Delete what ended before a time, and all but the newest rows."""
-    old = "coalesce(ended, begun, settled, seen, 0) < ?"
+    old = "coalesce(ended, began, settled, seen, 0) < ?"
     db.execute(f"DELETE FROM deploys WHERE {old}", (before,))  # noqa: S608 - no value in it
     db.execute("DELETE FROM runs WHERE coalesce(ended, began, 0) < ?", (before,))
     for table in ("deploys", "runs"):
@@ -241,8 +241,8 @@ def _deploy(
     return replace(
         deploy,
         settled_ms=_part(deploy.settled_ms, deploy.seen, deploy.settled),
-        begun_ms=_part(deploy.begun_ms, deploy.settled or deploy.seen, deploy.begun),
-        good_ms=_part(deploy.good_ms, deploy.begun, deploy.ended),
+        queue_ms=_part(deploy.queue_ms, deploy.settled or deploy.seen, deploy.began),
+        run_ms=_part(deploy.run_ms, deploy.began, deploy.ended),
         duration_ms=_part(deploy.duration_ms, deploy.seen, deploy.ended),
     )
 
@@ -265,11 +265,11 @@ def _alone(run: PastRun) -> PastDeploy:
         how="",
         seen=None,
         settled=None,
-        begun=run.began,
+        began=run.began,
         ended=run.ended,
         settled_ms=None,
-        begun_ms=None,
-        good_ms=run.duration_ms,
+        queue_ms=None,
+        run_ms=run.duration_ms,
         duration_ms=run.duration_ms,
         outcome=run.outcome,
         target=run.target,

@@ -16,7 +16,7 @@ WHEN, RESULT, TOOK = 1, 2, 4
 RELEASE_MOST = 20  # columns, on a terminal
 WIDE = 100  # columns from which the release before is shown too
 TAIL_SHOWN = 5  # lines of the output of a run that failed
-PARTS = (("settle", "settled_ms"), ("queue", "begun_ms"), ("run", "good_ms"))
+PARTS = (("settle", "settled_ms"), ("queue", "queue_ms"), ("run", "run_ms"))
 
 
 def history_table(deploys: Sequence[Deploy], now: float, screen: Screen = PLAIN) -> str:
@@ -111,7 +111,7 @@ def wrapped(line: str, screen: Screen, indent: str) -> list[str]:
 def started(deploy: Deploy) -> float | None:
     """When a deploy began (wall), as far as that is known."""
     runs = deploy["runs"]
-    found: float | None = deploy["begun"] or deploy["seen"] or (runs[0]["began"] if runs else None)
+    found: float | None = deploy["began"] or deploy["seen"] or (runs[0]["began"] if runs else None)
     return found
 
 

@@ -16,7 +16,7 @@ from appagent.report.text import count
 
 _RELEASES = ("release", "previous", "newer", "rollback")
 
-_TIMES = ("begun_ms", "duration_ms", "good_ms", "settled_ms", "wait_s")
+_TIMES = ("queue_ms", "duration_ms", "run_ms", "settled_ms", "wait_s")
 _NUMBERS = frozenset((*_TIMES, "apps", "attempt", "count", "pid", "roots"))
 
 _BAD = frozenset((Outcome.FAILED, Outcome.TIMEOUT, Outcome.REFUSED))
@@ -110,8 +110,8 @@ def _deploy_seen(fields: _Fields) -> str:
 def _deploy_done(fields: _Fields) -> str:
     return (
         f"deployed {fields['release']} in {fields.seconds('duration_ms')} s "
-        f"(settle {fields.seconds('settled_ms')}, queue {fields.seconds('begun_ms')}, "
-        f"run {fields.seconds('good_ms')})"
+        f"(settle {fields.seconds('settled_ms')}, queue {fields.seconds('queue_ms')}, "
+        f"run {fields.seconds('run_ms')})"
     )
 
 

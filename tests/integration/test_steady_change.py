@@ -147,8 +147,8 @@ def test_an_install_that_always_writes_into_its_tree_is_slowed_and_named(story: 
     assert "stamp" in first["text"]
     assert 'ignore: ["/stamp"]' in first["text"]
     assert first["level"] == "warning"
-    deploys = [deploy for deploy in reversed(node.history("touching")) if deploy["begun"]]
-    gaps = [b["begun"] - a["begun"] for a, b in pairwise(deploys)]
+    deploys = [deploy for deploy in reversed(node.history("touching")) if deploy["began"]]
+    gaps = [b["began"] - a["began"] for a, b in pairwise(deploys)]
     # The first one of an app does not count, and six are free.
     assert all(gap >= 9.9 * 2**n for n, gap in enumerate(gaps[6:]))
     assert len(gaps) >= 6

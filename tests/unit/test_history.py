@@ -92,7 +92,7 @@ def test_a_deploy_is_told_with_its_runs_and_how_long_each_part_took(place: Place
     assert (deploy.conf, deploy.how, deploy.reason) == ("env.1:a", "inotify", "new release")
     assert (deploy.outcome, deploy.line[:12]) == ("done", "deployed r1 ")
     assert (deploy.seen, deploy.ended) == (T0, T0 + 5)
-    parts = (deploy.settled_ms, deploy.begun_ms, deploy.good_ms, deploy.duration_ms)
+    parts = (deploy.settled_ms, deploy.queue_ms, deploy.run_ms, deploy.duration_ms)
     assert parts == (2000, 500, 2500, 5000)
     first, second = deploy.runs
     assert (first.target, first.outcome, first.exit_code) == ("install", "ok", 0)
@@ -104,9 +104,9 @@ def test_a_deploy_is_told_with_its_runs_and_how_long_each_part_took(place: Place
 def test_parts_that_are_told_win_over_the_clock_on_the_wall(place: Place) -> None:
     with place.opened() as history:
         history.report(notice("deploy.seen", 0, deploy_id="d1"))
-        history.report(notice("deploy.done", -3600, deploy_id="d1", duration_ms=1500, good_ms=800))
+        history.report(notice("deploy.done", -3600, deploy_id="d1", duration_ms=1500, run_ms=800))
         (deploy,) = history.deploys()
-    assert (deploy.duration_ms, deploy.good_ms) == (1500, 800)
+    assert (deploy.duration_ms, deploy.run_ms) == (1500, 800)
 
 
 def test_newest_come_first_for_one_app_or_all_and_limited(place: Place) -> None:

@@ -107,7 +107,7 @@ def words(kind: NoticeKind, **fields: object) -> str:
 
 
 def test_the_parts_of_a_deploy_are_shown_in_seconds() -> None:
-    parts = {"duration_ms": 512, "settled_ms": 0, "begun_ms": 20, "good_ms": 492}
+    parts = {"duration_ms": 512, "settled_ms": 0, "queue_ms": 20, "run_ms": 492}
     said = words(NoticeKind.DEPLOY_DONE, release="symlink.1:releases/2:77", **parts)
     assert said == "deployed 2 in 0.5 s (settle 0.0, queue 0.0, run 0.5)"
 
