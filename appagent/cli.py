@@ -35,7 +35,7 @@ class Parser(argparse.ArgumentParser):
             near = difflib.get_close_matches(wrong, known, 1)
             hint = f"; did you mean {near[0]}?" if near else f"; known are: {', '.join(known)}"
             message = f"unknown {'target' if 'TARGET' in message else 'command'} {wrong}{hint}"
-        from appagent.report.text import one_line  # noqa: PLC0415 - as in main
+        from appagent.host.text import one_line  # noqa: PLC0415 - as in main
 
         sys.stderr.write(f"appagent: {one_line(message)} (appagent --help)\n")
         raise SystemExit(USAGE)
@@ -178,7 +178,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except Exception as error:  # a person gets one line; the traceback on request
         if os.environ.get("APPAGENT_TRACEBACK"):
             raise
-        from appagent.report.text import one_line  # noqa: PLC0415 - as above
+        from appagent.host.text import one_line  # noqa: PLC0415 - as above
 
         what = one_line(f"{type(error).__name__}: {error}")
         sys.stderr.write(f"appagent: {INTERNAL_ERROR}: {what} (APPAGENT_TRACEBACK=1 shows where)\n")

@@ -12,8 +12,8 @@ from typing import Any
 from appagent import config
 from appagent.commands.printing import message
 from appagent.daemon.client import ask
+from appagent.host.text import one_line
 from appagent.model.exit_codes import CONFIG, NO_AGENT, OK, Refused
-from appagent.report.text import one_line
 
 PATIENCE = 10.0  # seconds for an answer
 NOT_MINE = os.strerror(errno.EACCES)

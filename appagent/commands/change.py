@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from appagent.commands.agent import Args, agent_of
 from appagent.commands.options import span
 from appagent.commands.printing import message
+from appagent.host.text import one_line
 from appagent.model.exit_codes import OK
-from appagent.report.text import one_line
 
 
 def change(args: Args, request: Mapping[str, object]) -> int:

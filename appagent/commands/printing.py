@@ -8,9 +8,10 @@ import re
 import sys
 from collections.abc import Iterator
 
+from appagent.host.text import plain
 from appagent.model.exit_codes import LATER, Refused
 from appagent.report.terminal import Screen, screen_of
-from appagent.report.text import plain, wrap
+from appagent.report.text import wrap
 
 _OUR_COLOUR = re.compile("(\x1b\\[(?:0|1|2|1;31|3[236])m)")  # report.terminal's, and no other
 

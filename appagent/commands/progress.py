@@ -7,8 +7,9 @@ import threading
 from collections.abc import Callable
 
 from appagent.commands.printing import message
+from appagent.host.text import one_line
 from appagent.report.terminal import Screen, screen_of
-from appagent.report.text import cut, one_line
+from appagent.report.text import cut
 
 START_OVER = "\r\x1b[K"
 

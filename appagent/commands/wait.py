@@ -10,8 +10,9 @@ from appagent.commands.follow import Output
 from appagent.commands.options import span
 from appagent.commands.printing import message
 from appagent.commands.progress import Progress
+from appagent.host.text import one_line
 from appagent.model.exit_codes import OK
-from appagent.report.text import count, duration, one_line
+from appagent.report.text import count, duration
 
 
 def wait(args: Args) -> int:

@@ -18,13 +18,13 @@ from appagent.daemon.runner import Runner
 from appagent.daemon.wait import Waiting
 from appagent.daemon.watchers import Watchers
 from appagent.host import accounts
+from appagent.host.text import one_line
 from appagent.model.applied import Hold
 from appagent.model.events import Cancel, Event, Forget, HoldAsked, ResumeAsked, Trigger
 from appagent.model.exit_codes import FAILED, OK, USAGE, Refused
 from appagent.model.words import Target
 from appagent.report import status as show
 from appagent.report.history import History
-from appagent.report.text import one_line
 from appagent.shim import output
 from appagent.state.store import Store
 

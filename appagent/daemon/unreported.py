@@ -16,12 +16,12 @@ from pathlib import Path
 from typing import Protocol
 
 from appagent.core.runs import end_fields
+from appagent.host.text import one_line, plain
 from appagent.model.applied import Run
 from appagent.model.codec import Damaged, Newer, parse
 from appagent.model.events import Ended
 from appagent.model.notices import Notice, NoticeKind, Reporter, notice
 from appagent.model.words import Now
-from appagent.report.text import one_line, plain
 from appagent.run import results
 from appagent.run.launch import Places
 

@@ -21,8 +21,9 @@ from appagent.core.summary import View, view
 from appagent.core.want import Kind
 from appagent.daemon.loop import Loop
 from appagent.daemon.recheck import Rechecks
+from appagent.host.text import one_line
 from appagent.model.exit_codes import FAILED, LATER, Refused
-from appagent.report.text import duration, one_line
+from appagent.report.text import duration
 
 SCANNING = "scanning"  # a poll was requested and has not come
 SHOWN = 10  # apps that a line names

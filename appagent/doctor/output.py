@@ -7,8 +7,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 
 from appagent.doctor.finding import Finding, Level
+from appagent.host.text import one_line
 from appagent.report.terminal import PLAIN, Screen
-from appagent.report.text import count, one_line, wrap
+from appagent.report.text import count, wrap
 
 _ORDER = tuple(Level)
 _INDENT = " " * 9

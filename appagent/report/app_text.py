@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from appagent.core.release import short
+from appagent.host.text import unbroken
 from appagent.report import text
 from appagent.report.status_text import hold_text, reason, release_text, what_text
 from appagent.report.terminal import BOLD, DIM, PLAIN, Screen
@@ -94,7 +95,7 @@ def head(app: Data, where: str, now: float, screen: Screen) -> list[str]:
     """Name the app, its state and since when; below it why."""
     state = screen.word(app["state"])
     since = f" for {text.duration(round(now - app['since']))}" if app["since"] else ""
-    lines = [f"{screen.paint(text.unbroken(app['app'] + where), BOLD)}: {state}{since}"]
+    lines = [f"{screen.paint(unbroken(app['app'] + where), BOLD)}: {state}{since}"]
     why = reason(app, now)
     return [*lines, *(wrapped(why, screen, "  ") if why else ())]
 
@@ -105,14 +106,14 @@ def labelled(rows: Sequence[Row], screen: Screen) -> list[str]:
     lines: list[str] = []
     for name, value in rows:
         first, indent = f"  {name:<{wide}}  ", " " * (wide + 4)
-        laid = text.wrap(text.unbroken(value), screen.columns, indent, first)
+        laid = text.wrap(unbroken(value), screen.columns, indent, first)
         lines += [f"  {screen.paint(name, DIM)}{laid[0][2 + len(name) :]}", *laid[1:]]
     return lines
 
 
 def wrapped(line: str, screen: Screen, indent: str) -> Iterable[str]:
     """Break one line of text from outside, safely."""
-    return text.wrap(text.unbroken(line), screen.columns, indent)
+    return text.wrap(unbroken(line), screen.columns, indent)
 
 
 def wanted_text(app: Data) -> str:

@@ -13,9 +13,9 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 from typing import Any
 
+from appagent.host.text import one_line, tail
 from appagent.model.notices import Notice, NoticeKind
 from appagent.report.messages import message
-from appagent.report.text import one_line, tail
 
 SCHEMA = 1
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from appagent.core.release import short
+from appagent.host.text import one_line, unbroken
 from appagent.report import text
 from appagent.report.table import table
 from appagent.report.terminal import BOLD, DIM, PLAIN, Screen
@@ -67,10 +68,10 @@ def history_details(deploys: Sequence[Deploy], now: float, screen: Screen = PLAI
 def deploy_lines(deploy: Deploy, now: float, screen: Screen) -> list[str]:
     """Show one deploy with its runs."""
     began = started(deploy)
-    name = screen.paint(text.one_line(deploy["app"]), BOLD)
+    name = screen.paint(one_line(deploy["app"]), BOLD)
     what = f"{short(deploy['previous'] or '')} -> {short(deploy['release'] or '')}"
     outcome = screen.word(deploy["outcome"]) if deploy["id"] else "run outside of a deploy"
-    lines = [f"{name}: {outcome}, {text.one_line(what)}, {ago(deploy, now)}"]
+    lines = [f"{name}: {outcome}, {one_line(what)}, {ago(deploy, now)}"]
     if deploy["id"]:
         parts = [
             f"{label} {deploy[key] / 1000:.1f}" for label, key in PARTS if deploy[key] is not None
@@ -105,7 +106,7 @@ def run_lines(run: Deploy, screen: Screen) -> list[str]:
 
 def wrapped(line: str, screen: Screen, indent: str) -> list[str]:
     """Break one line of text from outside, safely."""
-    return text.wrap(text.unbroken(line), screen.columns, indent)
+    return text.wrap(unbroken(line), screen.columns, indent)
 
 
 def started(deploy: Deploy) -> float | None:

@@ -1,7 +1,7 @@
 """Notices as lines: to the journal with fields, as JSON, or readable on a terminal.
 
 Everything that is logged goes one way: a notice (or a message of a library, by the standard
-logging) → structlog → `Line` → one of the outputs. An output never raises and never waits for
+logging) → `Line` → one of the outputs. An output never raises and never waits for
 long: the daemon's loop must keep running whatever happens to its log.
 
     journal   fields: KIND APP RELEASE TARGET RUN_ID REASON OUTCOME …; falls back to stderr
@@ -17,23 +17,25 @@ import math
 import os
 import sys
 import time
-from collections.abc import Mapping, MutableMapping
+import traceback
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TextIO
 
+from appagent.host.text import one_line, plain
 from appagent.model.notices import Level, Notice
 from appagent.report import journal, messages
 from appagent.report.sinks import (
-    ConsoleOutput,
     JournalOutput,
-    JsonOutput,
     Line,
     Output,
+    StreamOutput,
     SyslogOutput,
+    as_json,
+    console,
+    prefixed,
 )
-from appagent.report.structlog_setup import structlog
 from appagent.report.terminal import is_terminal, wants_colour
-from appagent.report.text import one_line, plain
 
 LEVELS = {
     Level.DEBUG: logging.DEBUG,
@@ -46,30 +48,34 @@ _MOST_FIELDS = 60
 
 
 class Log:
-    """The log of the agent; a reporter. Made by `set_up`."""
+    """The log of the agent; a reporter. Made by `set_up`. May be used in any thread."""
 
     def __init__(self, output: Output, level: str = "info") -> None:
         self.output = output
         self.set_level(level)
 
     def report(self, notice: Notice) -> None:
-        """Log a notice. May be called in any thread."""
-        level = LEVELS[messages.level(notice)]
-        if level >= self._level:
-            structlog.get_logger().log(level, messages.text(notice), notice=notice)
+        """Log a notice."""
+        level = messages.level(notice)
+        if LEVELS[level] >= self._level:
+            text, fields = one_line(messages.text(notice), 8_000), _safe(notice.fields)
+            self.output.write(Line(level, notice.at.wall, text, notice.kind, notice.app, fields))
 
     def write(self, level: Level, text: str, **fields: str | float) -> None:
         """Log a message that is not a notice."""
-        structlog.get_logger().log(LEVELS[level], text, **fields)
+        if LEVELS[level] >= self._level:
+            self.output.write(
+                Line(level, time.time(), one_line(text, 8_000), "", "", _safe(fields))
+            )
 
     def fault(self, text: str, error: BaseException | None = None) -> None:
         """Log an exception (or the one being handled) with its traceback: a bug in appagent."""
-        structlog.get_logger().error(text, exc_info=error or True)
+        found = "".join(traceback.format_exception(error or sys.exception()))
+        self.write(Level.ERROR, text, exception=found)
 
     def set_level(self, level: str) -> None:
         """Set the minimum level of what is logged."""
         self._level = LEVELS[Level(level)]
-        _configure(self.output, self._level)
 
     def close(self) -> None:
         """Close the sockets. What is logged after that is lost."""
@@ -90,18 +96,19 @@ def set_up(
         log_format = choose(stream, journal_socket, syslog_socket)
     output: Output
     if log_format == "journal":
-        output = JournalOutput(journal_socket, stream, prefixed=is_journal_stream(stream))
+        form = prefixed if is_journal_stream(stream) else console
+        output = JournalOutput(journal_socket, StreamOutput(stream, form))
     elif log_format == "syslog":
-        output = SyslogOutput(syslog_socket, stream)
+        output = SyslogOutput(syslog_socket, StreamOutput(stream, console))
     elif log_format == "json":
-        output = JsonOutput(stream)
+        output = StreamOutput(stream, as_json)
     else:
-        output = ConsoleOutput(stream, colour=wants_colour(stream))
+        output = StreamOutput(stream, console, colour=wants_colour(stream))
     log = Log(output, level)
     root = logging.getLogger()
     for old in [each for each in root.handlers if isinstance(each, _Bridge)]:
         root.removeHandler(old)
-    root.addHandler(_Bridge())
+    root.addHandler(_Bridge(log))
     root.setLevel(logging.WARNING)
     logging.captureWarnings(capture=True)
     return log
@@ -138,56 +145,32 @@ def _stat(stream: TextIO) -> os.stat_result | None:
         return None
 
 
-def _configure(output: Output, level: int) -> None:
-    structlog.configure(
-        processors=[
-            structlog.processors.add_log_level,
-            structlog.processors.format_exc_info,
-            _as_line,
-        ],
-        wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=lambda *_: output,
-        cache_logger_on_first_use=False,
-    )
-
-
-def _as_line(
-    _: object, __: str, entry: MutableMapping[str, Any]
-) -> tuple[tuple[Line], dict[str, Any]]:
-    """Make the line for the outputs, with all text bounded and safe to show."""
-    text, level = str(entry.pop("event", "")), Level(entry.pop("level"))
-    notice = entry.pop("notice", None)
-    given: Mapping[str, object] = entry
-    kind, app, wall = "", "", time.time()
-    if isinstance(notice, Notice):
-        given, kind, app, wall = notice.fields, notice.kind, notice.app, notice.at.wall
-    fields = {
-        one_line(str(name), 64): _safe(value) for name, value in list(given.items())[:_MOST_FIELDS]
-    }
-    return (Line(level, wall, one_line(text, 8_000), kind, app, fields),), {}
-
-
-def _safe(value: object) -> str | int | float:
-    if isinstance(value, int) or (isinstance(value, float) and math.isfinite(value)):
-        return value
-    return plain(str(value))
+def _safe(fields: Mapping[str, object]) -> dict[str, str | int | float]:
+    """Bound the fields, and make them safe to show."""
+    safe: dict[str, str | int | float] = {}
+    for name, value in list(fields.items())[:_MOST_FIELDS]:
+        number = isinstance(value, int) or (isinstance(value, float) and math.isfinite(value))
+        safe[one_line(str(name), 64)] = value if number else plain(str(value))  # type: ignore[assignment]
+    return safe
 
 
 class _Bridge(logging.Handler):
     """Takes what libraries log by the standard logging: asyncio, watchdog, warnings."""
 
+    def __init__(self, log: Log) -> None:
+        super().__init__()
+        self._log = log
+
     def emit(self, record: logging.LogRecord) -> None:
         try:
-            level = LEVELS[_level_of(record)]
-            structlog.get_logger().log(
-                level, record.getMessage(), exc_info=record.exc_info, logger=record.name
+            level = max(
+                (each for each in Level if LEVELS[each] <= record.levelno),
+                key=LEVELS.__getitem__,
+                default=Level.DEBUG,
             )
+            fields = {"logger": record.name}
+            if record.exc_info and record.exc_info[1]:
+                fields["exception"] = "".join(traceback.format_exception(record.exc_info[1]))
+            self._log.write(level, record.getMessage(), **fields)
         except Exception:  # noqa: BLE001 - by contract a handler never raises
             self.handleError(record)
-
-
-def _level_of(record: logging.LogRecord) -> Level:
-    for level, number in reversed(LEVELS.items()):
-        if record.levelno >= number:
-            return level
-    return Level.DEBUG

@@ -14,7 +14,7 @@ import time
 
 import sdnotify
 
-from appagent.report.text import one_line
+from appagent.host.text import one_line
 
 _STATUS_LIMIT = 500  # characters; systemd takes messages of up to 4096 bytes
 _SEND_TIMEOUT = 1.0

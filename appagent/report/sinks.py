@@ -8,16 +8,18 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TextIO
 
 from appagent.model.notices import Level, NoticeKind
 from appagent.report.journal import Entry, Journal, field_name
+from appagent.report.terminal import BAD, BUSY, DIM, Screen
 
 IDENTIFIER = "appagent"
 
+COLOURS = {Level.DEBUG: DIM, Level.INFO: "", Level.WARNING: BUSY, Level.ERROR: BAD}
 PRIORITY = {Level.DEBUG: 7, Level.INFO: 6, Level.WARNING: 4, Level.ERROR: 3}
 
 _FACILITY_DAEMON = 3 << 3
@@ -41,7 +43,7 @@ class Line:
 
 
 class Output:
-    """Takes lines; structlog calls it by the name of the level."""
+    """Takes lines."""
 
     def write(self, line: Line) -> None:
         """Write one line."""
@@ -50,72 +52,56 @@ class Output:
     def close(self) -> None:
         """Close what was opened."""
 
-    def msg(self, line: Line) -> None:
-        """Take a line from structlog."""
-        self.write(line)
-
-    log = debug = info = warning = warn = error = critical = fatal = exception = msg
-
 
 class StreamOutput(Output):
-    """Lines on a stream; the journal and syslog fall back to one."""
+    """Lines on a stream, in a form; the journal and syslog fall back to one."""
 
-    def __init__(self, stream: TextIO) -> None:
-        self._stream = stream
+    def __init__(
+        self, stream: TextIO, form: Callable[[Line, bool], str], *, colour: bool = False
+    ) -> None:
+        self._stream, self._form, self._colour = stream, form, colour
         self._lock = threading.Lock()
-
-    def render(self, line: Line) -> str:
-        """Format the line."""
-        raise NotImplementedError
 
     def write(self, line: Line) -> None:
         """Write one line. It is lost if the stream is closed or broken."""
         with self._lock, contextlib.suppress(OSError, ValueError, OverflowError):
-            self._stream.write(self.render(line) + "\n")
+            self._stream.write(self._form(line, self._colour) + "\n")
             self._stream.flush()
 
 
-class JsonOutput(StreamOutput):
-    """One JSON object a line."""
+def as_json(line: Line, _: bool) -> str:  # noqa: FBT001 - a form of a stream
+    """One JSON object: the reserved keys first, then the fields."""
+    at = datetime.fromtimestamp(line.wall, UTC).isoformat(timespec="milliseconds")
+    known = {"time": at.replace("+00:00", "Z"), "level": line.level.value}
+    known |= {k: v for k, v in (("kind", line.kind), ("app", line.app)) if v}
+    known["text"] = line.text
+    others = {f"field_{k}" if k in known else k: v for k, v in line.fields.items()}
+    return json.dumps({**known, **others})
 
-    def render(self, line: Line) -> str:
-        """Format the object: the reserved keys first, then the fields."""
-        at = datetime.fromtimestamp(line.wall, UTC).isoformat(timespec="milliseconds")
-        known = {"time": at.replace("+00:00", "Z"), "level": line.level.value}
-        known |= {k: v for k, v in (("kind", line.kind), ("app", line.app)) if v}
-        return json.dumps({**known, "text": line.text, **_beside(line, (*known, "text"))})
+
+def console(line: Line, colour: bool) -> str:  # noqa: FBT001 - a form of a stream
+    """Time and message for a person, and below them the output of a run that failed."""
+    screen = Screen(colour=colour)
+    at = screen.paint(time.strftime("%H:%M:%S", time.localtime(line.wall)), DIM)
+    word = "" if line.level == Level.INFO else f"{line.level.value}: "
+    below = str(line.fields.get("exception", ""))
+    if line.kind == NoticeKind.RUN_ENDED:  # a failed deploy has the same tail
+        below += str(line.fields.get("tail", ""))
+    lines = [f"{at} {screen.paint(word + line.text, COLOURS[line.level])}"]
+    lines += [screen.paint(f"         | {each}", DIM) for each in below.splitlines()]
+    return "\n".join(lines)
 
 
-class ConsoleOutput(StreamOutput):
-    """Lines for a person: time and message, and below them the output of a run that failed."""
-
-    COLOURS = {Level.DEBUG: "2", Level.INFO: "", Level.WARNING: "33", Level.ERROR: "31;1"}  # noqa: RUF012
-
-    def __init__(self, stream: TextIO, *, colour: bool) -> None:
-        super().__init__(stream)
-        self._colour = colour
-
-    def render(self, line: Line) -> str:
-        """Format the line, and those below it."""
-        at = self._paint("2", time.strftime("%H:%M:%S", time.localtime(line.wall)))
-        word = "" if line.level == Level.INFO else f"{line.level.value}: "
-        lines = [f"{at} {self._paint(self.COLOURS[line.level], word + line.text)}"]
-        below = str(line.fields.get("exception", ""))
-        if line.kind == NoticeKind.RUN_ENDED:  # a failed deploy has the same tail
-            below += str(line.fields.get("tail", ""))
-        lines += [self._paint("2", f"         | {each}") for each in below.splitlines()]
-        return "\n".join(lines)
-
-    def _paint(self, colour: str, text: str) -> str:
-        return f"\x1b[{colour}m{text}\x1b[0m" if self._colour and colour else text
+def prefixed(line: Line, _: bool) -> str:  # noqa: FBT001 - a form of a stream
+    """Begin with the level, for a stream that journald reads."""
+    return f"<{PRIORITY[line.level]}>{line.text}"
 
 
 class JournalOutput(Output):
-    """Fields for journald; readable lines on the stream while its socket is not there."""
+    """Fields for journald; lines on a stream while its socket is not there."""
 
-    def __init__(self, path: str, stream: TextIO, *, prefixed: bool) -> None:
-        self._journal = Journal(path)
-        self._fallback = _Prefixed(stream) if prefixed else ConsoleOutput(stream, colour=False)
+    def __init__(self, path: str, fallback: StreamOutput) -> None:
+        self._journal, self._fallback = Journal(path), fallback
         self._was_sent = True
 
     def write(self, line: Line) -> None:
@@ -136,9 +122,8 @@ class JournalOutput(Output):
 class SyslogOutput(Output):
     """Text for a syslog daemon: for an agent that was daemonized on a machine without journald."""
 
-    def __init__(self, path: str, stream: TextIO) -> None:
-        self._path = path
-        self._console = ConsoleOutput(stream, colour=False)
+    def __init__(self, path: str, fallback: StreamOutput) -> None:
+        self._path, self._fallback = path, fallback
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._socket.settimeout(0)
 
@@ -150,18 +135,11 @@ class SyslogOutput(Output):
         try:
             self._socket.sendto(text.encode("utf-8", "backslashreplace"), self._path)
         except OSError:
-            self._console.write(line)
+            self._fallback.write(line)
 
     def close(self) -> None:
         """Close the socket."""
         self._socket.close()
-
-
-class _Prefixed(StreamOutput):
-    """Lines on a stream that journald reads: each begins with its level."""
-
-    def render(self, line: Line) -> str:
-        return f"<{PRIORITY[line.level]}>{line.text}"
 
 
 def entries(line: Line) -> list[Entry]:
@@ -176,7 +154,3 @@ def entries(line: Line) -> list[Entry]:
         key = field_name(name)
         made.append((f"FIELD_{key}" if key in _RESERVED else key, value))
     return made
-
-
-def _beside(line: Line, taken: tuple[str, ...]) -> dict[str, str | int | float]:
-    return {f"field_{k}" if k in taken else k: v for k, v in line.fields.items()}

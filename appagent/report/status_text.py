@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from appagent.core.release import short
+from appagent.host.text import one_line, unbroken
 from appagent.report import text
 from appagent.report.table import table
 from appagent.report.terminal import BAD, BOLD, BUSY, DIM, PAUSED, PLAIN, Screen
@@ -43,7 +44,7 @@ def status_text(data: Data, screen: Screen = PLAIN) -> str:
     for shown, (_, why) in zip(laid, rows, strict=True):
         lines += shown
         for reason in why:
-            lines += text.wrap(text.one_line(reason, 8_000), screen.columns, "    ", "  ")
+            lines += text.wrap(one_line(reason, 8_000), screen.columns, "    ", "  ")
     return "\n".join(lines)
 
 
@@ -56,7 +57,7 @@ def head_lines(data: Data, screen: Screen) -> list[str]:
     if agent:
         parts.append(f"appagent {agent['version']} (pid {agent['pid']})")
     parts.append(f"{ok} of {text.count(len(data['apps']), 'app')} ok")
-    notes = [("  ".join(text.one_line(part) for part in parts if part), BOLD)]
+    notes = [("  ".join(one_line(part) for part in parts if part), BOLD)]
     if refused := data.get("config", {}).get("refused"):
         notes.append((f"reload failed, the previous configuration stays in force: {refused}", BAD))
     if data["hold"]:
@@ -76,7 +77,7 @@ def head_lines(data: Data, screen: Screen) -> list[str]:
     return [
         screen.paint(line, style)
         for note, style in notes
-        for line in text.wrap(text.unbroken(note), screen.columns, "  ", "")
+        for line in text.wrap(unbroken(note), screen.columns, "  ", "")
     ]
 
 
@@ -97,7 +98,7 @@ def app_row(app: Data, now: float) -> list[str]:
 
 def refused_row(path: str, why: str) -> tuple[list[str], list[str]]:
     """Show what lies among the apps and cannot be one, and why."""
-    name = text.one_line(path.rpartition("/")[2])
+    name = one_line(path.rpartition("/")[2])
     return [name, "refused", "-", "-", "-", "-"], [why if path in why else f"{path}: {why}"]
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
 
-from appagent.report.text import cut, one_line, wrap
+from appagent.host.text import one_line
+from appagent.report.text import cut, wrap
 from appagent.report.text import width as width_of
 
 GAP = "  "

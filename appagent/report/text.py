@@ -1,30 +1,10 @@
-"""Texts for people: durations, moments, broken lines; and text from outside made safe to show."""
+"""Texts for people: durations, moments, sizes, broken lines."""
 
 from __future__ import annotations
 
 import time
 import unicodedata
 from collections.abc import Sequence
-
-from appagent.host.text import one_line, plain, tail, unbroken
-
-__all__ = [
-    "age",
-    "clock",
-    "count",
-    "cut",
-    "duration",
-    "fitting",
-    "moment",
-    "one_line",
-    "plain",
-    "size",
-    "tail",
-    "unbroken",
-    "width",
-    "without_make",
-    "wrap",
-]
 
 MINUTE, HOUR, DAY = 60, 3600, 86400
 

@@ -6,20 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from appagent.report.text import (
-    age,
-    count,
-    cut,
-    duration,
-    moment,
-    one_line,
-    plain,
-    tail,
-    unbroken,
-    width,
-    without_make,
-    wrap,
-)
+from appagent.host.text import one_line, plain, tail, unbroken
+from appagent.report.text import age, count, cut, duration, moment, width, without_make, wrap
 
 
 @pytest.mark.parametrize(
