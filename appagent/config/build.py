@@ -43,7 +43,7 @@ class Builder:
         self._machine = machine
 
     def build(self) -> Settings:
-        """Build the settings; they can be used if there are no problems."""
+        """Build the settings; they are valid only if `problems` stays empty."""
         values = cast("dict[str, Any]", Validator().table(self.tree, NODE))
         roots = self._roots()
         defaults = laid_over(AppSettings(), app_fields(values.get("defaults", {}), Rollout()))

@@ -12,7 +12,7 @@ from contextlib import suppress
 from typing import NoReturn
 
 from appagent.config.problems import Position, Problem, join_path, quoted
-from appagent.config.schema import ListOf, MapOf, Table, locations
+from appagent.config.schema import APP, NODE, ListOf, MapOf, Table, locations
 from appagent.config.values import BadValueError, Kind
 from appagent.config.yaml_tree import UNPRINTABLE, List, Map, Node, Scalar, describe
 
@@ -133,11 +133,13 @@ class Validator:
         elsewhere = locations(name)
         if self._not_allowed and elsewhere:
             return self._not_allowed
-        near = nearest(name, table.keys)
-        if near and not (elsewhere and _folded(near) != _folded(name)):
-            return f"unknown key; did you mean {near}?"
         if elsewhere:
             return f"unknown key here; it belongs under {' or '.join(elsewhere)}"
+        # People forget the level above: of the top level's keys, those of `defaults` are near too.
+        below = APP.keys if table is NODE else {}
+        if near := nearest(name, [*below, *table.keys]):
+            shown = near if near in table.keys else f"defaults.{near}"
+            return f"unknown key; did you mean {shown}?"
         return f"unknown key; known here: {', '.join(table.keys)}"
 
 

@@ -1,9 +1,9 @@
 """The loop: events in, commands out.
 
-Theory of operation. Everything that happens becomes an event; `feed` gives it to `core.step` and
-has the commands carried out in their order. That is the only place where the node changes, and
-there is no await in it, so a decision is never interleaved with another. Tasks around it only turn
-I/O into events: what a watcher saw, the end of a run, a person's request, a timer.
+Theory of operation. Everything that happens becomes an event; `feed` passes it to `core.step` and
+carries out the commands it returns, in order. This is the only place that changes the node, and it
+never awaits, so decisions are never interleaved. The tasks around it only turn I/O into events:
+what a watcher saw, the end of a run, a person's request, a timer.
 
 The parts of the daemon are given the loop, and know nothing of the agent that holds them all.
 """

@@ -123,7 +123,7 @@ class Wait:
         return open_ones, hopeless
 
     def not_an_app(self, name: str) -> str:
-        """Say why there is no app of this name yet."""
+        """Return why this node has no app of this name."""
         for path, why in self.waiting.loop.node.refused.items():
             if path.rpartition("/")[2] == name:
                 return f"refused: {one_line(why)}"

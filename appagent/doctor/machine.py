@@ -131,10 +131,10 @@ def journal(log_format: str) -> Iterator[Item]:
     """Whether journald answers."""
     if not Path(_SOCKET).exists():
         if log_format == "journal":
-            text = "log.format is journal, and there is no journal on this machine"
+            text = "log.format is journal, but journald does not run on this machine"
             yield problem(JOURNAL, text, "set log: {format: auto}")
         else:
-            yield note(JOURNAL, "no journal: the output of apps goes to files in state_dir")
+            yield note(JOURNAL, "journald does not run: the output of apps goes to files in state_dir")
         return
     for kind, path in ((socket.SOCK_STREAM, _STREAM), (socket.SOCK_DGRAM, _SOCKET)):
         yield Step(f"connecting to {path}")

@@ -101,7 +101,7 @@ def judge(cat: str, show: Mapping[str, str], roots: Sequence[str] = ()) -> list[
     """Judge the unit. `roots`: the resolved paths of the roots."""
     state = show.get("LoadState", "")
     if state in ("not-found", ""):
-        text = "there is no appagent.service: the agent does not start at boot"
+        text = "appagent.service is not installed: the agent does not start at boot"
         return [note(SERVICE, text, "install it: share/appagent/put-in-place")]
     if state != "loaded":
         text = f"appagent.service cannot be loaded ({state})"
