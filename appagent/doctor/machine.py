@@ -134,7 +134,7 @@ def journal(log_format: str) -> Iterator[Item]:
             text = "log.format is journal, but journald does not run on this machine"
             yield problem(JOURNAL, text, "set log: {format: auto}")
         else:
-            yield note(JOURNAL, "journald does not run: the output of apps goes to files in state_dir")
+            yield note(JOURNAL, "journald does not run: app output goes to files in state_dir")
         return
     for kind, path in ((socket.SOCK_STREAM, _STREAM), (socket.SOCK_DGRAM, _SOCKET)):
         yield Step(f"connecting to {path}")

@@ -16,38 +16,16 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
 from appagent.daemon import client
 from appagent.model.exit_codes import Refused
+from tests.integration.calls import Calls
 
 T = TypeVar("T")
 
 PATIENCE = 60.0  # s; only a broken agent needs as much
-
-MAKEFILE = """\
-.PHONY: build install start restart stop check
-{targets}:
-\t@echo "begin $@ $$APP_NAME $$APP_RELEASE $$$$ {version} $$GREETING" >> {calls}
-{body}
-\t@echo "end $@ $$APP_NAME $$APP_RELEASE $$$$ {version}" >> {calls}
-"""
-VERSION = "$$(cat version 2>/dev/null || echo -)"  # what lies on the disk in that moment
-
-
-@dataclass(frozen=True, slots=True)
-class Call:
-    """One line of `calls`."""
-
-    what: str  # begin | end
-    target: str
-    app: str
-    release: str
-    pid: int
-    version: str = "-"  # what the file `version` held, where there was one
-    greeting: str = ""
 
 
 def wait_until(condition: Callable[[], T], what: str, patience: float = PATIENCE) -> T:
@@ -62,7 +40,7 @@ def wait_until(condition: Callable[[], T], what: str, patience: float = PATIENCE
         time.sleep(0.05)
 
 
-class Node:
+class Node(Calls):
     """A root on a local directory and an agent for it."""
 
     def __init__(self, base: Path, **root: object) -> None:
@@ -71,14 +49,13 @@ class Node:
         self.state = base / "state"
         self.runtime = base / "run"
         self.env = base / "env"
-        self.calls_file = base / "calls"
         self.config = base / "appagent.yaml"
         self.process: subprocess.Popen[bytes] | None = None
         self.log = base / "agent.log"
         self.program = [sys.executable, "-m", "appagent"]
         for directory in (self.root, self.env):
             directory.mkdir(parents=True)
-        self.calls_file.touch()
+        super().__init__(base / "calls")
         self.root_settings: dict[str, object] = {
             "path": str(self.root),
             "run_as": "root" if os.geteuid() == 0 else "self",
@@ -120,7 +97,6 @@ class Node:
         wait_until(self.answers, "the agent answers")
 
     def launch(self, **environment: str) -> None:
-        """Start the agent."""
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 [*self.program, "run", "--config", str(self.config)],
@@ -133,7 +109,6 @@ class Node:
             )
 
     def answers(self) -> bool:
-        """Whether the agent answers."""
         if self.process is not None and self.process.poll() is not None:
             raise AssertionError(f"the agent ended ({self.process.returncode}):\n{self.told()}")
         try:
@@ -161,7 +136,6 @@ class Node:
         self.start()
 
     def reload(self) -> None:
-        """Have it read its configuration again."""
         assert self.process is not None
         self.process.send_signal(signal.SIGHUP)
 
@@ -198,7 +172,6 @@ class Node:
         return found
 
     def status(self) -> dict[str, Any]:
-        """What the agent says of itself."""
         found: dict[str, Any] = self.ask("status")
         return found
 
@@ -220,7 +193,6 @@ class Node:
         assert done.returncode == 0, f"{done.stderr}\n{self.told()}"
 
     def wait_for(self, name: str, state: str) -> dict[str, Any]:
-        """Wait until an app is in a state."""
 
         def there() -> dict[str, Any]:
             app = self.app(name)
@@ -251,36 +223,7 @@ class Node:
             with contextlib.suppress(OSError, ValueError):
                 os.kill(int(pidfile.read_text()), signal.SIGKILL)
 
-    # --- what the apps did -----------------------------------------------------------------------
-
-    def calls(self, app: str = "", what: str = "begin") -> list[Call]:
-        """Every begin (or end) of a target, in order."""
-        found = []
-        for line in self.calls_file.read_text().splitlines():
-            fields = line.split()
-            part, target, name, release, pid, version, *greeting = fields
-            call = Call(part, target, name, release, int(pid), version, " ".join(greeting))
-            if call.app == app or not app:
-                found.append(call)
-        return [call for call in found if what in ("", call.what)]
-
-    def targets(self, app: str = "") -> list[str]:
-        """The targets that began, in order."""
-        return [call.target for call in self.calls(app)]
-
-    def forget_calls(self) -> None:
-        """Begin to count anew."""
-        self.calls_file.write_text("")
-
     # --- the apps --------------------------------------------------------------------------------
-
-    def makefile(
-        self,
-        body: str = "\t@true",
-        targets: str = "install start restart stop check",
-    ) -> str:
-        """A Makefile whose targets note their begin and end, with `body` between."""
-        return MAKEFILE.format(targets=targets, body=body, calls=self.calls_file, version=VERSION)
 
     def set_env(self, app: str, text: str) -> None:
         """Write an app's env file, as a whole."""
@@ -316,7 +259,6 @@ class TreeApp:
         self.kept: dict[str, dict[str, str]] = {}
 
     def deploy(self, version: str, makefile: str | None = None) -> None:
-        """Put a version there."""
         files = {"version": version, "Makefile": makefile or self.node.makefile()}
         self.kept[version] = files
         write_files(self.path, files)
@@ -328,7 +270,6 @@ class TreeApp:
             os.utime(self.path / name, (1_000_000_000, 1_000_000_000))
 
     def remove(self) -> None:
-        """Take it away."""
         away = self.path.rename(self.node.base / f"{self.name}.away")
         shutil.rmtree(away)
 
@@ -339,19 +280,16 @@ class SymlinkApp(TreeApp):
     layout = "symlink"
 
     def deploy(self, version: str, makefile: str | None = None) -> None:
-        """Put a release beside the others and swap the link."""
         files = {"version": version, "Makefile": makefile or self.node.makefile()}
         write_files(self.path / "releases" / version, files)
         self.swap(version)
 
     def swap(self, version: str) -> None:
-        """Let `current` point to a release, as deploy tools do."""
         new = self.path / ".current.new"
         new.symlink_to(f"releases/{version}")
         new.replace(self.path / "current")
 
     def revert(self, version: str) -> None:
-        """Point to an older release again."""
         self.swap(version)
 
 
@@ -359,19 +297,16 @@ class LinkApp(SymlinkApp):
     """An app that is itself a link to a release, which lies elsewhere in the root."""
 
     def deploy(self, version: str, makefile: str | None = None) -> None:
-        """Put a release beside the others and swap the link."""
         files = {"version": version, "Makefile": makefile or self.node.makefile()}
         write_files(self.node.root / ".releases" / self.name / version, files)
         self.swap(version)
 
     def swap(self, version: str) -> None:
-        """Let the app point to a release."""
         new = self.node.root / f".{self.name}.new"
         new.symlink_to(f".releases/{self.name}/{version}")
         new.replace(self.path)
 
     def remove(self) -> None:
-        """Take it away, and its releases."""
         self.path.unlink()
         shutil.rmtree(self.node.root / ".releases" / self.name)
 
@@ -382,12 +317,10 @@ class GitApp(TreeApp):
     layout = "git"
 
     def git(self, *args: str) -> None:
-        """Run git in the work tree."""
         who = ["-c", "user.name=t", "-c", "user.email=t@example.org", "-c", "commit.gpgsign=false"]
         subprocess.run(["git", "-C", str(self.path), *who, *args], check=True, capture_output=True)
 
     def deploy(self, version: str, makefile: str | None = None) -> None:
-        """Commit a version in the work tree."""
         if not (self.path / ".git").is_dir():
             self.path.mkdir()
             self.git("init", "-q", "-b", "main")
@@ -398,7 +331,6 @@ class GitApp(TreeApp):
         self.git("tag", "-f", f"v{version}")
 
     def revert(self, version: str) -> None:
-        """Go back to an older commit."""
         self.git("reset", "-q", "--hard", f"v{version}")
 
 

@@ -13,8 +13,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from tests.integration.calls import Call
 from tests.integration.node import (
-    Call,
     GitApp,
     LinkApp,
     Node,

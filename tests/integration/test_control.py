@@ -14,8 +14,6 @@ import re
 import resource
 import shutil
 import socket
-import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -29,33 +27,13 @@ from appagent.daemon.control import LINE_MOST, Bounds
 from appagent.model.exit_codes import Refused
 from tests.integration.node import Node, SymlinkApp, node, wait_until
 from tests.integration.shown import QUICK
+from tests.integration.stranger import as_stranger, strangers_clients
 
 AS_ROOT = os.geteuid() == 0
-NOBODY = 65534
 APP = "web"
 MANY = 2000
 DENIED = "permission denied: only root and the agent's user may do that"
 CLIENTS = Bounds().clients
-
-# Becomes another user once all is loaded that its commands need: what Python was installed for need
-# not be readable for that one. Runs each command line of stdin; answers with what came of it.
-STRANGER = """\
-import contextlib, io, json, os, sys
-from appagent import (cli, config)
-from appagent.commands import (change, check, dispatch, follow, history, logs, status, wait)
-lines = json.load(sys.stdin)
-os.setgroups([])
-os.setgid({nobody})
-os.setuid({nobody})
-for argv in lines:
-    out, err = io.StringIO(), io.StringIO()
-    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-        try:
-            code = cli.main(argv)
-        except SystemExit as end:
-            code = end.code
-    print(json.dumps([code, out.getvalue(), err.getvalue()]))
-"""
 
 
 @pytest.fixture(scope="module")
@@ -291,22 +269,6 @@ def told_of_accept(made: Node) -> list[str]:
 # --- another user --------------------------------------------------------------------------------
 
 
-def as_stranger(made: Node, *lines: list[str]) -> list[tuple[int, str, str]]:
-    """Run commands as another user."""
-    made.config.chmod(0o644)
-    argvs = [[name, "--config", str(made.config), *rest] for name, *rest in lines]
-    done = subprocess.run(
-        [sys.executable, "-c", STRANGER.format(nobody=NOBODY)],
-        input=json.dumps(argvs),
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=120,
-    )
-    assert done.returncode == 0, done.stderr
-    return [tuple(json.loads(line)) for line in done.stdout.splitlines()]
-
-
 def open_to_all(made: Node) -> None:
     os.chmod(path_of(made), 0o666)  # noqa: PTH101, S103
 
@@ -348,27 +310,13 @@ def test_another_user_can_change_nothing(made: Node) -> None:
 @pytest.mark.skipif(not AS_ROOT, reason="only root can become another user")
 def test_another_users_many_clients_keep_root_out_of_nothing(made: Node) -> None:
     open_to_all(made)
-    flood = (
-        "import os, socket, sys\n"
-        f"os.setgroups([]); os.setgid({NOBODY}); os.setuid({NOBODY})\n"
-        f"kept = [socket.socket(socket.AF_UNIX) for _ in range({CLIENTS})]\n"
-        "for one in kept: one.connect(sys.argv[1])\n"
-        "print('all', flush=True); sys.stdin.read()\n"
-    )
-    with subprocess.Popen(
-        [sys.executable, "-c", flood, path_of(made)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-    ) as process:
-        try:
-            assert process.stdout is not None
-            assert process.stdout.readline() == b"all\n"
+    try:
+        with strangers_clients(path_of(made), CLIENTS):
             ((code, _, err),) = as_stranger(made, ["status"])
             assert (code, "too many clients" in err) == (75, True)
             goes_on(made)
-        finally:
-            process.kill()
-            os.chmod(path_of(made), 0o600)  # noqa: PTH101
+    finally:
+        os.chmod(path_of(made), 0o600)  # noqa: PTH101
 
 
 @pytest.mark.skipif(AS_ROOT, reason="no file is closed to root")
