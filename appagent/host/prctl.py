@@ -1,22 +1,65 @@
-"""prctl(2), for the processes that must not outlive the one that started them.
+"""Calls of the kernel that Python does not have, and signals, without slow imports.
 
-Light: importing `ctypes` would cost each run 6 ms, so its C half is used where it exists.
+Every run starts one small Python process, which may cost 30 ms. `ctypes` would take 6 of them, and
+`signal` (which imports `enum`) 6 more; so their C halves are used where those exist.
 """
 
 from __future__ import annotations
 
 import os
+import sys
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import signal
+else:
+    try:
+        import _signal as signal
+    except ImportError:
+        import signal
 
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
+_KEYCTL = {"x86_64": 250, "aarch64": 219, "riscv64": 219, "ppc64le": 271, "s390x": 280}
+_KEYCTL_JOIN_SESSION_KEYRING = 1
+_LARGEST_32 = 2**31 - 1  # sys.maxsize of a 32-bit process, whose calls have other numbers
+
+__all__ = ["adopt_orphans", "die_with_parent", "leave_keyring", "signal", "signal_name"]
 
 
-def prctl(option: int, value: int) -> bool:
-    """Set one thing with prctl; False if that is not possible here."""
-    return libc("prctl", option, value, 0, 0, 0) == 0
+def adopt_orphans() -> bool:
+    """Become the parent of whatever is orphaned below, setsid and double fork or not."""
+    return _libc("prctl", _PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) == 0
 
 
-def libc(name: str, *arguments: int) -> int:
+def die_with_parent(number: int) -> bool:
+    """Get this signal when the thread that forked this process ends, or its whole process.
+
+    A parent that ended before is not noticed: compare os.getppid() after this. A change of user
+    resets it, so call it after that.
+    """
+    return _libc("prctl", _PR_SET_PDEATHSIG, number, 0, 0, 0) == 0
+
+
+def leave_keyring() -> bool:
+    """Join an empty session keyring: a change of user does not remove what is in the old one.
+
+    An agent that a person started as root has that session's, with its tickets and keys; systemd
+    gives a service one of its own.
+    """
+    number = _KEYCTL.get(os.uname().machine, -1) if sys.maxsize > _LARGEST_32 else -1
+    return number >= 0 and _libc("syscall", number, _KEYCTL_JOIN_SESSION_KEYRING, 0) > 0
+
+
+def signal_name(number: int) -> str:
+    """The name of a signal: "KILL" for 9."""
+    for name in dir(signal):
+        if name.startswith("SIG") and name[3].isalpha() and getattr(signal, name) == number:
+            return name[3:]
+    return str(number)
+
+
+def _libc(name: str, *arguments: int) -> int:
     """Call a function of the C library; -1 if there is none, as where it fails."""
     answer: int
     try:
@@ -32,17 +75,3 @@ def libc(name: str, *arguments: int) -> int:
         except (ImportError, AttributeError, OSError):
             return -1
     return answer
-
-
-def adopt_orphans() -> bool:
-    """Become the parent of whatever is orphaned below, setsid and double fork or not."""
-    return prctl(_PR_SET_CHILD_SUBREAPER, 1)
-
-
-def die_with_parent(number: int) -> bool:
-    """Get this signal when the thread that forked this process ends, or its whole process.
-
-    A parent that ended before is not noticed: compare os.getppid() after this. A change of user
-    resets it, so call it after that.
-    """
-    return prctl(_PR_SET_PDEATHSIG, number)

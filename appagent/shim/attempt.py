@@ -17,8 +17,8 @@ import os
 import select
 import time
 
+from appagent.host.prctl import signal, signal_name
 from appagent.shim import kill, output
-from appagent.shim.prctl import signal, signal_name
 from appagent.shim.prepare import Child
 from appagent.shim.process_group import ProcessGroup
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 import os
 import time
 
-from appagent.shim.prctl import signal
+from appagent.host.prctl import signal
 
 _STEP = 0.005
 _active: dict[str, str] = {}

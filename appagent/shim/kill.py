@@ -14,7 +14,7 @@ import os
 import time
 
 from appagent.host import proc
-from appagent.shim.prctl import signal
+from appagent.host.prctl import signal
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -30,17 +30,7 @@ _MAX_PAUSE = 0.1
 def below(ancestor: int) -> set[int]:
     """All living descendants of a process."""
     everything = proc.processes()
-    children: dict[int, list[int]] = {}
-    for one in everything.values():
-        children.setdefault(one.parent, []).append(one.pid)
-    found: set[int] = set()
-    ahead = list(children.get(ancestor, ()))
-    while ahead:
-        pid = ahead.pop()
-        if everything[pid].alive:
-            found.add(pid)
-        ahead.extend(children.get(pid, ()))
-    return found
+    return _living_tree({ancestor}, everything) - {ancestor}
 
 
 def family(ids: ProcessIds) -> set[int]:
@@ -56,16 +46,20 @@ def family(ids: ProcessIds) -> set[int]:
     }
     sessions = {everything[pid].session for pid in known} - {os.getsid(0)}
     known |= {one.pid for one in everything.values() if one.session in sessions}
-    ahead = list(known)
+    return _living_tree(known, everything)
+
+
+def _living_tree(tops: set[int], everything: dict[int, proc.Process]) -> set[int]:
+    """Those of these processes and of their descendants that are alive."""
     children: dict[int, list[int]] = {}
     for one in everything.values():
         children.setdefault(one.parent, []).append(one.pid)
+    found, ahead = set(tops), list(tops)
     while ahead:
-        for pid in children.get(ahead.pop(), ()):
-            if pid not in known:
-                known.add(pid)
-                ahead.append(pid)
-    return {pid for pid in known if everything[pid].alive}
+        new = [pid for pid in children.get(ahead.pop(), ()) if pid not in found]
+        found.update(new)
+        ahead.extend(new)
+    return {pid for pid in found if pid in everything and everything[pid].alive}
 
 
 def identify(pids: set[int]) -> ProcessIds:

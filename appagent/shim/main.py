@@ -17,14 +17,8 @@ def main() -> int:
     """Run one target; give the exit status."""
     sys.path.append(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
     # Only now: without a site directory the package is found by the line above.
-    from appagent.shim import (  # noqa: PLC0415
-        failpoint,
-        lock,
-        prctl,
-        result,
-        spec,
-        supervisor,
-    )
+    from appagent.host import prctl  # noqa: PLC0415
+    from appagent.shim import failpoint, lock, result, spec, supervisor  # noqa: PLC0415
 
     run = spec.receive(0)
     if run is None:

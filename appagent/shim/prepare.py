@@ -21,9 +21,9 @@ import os
 import stat
 
 from appagent.core import ids
+from appagent.host.prctl import die_with_parent, signal
 from appagent.shim import cgroup, environment, kept, targets, users
 from appagent.shim.failpoint import hit
-from appagent.shim.prctl import die_with_parent, signal
 from appagent.shim.trust import Refused
 from appagent.shim.walk import Bases, Directory, Gone, Moved, filesystem, lstat
 

@@ -12,7 +12,7 @@ import os
 import stat
 
 from appagent.host import accounts
-from appagent.shim.prctl import leave_keyring
+from appagent.host.prctl import leave_keyring
 from appagent.shim.trust import Refused, Trust
 from appagent.shim.walk import Gone, has_acl
 

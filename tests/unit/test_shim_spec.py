@@ -85,7 +85,7 @@ def test_a_message_arrives_as_it_was_sent() -> None:
     assert spec.receive(listen) is None
     os.close(listen)
     assert sent["env_files"] == ["/env/web.env", "-/x"]
-    assert (sent["release_name"], sent["previous_name"]) == ("2", "1")
+    assert sent["variables"]["APP_RELEASE"] == "2"
     assert sent["kept"] == "/state/apps/web"
 
 
@@ -112,7 +112,7 @@ def test_what_does_not_fit_into_a_pipe_is_not_sent() -> None:
     ],
 )
 def test_a_target_knows_a_release_by_the_name_that_people_use(release: str, name: str) -> None:
-    assert message(previous=release)["previous_name"] == name
+    assert message(previous=release)["variables"]["APP_PREVIOUS_RELEASE"] == name
 
 
 def test_the_agents_own_variables_win_and_files_win_over_the_users() -> None:
@@ -175,7 +175,8 @@ def test_the_shim_imports_little() -> None:
     where = str(Path(walk.__file__).parents[2])
     code = (
         f"import sys; sys.path.append({where!r})\n"
-        "from appagent.shim import failpoint, lock, prctl, result, spec, supervisor\n"
+        "from appagent.host import prctl\n"
+        "from appagent.shim import failpoint, lock, result, spec, supervisor\n"
         "print(*sys.modules)"
     )
     said = subprocess.check_output([sys.executable, "-I", "-S", "-c", code], text=True)
