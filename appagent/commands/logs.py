@@ -17,9 +17,9 @@ from appagent.commands.agent import Agent, Args, agent_of
 from appagent.commands.options import count
 from appagent.commands.printing import data, flush, message
 from appagent.core.names import why_no_app
+from appagent.host import units
 from appagent.model.exit_codes import LATER, NO_AGENT, NOT_ALLOWED, OK, Refused
 from appagent.run.launch import Places
-from appagent.shim import output
 
 
 def logs(args: Args) -> int:
@@ -56,7 +56,7 @@ def without_agent(agent: Agent, app: str, refused: Refused) -> dict[str, Any]:
         raise Refused(code, f"{error.filename}: {error.strerror}") from None
     where = file if in_file else "the journal"
     message(f"the agent does not answer; this is what {where} holds")
-    return {"file": file if in_file else "", "matches": output.log_matches(app, owner)}
+    return {"file": file if in_file else "", "matches": units.log_matches(app, owner)}
 
 
 def show_file(path: Path, lines: int, *, follow_it: bool) -> int:

@@ -17,7 +17,7 @@ from appagent.daemon.reload import Configuration
 from appagent.daemon.runner import Runner
 from appagent.daemon.wait import Waiting
 from appagent.daemon.watchers import Watchers
-from appagent.host import accounts
+from appagent.host import accounts, units
 from appagent.host.text import one_line
 from appagent.model.applied import Hold
 from appagent.model.events import Cancel, Event, Forget, HoldAsked, ResumeAsked, Trigger
@@ -25,7 +25,6 @@ from appagent.model.exit_codes import FAILED, OK, USAGE, Refused
 from appagent.model.words import Target
 from appagent.report import status as show
 from appagent.report.history import History
-from appagent.shim import output
 from appagent.state.store import Store
 
 Lines = AsyncIterator[Mapping[str, object]]
@@ -178,8 +177,8 @@ class Verbs:
         log = self.runner.log_file(name)
         found: dict[str, object] = {"file": log, "matches": [], "output": []}
         if not log:
-            found["matches"] = output.log_matches(name, os.geteuid())
-            found["output"] = output.output_matches(name, os.geteuid())
+            found["matches"] = units.log_matches(name, os.geteuid())
+            found["output"] = units.output_matches(name, os.geteuid())
         yield {"data": found}
 
     # --- waiting ---------------------------------------------------------------------------------

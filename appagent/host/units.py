@@ -1,4 +1,4 @@
-"""The names of systemd units: the agent's service, an app's slice, the scope of a run."""
+"""How systemd knows the agent, an app and a run, and how its journal knows their lines."""
 
 from __future__ import annotations
 
@@ -34,3 +34,28 @@ def slice_of(app: str) -> str:
 def scope_of(app: str, run_id: str) -> str:
     """The scope of one run. Its name is never used twice: what a run leaves keeps it."""
     return f"{PREFIX}-{escape(app)}-{escape(run_id)}.scope"
+
+
+def identifier(app: str) -> str:
+    """The identifier of an app's lines in the journal."""
+    return f"{PREFIX}-{app}"
+
+
+def output_matches(app: str, uid: int) -> list[str]:
+    """The matches of journalctl for what an app prints, where the agent is this user.
+
+    Anybody may write lines under any name. So they count by what journald itself knows of their
+    writers: the app's slice, or the service (for runs without scopes). Where the agent is not root
+    there are neither, and all of an app is the agent's user.
+    """
+    named, unit = f"SYSLOG_IDENTIFIER={identifier(app)}", "_SYSTEMD_UNIT"
+    if uid:
+        return [named, f"_UID={uid}"]
+    apps = slice_of(app)
+    inside = [named, f"_SYSTEMD_SLICE={apps}"]
+    return [*inside, "+", named, f"{unit}={apps}", f"{unit}={SERVICE}"]
+
+
+def log_matches(app: str, uid: int) -> list[str]:
+    """The matches for what an app prints and for what the agent logs about it."""
+    return [f"APP={app}", f"_UID={uid}", "+", *output_matches(app, uid)]

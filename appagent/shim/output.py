@@ -21,11 +21,6 @@ _INFO = 6  # the priority of a line
 _PATIENCE = 2.0  # seconds for journald to take a connection
 
 
-def identifier(app: str) -> str:
-    """The identifier of an app's lines in the journal."""
-    return f"appagent-{app}"
-
-
 def journal(app: str, path: str = JOURNAL) -> int:
     """Connect a stream to the journal and give its descriptor, or raise OSError.
 
@@ -35,7 +30,7 @@ def journal(app: str, path: str = JOURNAL) -> int:
     # socket itself would cost the run 8 ms
     import _socket  # noqa: PLC0415
 
-    header = f"{identifier(app)}\n{units.slice_of(app)}\n{_INFO}\n0\n0\n0\n0\n"
+    header = f"{units.identifier(app)}\n{units.slice_of(app)}\n{_INFO}\n0\n0\n0\n0\n"
     stream = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM)
     try:
         stream.settimeout(_PATIENCE)
@@ -46,26 +41,6 @@ def journal(app: str, path: str = JOURNAL) -> int:
         stream.close()
         raise
     return stream.detach()
-
-
-def output_matches(app: str, uid: int) -> list[str]:
-    """The matches of journalctl for what an app prints, where the agent is this user.
-
-    Anybody may write lines under any name. So they count by what journald itself knows of their
-    writers: the app's slice, or the service (for runs without scopes). Where the agent is not root
-    there are neither, and all of an app is the agent's user.
-    """
-    named, unit = f"SYSLOG_IDENTIFIER={identifier(app)}", "_SYSTEMD_UNIT"
-    if uid:
-        return [named, f"_UID={uid}"]
-    apps = units.slice_of(app)
-    inside = [named, f"_SYSTEMD_SLICE={apps}"]
-    return [*inside, "+", named, f"{unit}={apps}", f"{unit}={units.SERVICE}"]
-
-
-def log_matches(app: str, uid: int) -> list[str]:
-    """The matches for what an app prints and for what the agent logs about it."""
-    return [f"APP={app}", f"_UID={uid}", "+", *output_matches(app, uid)]
 
 
 def open_log(path: str) -> int:
@@ -182,7 +157,7 @@ def journal_tail(app: str, since: float, program: str = "journalctl") -> bytes:
     """
     from subprocess import DEVNULL, SubprocessError, run  # noqa: PLC0415 - only when it failed
 
-    which = [f"--since=@{since:.6f}", *output_matches(app, os.geteuid())]
+    which = [f"--since=@{since:.6f}", *units.output_matches(app, os.geteuid())]
     try:
         # What has been sent is not yet there until journald has read it.
         run([program, "--sync"], check=False, timeout=_PATIENCE, stdin=DEVNULL, stdout=DEVNULL,

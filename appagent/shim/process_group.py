@@ -52,16 +52,13 @@ class ProcessGroup:
 
     def end_run(self, rest: Callable[[float], None]) -> tuple[bool, set[int]]:
         """TERM, grace, KILL to all of this run: whether KILL was needed, and what hangs."""
-        at_once = self._kill_run if self.run else None
+        at_once = (lambda: cgroup.kill(self.run)) if self.run else None
         return kill.end(self.of_run, self.grace, rest, at_once)
 
     def end_app(self, rest: Callable[[float], None]) -> tuple[bool, set[int]]:
         """TERM, grace, KILL to all of the app."""
         at_once = self._kill_slice if self.slice else None
         return kill.end(self.of_app, self.grace, rest, at_once)
-
-    def _kill_run(self) -> bool:
-        return cgroup.kill(self.run)
 
     def _kill_slice(self) -> bool:
         """Kill all scopes of the app; of our own only what we have started."""

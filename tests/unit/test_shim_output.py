@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from appagent.host.units import log_matches, output_matches
 from appagent.shim.output import (
     TAIL,
     Log,
@@ -17,9 +18,7 @@ from appagent.shim.output import (
     failure_line,
     journal,
     journal_tail,
-    log_matches,
     open_log,
-    output_matches,
     trim,
 )
 
