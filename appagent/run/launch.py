@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from appagent.core.release import short
 from appagent.core.state import Node
-from appagent.model.applied import Applied, Run
+from appagent.model.applied import Run
 from appagent.model.settings import RootSettings
 from appagent.run.lockfile import run_line
 from appagent.shim import environment, output
@@ -88,13 +88,10 @@ def spec_for(run: Run, node: Node, places: Places, secret: bytes) -> Spec:
         "target": str(run.target),
         "then": [(str(step), float(timeout)) for step, timeout in run.then],
         "release": run.version.release,
-        "release_name": _name(run.version.release),
-        "previous_name": _name(run.previous),
         "conf": run.version.conf,
         "layout": str(run.layout),
         "release_dir": run.release_dir,
         "seen": latest is not None and latest.known and latest.release == run.version.release,
-        "reason": run.reason,
         "timeout": float(run.timeout),
         "grace": float(run.grace),
         "patience": {"names": NAMES_WITHIN, "share": SHARE_WITHIN},
@@ -105,8 +102,16 @@ def spec_for(run: Run, node: Node, places: Places, secret: bytes) -> Spec:
         "release_dirs": list(root_settings.release_dirs),
         "env_files": [path.replace("{app}", run.app) for path in root_settings.env_files],
         "secret": secret,
-        "environment": node.settings.environment,
-        "node": node.settings.node,
+        "variables": {
+            "APP_NAME": run.app,
+            "APP_ENV": node.settings.environment,
+            "APP_DIR": f"{run.root.rstrip('/')}/{run.app}",
+            "APP_RELEASE": _name(run.version.release),
+            "APP_PREVIOUS_RELEASE": _name(run.previous),
+            "APP_NODE": node.settings.node,
+            "APP_REASON": run.reason,
+            "APP_TARGET": str(run.target),
+        },
         "search": _search(),
         "lang": os.environ.get("LANG", "C.UTF-8"),
         "targets": None,
@@ -119,15 +124,12 @@ def spec_for(run: Run, node: Node, places: Places, secret: bytes) -> Spec:
         "lock": places.lock(run.app),
         "run": run_line(run),
         "boot": node.boot,
-        "may_run": app is not None and _may_run(app.record.applied, node.boot),
+        "may_run": app is not None
+        and node.boot in (app.record.applied.may_run, app.record.applied.up),
         "kept": places.kept(run.app),
         "stop_dir": places.stop_dir(run.id),
         "failpoints": os.environ.get(FAILPOINTS, ""),
     }
-
-
-def _may_run(applied: Applied, boot: str) -> bool:
-    return boot in (applied.may_run, applied.up)
 
 
 def _name(release: str) -> str:

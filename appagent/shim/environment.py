@@ -20,31 +20,13 @@ if TYPE_CHECKING:
 SEARCH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 AGENTS_OWN = frozenset(
-    {
-        "APP_NAME",
-        "APP_ENV",
-        "APP_DIR",
-        "APP_RELEASE",
-        "APP_PREVIOUS_RELEASE",
-        "APP_NODE",
-        "APP_REASON",
-        "APP_TARGET",
-    }
+    f"APP_{name}" for name in "NAME ENV DIR RELEASE PREVIOUS_RELEASE NODE REASON TARGET".split()
 )
-_NOT_FROM_FILES = frozenset(
-    {
-        "MAKEFLAGS",
-        "MFLAGS",
-        "GNUMAKEFLAGS",
-        "MAKELEVEL",
-        "MAKEFILES",
-        "NOTIFY_SOCKET",
-        "INVOCATION_ID",
-        "JOURNAL_STREAM",
-        "CREDENTIALS_DIRECTORY",
-    }
+_RESERVED = AGENTS_OWN.union(
+    "MAKEFLAGS MFLAGS GNUMAKEFLAGS MAKELEVEL MAKEFILES NOTIFY_SOCKET INVOCATION_ID".split(),
+    "JOURNAL_STREAM CREDENTIALS_DIRECTORY".split(),
 )
-_NOT_FROM_FILES_EITHER = ("WATCHDOG_", "LISTEN_")
+_RESERVED_PREFIXES = ("WATCHDOG_", "LISTEN_")
 _NAMED = 5  # of the ignored names, in the warning
 
 
@@ -59,16 +41,10 @@ class Read:
 
     def add(self, items: list[tuple[str, str]], path: str) -> None:
         """Take the assignments of one file; a later file wins."""
-        ignored: dict[str, None] = {}
+        ignored: dict[str, str] = {}
         for name, value in items:
-            if (
-                name in AGENTS_OWN
-                or name in _NOT_FROM_FILES
-                or name.startswith(_NOT_FROM_FILES_EITHER)
-            ):
-                ignored[name] = None
-            else:
-                self.values[name] = value
+            reserved = name in _RESERVED or name.startswith(_RESERVED_PREFIXES)
+            (ignored if reserved else self.values)[name] = value
         if ignored:
             names = ", ".join(list(ignored)[:_NAMED])
             more = f" and {len(ignored) - _NAMED} more" if len(ignored) > _NAMED else ""
@@ -128,7 +104,7 @@ def verify(spec: Spec, read: Read, owner: int) -> None:
 
 def build(spec: Spec, user: User, values: dict[str, str], where: str) -> dict[str, str]:
     """Put the environment together."""
-    made = {
+    return {
         "PATH": spec["search"] or SEARCH,
         "HOME": user.home,
         "USER": user.name,
@@ -136,16 +112,6 @@ def build(spec: Spec, user: User, values: dict[str, str], where: str) -> dict[st
         "SHELL": user.shell,
         "LANG": spec["lang"] or "C.UTF-8",
         "PWD": where,
+        **values,
+        **spec["variables"],
     }
-    made.update(values)
-    made.update(
-        APP_NAME=spec["app"],
-        APP_ENV=spec["environment"],
-        APP_DIR=f"{spec['root'].rstrip('/')}/{spec['app']}",
-        APP_RELEASE=spec["release_name"],
-        APP_PREVIOUS_RELEASE=spec["previous_name"],
-        APP_NODE=spec["node"],
-        APP_REASON=spec["reason"],
-        APP_TARGET=spec["target"],
-    )
-    return made

@@ -23,15 +23,12 @@ if TYPE_CHECKING:
         target: str
         then: list[tuple[str, float]]  # the steps that may follow, and their timeouts
         release: str
-        release_name: str  # of the release, as a person knows it
-        previous_name: str
         conf: str  # the id that the environment must have; "": any
         layout: str
         release_dir: str
         # The release is what the app's entry leads to now: if it leads elsewhere when the run
         # begins, that is MOVED. False for an earlier release. A stop ignores it.
         seen: bool
-        reason: str
         timeout: float
         grace: float
         patience: dict[str, float]  # seconds for `names` and for `share`, before anything runs
@@ -44,8 +41,7 @@ if TYPE_CHECKING:
         release_dirs: list[str]
         env_files: list[str]
         secret: bytes
-        environment: str
-        node: str
+        variables: dict[str, str]  # APP_…, whatever the env files say
         search: str  # PATH
         lang: str
         targets: dict[str, str] | None  # what an earlier run found out; None: ask make
