@@ -1,6 +1,7 @@
 """The configuration in force as YAML, with a comment on each value that says where it comes from.
 
-The output is a configuration again: loaded on the same machine it makes the same settings.
+The output is a configuration again: loaded on the same machine it makes the same settings, but for
+secrets, such as the URL of a webhook, which are hidden.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from appagent.config.yaml_tree import List, Map, Node, Scalar
 
 _COLUMN = 44  # where the comments begin
 _PLANNED = "planned, no effect yet"
+_HIDDEN = "<hidden>"
 _PLAIN = re.compile(r"[A-Za-z0-9_/.%+][A-Za-z0-9_/.%+@-]*")
 
 
@@ -90,6 +92,8 @@ class _Renderer:
         elif isinstance(of, ListOf) and isinstance(node, List):
             texts = ", ".join(_text(item.text) for item in items if isinstance(item, Scalar))
             yield _Line(f"{key.name}: [{texts}]", source)
+        elif key.secret and isinstance(node, Scalar):
+            yield _Line(f"{key.name}: {_HIDDEN}", source)
         elif isinstance(node, Scalar) and not node.is_null:
             yield _Line(f"{key.name}: {_text(node.text)}", source)
         else:

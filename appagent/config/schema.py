@@ -38,6 +38,7 @@ class Key(NamedTuple):
     description: str = ""
     required: bool = False
     planned: bool = False  # checked, and without effect until its feature comes
+    secret: bool = False  # never printed
 
 
 class Table:
@@ -209,7 +210,7 @@ LOG = Table(
 METRICS = Table(Key("listen", values.LISTEN, "off", "127.0.0.1:9464 serves /metrics and /ready"))
 
 NOTIFY = Table(
-    Key("url", values.URL, "", "where events are posted", required=True),
+    Key("url", values.URL, "", "where events are posted", required=True, secret=True),
     Key(
         "on",
         ListOf(choice("failed", "deployed", "halted"), may_be_empty=False),

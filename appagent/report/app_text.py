@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from appagent.core.release import short
@@ -18,7 +18,7 @@ OUTPUT_SHOWN = 20  # lines
 WANTED = {
     "run": "run {release}",
     "keep": "keep {release} running",
-    "gone": "stop it: it was removed from the share",
+    "removed": "stop it: it was removed from the share",
     "stopped": "keep it stopped",
     "wait": "nothing new, for now",
 }
@@ -40,7 +40,7 @@ def app_text(app: Data, node: str, now: float, screen: Screen = PLAIN) -> str:
         ("healthy", short(applied["healthy"]["release"])),
         ("up", "yes" if applied["up"] else "not started in this boot"),
         ("last good", short(app["last_good"]["release"])),
-        ("plan", plan_text(app)),
+        ("plan", ", ".join(app["plan"]) or "nothing to do"),
     ]
     if usage.get("processes"):
         memory = text.size(usage["memory"]) if usage["memory"] else "-"
@@ -61,7 +61,7 @@ def app_text(app: Data, node: str, now: float, screen: Screen = PLAIN) -> str:
     if app["last"] and app["last"]["tail"]:
         lines.append(screen.paint("last output:", DIM))
         output = text.without_make(app["last"]["tail"].splitlines())[-OUTPUT_SHOWN:]
-        lines += [part for line in output for part in wrapped(line, screen, "  | ")]
+        lines += [part for line in output for part in text.wrap(line, screen.columns, "  | ")]
     return "\n".join(lines)
 
 
@@ -79,7 +79,7 @@ def explain_text(app: Data, now: float, screen: Screen = PLAIN) -> str:
         ("running", running),
         ("healthy", short(applied["healthy"]["release"])),
         ("up", "this boot" if applied["up"] else "not started in this boot"),
-        ("plan", plan_text(app)),
+        ("plan", ", ".join(app["plan"]) or "nothing to do"),
         ("", f"the Makefile has no {', '.join(app['missing'])}" if app["missing"] else ""),
     ]
     if app["deploy"]:
@@ -87,7 +87,7 @@ def explain_text(app: Data, now: float, screen: Screen = PLAIN) -> str:
     lines = head(app, "", now, screen) + labelled([row for row in rows if row[1]], screen)
     if app["changes"]:
         lines.append(screen.paint("changed since it was installed:", DIM))
-        lines += [part for line in app["changes"] for part in wrapped(line, screen, "  ")]
+        lines += [part for line in app["changes"] for part in text.wrap(line, screen.columns, "  ")]
     return "\n".join(lines)
 
 
@@ -97,7 +97,7 @@ def head(app: Data, where: str, now: float, screen: Screen) -> list[str]:
     since = f" for {text.duration(round(now - app['since']))}" if app["since"] else ""
     lines = [f"{screen.paint(unbroken(app['app'] + where), BOLD)}: {state}{since}"]
     why = reason(app, now)
-    return [*lines, *(wrapped(why, screen, "  ") if why else ())]
+    return [*lines, *(text.wrap(why, screen.columns, "  ") if why else ())]
 
 
 def labelled(rows: Sequence[Row], screen: Screen) -> list[str]:
@@ -106,14 +106,9 @@ def labelled(rows: Sequence[Row], screen: Screen) -> list[str]:
     lines: list[str] = []
     for name, value in rows:
         first, indent = f"  {name:<{wide}}  ", " " * (wide + 4)
-        laid = text.wrap(unbroken(value), screen.columns, indent, first)
+        laid = text.wrap(value, screen.columns, indent, first)
         lines += [f"  {screen.paint(name, DIM)}{laid[0][2 + len(name) :]}", *laid[1:]]
     return lines
-
-
-def wrapped(line: str, screen: Screen, indent: str) -> Iterable[str]:
-    """Break one line of text from outside, safely."""
-    return text.wrap(unbroken(line), screen.columns, indent)
 
 
 def wanted_text(app: Data) -> str:
@@ -121,8 +116,3 @@ def wanted_text(app: Data) -> str:
     wanted = app["wanted"]
     kind: str = WANTED.get(wanted["kind"], wanted["kind"])
     return kind.format(release=short(wanted["release"]))
-
-
-def plan_text(app: Data) -> str:
-    """Name the steps that lead to what is wanted."""
-    return ", ".join(app["plan"]) or "nothing to do"

@@ -1,4 +1,4 @@
-"""`appagent history` as text: a table with a line for each deploy, or each in detail."""
+"""`appagent history` as text: a table with a row for each deploy, or each in detail."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from appagent.core.release import short
-from appagent.host.text import one_line, unbroken
+from appagent.host.text import one_line
 from appagent.report import text
 from appagent.report.table import table
 from appagent.report.terminal import BOLD, DIM, PLAIN, Screen
@@ -21,7 +21,7 @@ PARTS = (("settle", "settled_ms"), ("queue", "queue_ms"), ("run", "run_ms"))
 
 
 def history_table(deploys: Sequence[Deploy], now: float, screen: Screen = PLAIN) -> str:
-    """Show deploys, a line for each."""
+    """Show deploys, a row for each; a reason that does not fit into it is on the lines below."""
     rows = [row(deploy, now, screen) for deploy in deploys]
 
     def paint(number: int, column: int, cell: str) -> str:
@@ -35,6 +35,7 @@ def history_table(deploys: Sequence[Deploy], now: float, screen: Screen = PLAIN)
 
 def row(deploy: Deploy, now: float, screen: Screen) -> list[str]:
     """Show one deploy: of one that failed, why it failed."""
+    began = started(deploy)
     release = short(deploy["release"] or "")
     if screen.columns:
         release = text.cut(release, RELEASE_MOST)
@@ -43,7 +44,7 @@ def row(deploy: Deploy, now: float, screen: Screen) -> list[str]:
     took = text.duration(deploy["duration_ms"] / 1000) if deploy["duration_ms"] is not None else "-"
     return [
         deploy["app"],
-        when_text(deploy, now),
+        text.age(now - began) if began else "-",
         deploy["outcome"],
         release,
         took,
@@ -82,9 +83,9 @@ def deploy_lines(deploy: Deploy, now: float, screen: Screen) -> list[str]:
         notes = [text.moment(began) if began else "-", *parts]
         notes.append(deploy["reason"] or "no reason given")
         notes += [f"noticed by {deploy['how']}"] if deploy["how"] else []
-        lines += wrapped("; ".join(notes), screen, "  ")
+        lines += text.wrap("; ".join(notes), screen.columns, "  ")
         if deploy["line"] and deploy["outcome"] != "done":
-            lines += wrapped(why(deploy), screen, "  ")
+            lines += text.wrap(why(deploy), screen.columns, "  ")
     for run in deploy["runs"]:
         if run["outcome"] != "missing":  # the Makefile has no such target: nothing ran
             lines += run_lines(run, screen)
@@ -100,13 +101,8 @@ def run_lines(run: Deploy, screen: Screen) -> list[str]:
     lines = [f"  {run['target']:<8} {outcome} {took:>7}{code}{adopted}"]
     if run["outcome"] not in ("ok", "running"):
         for line in text.without_make(run["tail"].splitlines())[-TAIL_SHOWN:]:
-            lines += wrapped(line, screen, "    | ")
+            lines += text.wrap(line, screen.columns, "    | ")
     return lines
-
-
-def wrapped(line: str, screen: Screen, indent: str) -> list[str]:
-    """Break one line of text from outside, safely."""
-    return text.wrap(unbroken(line), screen.columns, indent)
 
 
 def started(deploy: Deploy) -> float | None:
@@ -114,12 +110,6 @@ def started(deploy: Deploy) -> float | None:
     runs = deploy["runs"]
     found: float | None = deploy["began"] or deploy["seen"] or (runs[0]["began"] if runs else None)
     return found
-
-
-def when_text(deploy: Deploy, now: float) -> str:
-    """How long ago a deploy began, for a column."""
-    began = started(deploy)
-    return text.age(now - began) if began else "-"
 
 
 def ago(deploy: Deploy, now: float) -> str:

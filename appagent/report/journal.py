@@ -67,7 +67,7 @@ class Journal:
         self._socket.close()
 
     def send(self, entries: Iterable[Entry]) -> bool:
-        """Send one line. False: there is no journal, and the line is for another output."""
+        """Send one line; False where no journal takes it, so that it is logged elsewhere."""
         try:
             if self.unsent:
                 self._send(pack(_about(self.unsent)))

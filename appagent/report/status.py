@@ -13,11 +13,11 @@ from appagent.core.state import App, Node
 from appagent.core.summary import view
 from appagent.core.want import seen_version
 from appagent.model.applied import Hold, Run
-from appagent.model.events import Ended
 from appagent.model.seen import Slow
 from appagent.model.words import Now, Version
 
 Data = dict[str, Any]
+LAST = ("run_id", "outcome", "exit_code", "line", "tail")  # shown of the last run that failed
 
 
 def node_data(node: Node, now: Now, intervals: Mapping[str, float]) -> Data:
@@ -58,7 +58,8 @@ def root_data(node: Node, path: str, now: Now, intervals: Mapping[str, float]) -
 def app_data(node: Node, app: App, now: Now) -> Data:
     """One app: what is seen, wanted, applied and going on."""
     seen = view(node, app, now)
-    record, latest = app.record, app.seen.latest
+    record, latest, last = app.record, app.seen.latest, app.last_failed
+    applied, deploy = record.applied, app.attempt.deploy
     layout = latest.layout if latest else record.ran.layout if record.ran else None
     return {
         "app": app.name,
@@ -79,33 +80,28 @@ def app_data(node: Node, app: App, now: Now) -> Data:
         },
         "wanted": {"kind": str(seen.want.kind), **version_data(seen.want.version)},
         "applied": {
-            "installed": record.applied.installed,
-            "running": version_data(record.applied.running),
-            "healthy": version_data(record.applied.healthy),
-            "up": record.applied.up == node.boot and bool(node.boot),
-            "may_run": record.applied.may_run == node.boot and bool(node.boot),
-            "serving": record.applied.serving,
+            "installed": applied.installed,
+            "running": version_data(applied.running),
+            "healthy": version_data(applied.healthy),
+            "up": applied.up == node.boot and bool(node.boot),
+            "may_run": applied.may_run == node.boot and bool(node.boot),
+            "serving": applied.serving,
         },
         "last_good": version_data(record.last_good),
         "plan": [str(target) for target in seen.plan],
         "missing": sorted(app.makefile.missing),
-        "run": run_data(app.run, now),
-        "deploy": app.attempt.deploy.id if app.attempt.deploy else "",
-        "noticed": app.attempt.deploy.how if app.attempt.deploy else "",
+        "run": run_data(app.run, now) if app.run else None,
+        "deploy": deploy.id if deploy else "",
+        "noticed": deploy.how if deploy else "",
         "hold": hold_data(record.hold),
         "stopped": record.stopped,
         "cancelled": asdict(record.cancelled) if record.cancelled else None,
         "failures": [
-            {
-                "release": failure.version.release,
-                "target": str(failure.target),
-                "outcome": str(failure.outcome),
-                "line": failure.line,
-                "at": failure.at,
-            }
-            for failure in record.failures
+            {"release": each.version.release}
+            | {name: getattr(each, name) for name in ("target", "outcome", "line", "at")}
+            for each in record.failures
         ],
-        "last": last_data(app.last_failed),
+        "last": {name: getattr(last, name) for name in LAST} if last is not None else None,
         "permit": "deploying alone",
     }
 
@@ -136,29 +132,22 @@ def slow_data(slow: Slow | None) -> Data | None:
     """How seldom a tree is scanned, if that is less often than it should be."""
     if slow is None:
         return None
-    takes = f"{slow.takes:.2g} s"
-    why = f"a scan takes {takes}, and all scans together get only a part of the time"
+    why = f"a scan takes {slow.takes:.2g} s, and all scans together get only a part of the time"
     return {"every_s": round(slow.every, 1), "takes_s": round(slow.takes, 2), "why": why}
 
 
 def version_data(version: Version | None) -> Data:
     """A version, or empty."""
-    if version is None:
-        return {"release": "", "conf": ""}
-    return {"release": version.release, "conf": version.conf}
+    return asdict(version or Version("", ""))
 
 
 def hold_data(hold: Hold | None) -> Data | None:
     """A hold."""
-    if hold is None:
-        return None
-    return {"why": hold.why, "until": hold.until, "by": hold.by}
+    return asdict(hold) if hold is not None else None
 
 
-def run_data(run: Run | None, now: Now) -> Data | None:
+def run_data(run: Run, now: Now) -> Data:
     """A run that is under way."""
-    if run is None:
-        return None
     return {
         "id": run.id,
         "target": str(run.target),
@@ -172,22 +161,9 @@ def run_data(run: Run | None, now: Now) -> Data | None:
     }
 
 
-def last_data(last: Ended | None) -> Data | None:
-    """The last run that did not succeed."""
-    if last is None:
-        return None
-    return {
-        "run_id": last.run_id,
-        "outcome": str(last.outcome),
-        "exit_code": last.exit_code,
-        "line": last.line,
-        "tail": last.tail,
-    }
-
-
 def status_line(node: Node) -> str:
     """Summarize the node in the line that `systemctl status` shows."""
-    away = [path for path, root in node.roots.items() if root.stuck or not root.known]
+    unavailable = [path for path, root in node.roots.items() if root.stuck or not root.known]
     busy = [app.name for app in node.apps.values() if app.run is not None]
     failed = [a.name for a in node.apps.values() if a.record.failures or a.attempt.backoff]
     parts = [f"{len(node.apps)} apps"]
@@ -195,6 +171,6 @@ def status_line(node: Node) -> str:
         parts.append(f"deploying {', '.join(sorted(busy)[:5])}")
     if failed:
         parts.append(f"failed: {', '.join(sorted(failed)[:5])}")
-    if away:
-        parts.append(f"unknown: {', '.join(sorted(away)[:3])}")
+    if unavailable:
+        parts.append(f"unknown: {', '.join(sorted(unavailable)[:3])}")
     return "; ".join(parts)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from appagent.core.release import short
-from appagent.host.text import one_line, unbroken
+from appagent.host.text import one_line
 from appagent.report import text
 from appagent.report.table import table
 from appagent.report.terminal import BAD, BOLD, BUSY, DIM, PAUSED, PLAIN, Screen
@@ -23,7 +23,12 @@ RELEASE_MOST = 24  # columns for a release, on a terminal
 def status_text(data: Data, screen: Screen = PLAIN) -> str:
     """Show the node; trouble that concerns more than one app comes first."""
     lines = head_lines(data, screen)
-    rows = [(app_row(app, data["now"]), reasons(app, data["now"])) for app in data["apps"]]
+    troubles = {root["path"]: root["why"] for root in data["roots"] if not root["known"]}
+    apps = [
+        app | {"why": ""} if app["why"] == troubles.get(app["root"]) else app
+        for app in data["apps"]
+    ]
+    rows = [(app_row(app, data["now"]), reasons(app, data["now"])) for app in apps]
     rows += [refused_row(path, why) for path, why in data["refused"].items()]
     rows.sort(key=lambda row: row[0][0])
     if not rows:
@@ -77,7 +82,7 @@ def head_lines(data: Data, screen: Screen) -> list[str]:
     return [
         screen.paint(line, style)
         for note, style in notes
-        for line in text.wrap(unbroken(note), screen.columns, "  ", "")
+        for line in text.wrap(note, screen.columns, "  ", "")
     ]
 
 

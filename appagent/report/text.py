@@ -6,6 +6,8 @@ import time
 import unicodedata
 from collections.abc import Sequence
 
+from appagent.host.text import unbroken
+
 MINUTE, HOUR, DAY = 60, 3600, 86400
 
 
@@ -84,7 +86,7 @@ def width(text: str) -> int:
 
 
 def fitting(text: str, columns: int) -> int:
-    """Count the characters of a text that fit into so many columns."""
+    """Count the characters of a text that fit into a number of columns."""
     if text.isascii():
         return min(len(text), columns)
     taken = 0
@@ -96,18 +98,19 @@ def fitting(text: str, columns: int) -> int:
 
 
 def cut(text: str, columns: int) -> str:
-    """Cut a text to so many columns; ends in an ellipsis where it was longer."""
+    """Cut a text to a number of columns; ends in an ellipsis where it was longer."""
     if width(text) <= columns:
         return text
     return text[: fitting(text, columns - 1)] + "…"
 
 
 def wrap(text: str, columns: int, indent: str = "", first: str | None = None) -> list[str]:
-    """Break a line between words, and inside a word that is longer than a line.
+    """Break a line between words, and inside a word that is longer than a line; made safe to show.
 
     Each line begins with `indent`, the first one with `first`. Without columns it is left whole.
     """
     line = start = indent if first is None else first
+    text = unbroken(text)
     if not columns:
         return [start + text]
     lines: list[str] = []

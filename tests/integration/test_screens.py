@@ -156,7 +156,7 @@ def test_what_apps_print_and_are_called_moves_no_cursor_and_keeps_the_columns(ot
             assert shown.title == "", line
             assert wraps(shown.raw, columns) == [], line
             assert b"\x1b[2J" not in shown.raw
-            assert "日本語 back" in shown.text or line == "history", line  # there it may be cut
+            assert "日本語 back" in " ".join(shown.text.split()), line
             assert "failed" in shown.text, line
             assert "red" not in shown.colours, line
         rows = {each.split()[0]: each for each in show(other, Terminal(columns), "status").lines}

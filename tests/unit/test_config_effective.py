@@ -25,8 +25,11 @@ TEXTS = [
 @pytest.mark.parametrize("text", TEXTS)
 def test_what_is_printed_is_the_same_configuration(text: str, tmp_path: Path) -> None:
     before = loaded(tmp_path, main=text)
-    after = loaded(tmp_path, main=effective(before))
-    assert after.settings == before.settings
+    shown = effective(before)
+    for each in before.settings.notify:
+        assert each.url not in shown
+        shown = shown.replace("<hidden>", f'"{each.url}"', 1)
+    assert loaded(tmp_path, main=shown).settings == before.settings
 
 
 def test_each_value_has_its_file_and_line_or_is_a_default(tmp_path: Path) -> None:

@@ -116,6 +116,17 @@ def test_directories_without_a_makefile_are_one_line() -> None:
     assert f"{ROOT}: not an app (no Makefile): docs, lib and 7 more" in lines
 
 
+def test_the_trouble_of_a_root_is_shown_once() -> None:
+    play = deployed()
+    play.push("other", "r1")
+    play.rest()
+    play.root_trouble("no answer")
+    play.rest()
+    assert screen(play).count("no answer") == 1
+    rows = shown(play)
+    assert [rows[app][:2] for app in ("web", "other")] == [["unknown", "r1"]] * 2
+
+
 # --- what is over --------------------------------------------------------------------------------
 
 

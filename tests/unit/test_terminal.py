@@ -17,8 +17,9 @@ def test_a_table_is_aligned_also_with_wide_letters() -> None:
     assert table(rows) == [["APP   STATE"], ["web   ok"], ["日本  failed"], ["é"]]
 
 
-def test_the_last_column_is_cut_to_fit() -> None:
-    assert table([["A", "B"], ["x", "0123456789"]], 8)[1] == ["x  0123…"]
+def test_a_text_that_does_not_fit_into_the_last_column_is_below_the_row() -> None:
+    rows = [["A", "N", "B"], ["x", "7", "0123 456789"], ["x", "7", "01"]]
+    assert table(rows, 10)[1:] == [["x  7", "  0123", "    456789"], ["x  7  01"]]
     assert table([["B"], ["0123456789"]]) == [["B"], ["0123456789"]]
 
 
