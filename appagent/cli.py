@@ -11,12 +11,12 @@ import contextlib
 import difflib
 import io
 import os
+import signal
 import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
 from appagent import __version__
-from appagent.daemon import hangup
 from appagent.model.exit_codes import INTERNAL_ERROR, SOFTWARE, USAGE
 
 ENDED_BY_INT, ENDED_BY_PIPE = 130, 141
@@ -160,7 +160,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             top.print_help(sys.stderr)
             return USAGE
         if args.command == "run":
-            hangup.keep()
+            # A reload that is asked for before the agent can reload waits until it can.
+            signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGHUP,))
         from appagent.commands.dispatch import carry_out  # noqa: PLC0415 - not for `--help`
 
         code = carry_out(args.where, args)

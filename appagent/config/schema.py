@@ -92,7 +92,7 @@ _TIMEOUT = Key("timeout", TIMEOUT)
 _GRACE = Key("grace", duration("0s", "10m"), "5s", "time between TERM and KILL")
 _INSTALL = Key(
     "install",
-    choice("serial", "parallel"),
+    choice("serial | parallel"),
     "serial",
     "one node at a time, or all at once",
     planned=True,
@@ -103,16 +103,13 @@ APP_FILE = Table(_SETTLE, _APP_IGNORE, _TIMEOUT, _GRACE, _INSTALL)
 
 APP = Table(
     Key(
-        "layout",
-        choice("auto", "symlink", "git", "tree"),
-        "auto",
-        "how the app's files are laid out",
+        "layout", choice("auto | symlink | git | tree"), "auto", "how the app's files are laid out"
     ),
     _SETTLE,
     Key("max_wait", duration("1s", "7d"), "10m", "a release not settled for so long is reported"),
     Key(
         "unsettled",
-        choice("wait", "deploy"),
+        choice("wait | deploy"),
         "wait",
         "what happens then: keep waiting, or deploy it",
     ),
@@ -123,16 +120,16 @@ APP = Table(
     Key("retry", RETRY),
     Key(
         "on_failure",
-        choice("previous", "leave"),
+        choice("previous | leave"),
         "previous",
         "after a failed restart or check: roll back to the last good release, or leave it",
     ),
     _INSTALL,
     Key("rollout", ROLLOUT, planned=True),
-    Key("on_shutdown", choice("leave", "stop"), "leave", "the app when the machine shuts down"),
+    Key("on_shutdown", choice("leave | stop"), "leave", "the app when the machine shuts down"),
     Key(
         "on_exit",
-        choice("report", "start"),
+        choice("report | start"),
         "report",
         "when all processes of the app have exited by themselves",
     ),
@@ -145,13 +142,13 @@ ROOT = Table(
     Key("exclude", ListOf(values.APP_GLOB), "[]", "globs: exceptions from include"),
     Key(
         "mount",
-        choice("required", "optional"),
+        choice("required | optional"),
         "",
         "whether a share must be mounted there; default: required once one ever was",
     ),
     Key(
         "watch",
-        choice("auto", "inotify", "poll"),
+        choice("auto | inotify | poll"),
         "auto",
         "how changes are detected; auto: by the filesystem",
     ),
@@ -198,10 +195,10 @@ ROOT = Table(
 )
 
 LOG = Table(
-    Key("level", choice("debug", "info", "warning", "error"), "info", "minimum log level"),
+    Key("level", choice("debug | info | warning | error"), "info", "minimum log level"),
     Key(
         "format",
-        choice("auto", "journal", "json", "console"),
+        choice("auto | journal | json | console"),
         "auto",
         "auto: the journal under systemd, else the console on a terminal, else JSON",
     ),
@@ -213,12 +210,12 @@ NOTIFY = Table(
     Key("url", values.URL, "", "where events are posted", required=True, secret=True),
     Key(
         "on",
-        ListOf(choice("failed", "deployed", "halted"), may_be_empty=False),
+        ListOf(choice("failed | deployed | halted"), may_be_empty=False),
         "",
         "which events",
         required=True,
     ),
-    Key("format", choice("json", "slack"), "json", "their format"),
+    Key("format", choice("json | slack"), "json", "their format"),
 )
 
 NODE = Table(

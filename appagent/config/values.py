@@ -78,15 +78,16 @@ def count(least: int, most: int) -> Kind:
     return Kind(f"a number, {least} to {most}", lambda text: _integer(text, least, most))
 
 
-def choice(*words: str) -> Kind:
-    """Build the kind of a few fixed words."""
+def choice(expected: str) -> Kind:
+    """Build the kind of a few fixed words: `a | b | c`."""
+    words = expected.split(" | ")
 
     def parse(text: str) -> str:
         if text not in words:
             raise BadValueError(f"{quoted(text)} is none of {', '.join(words)}")
         return text
 
-    return Kind(" | ".join(words), parse)
+    return Kind(expected, parse)
 
 
 def _integer(text: str, least: int, most: int) -> int:

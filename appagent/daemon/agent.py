@@ -13,7 +13,6 @@ from asyncio.trsock import TransportSocket
 
 from appagent import __version__, config
 from appagent.core import reduce as core
-from appagent.daemon import hangup
 from appagent.daemon.api import Verbs
 from appagent.daemon.cleanup import GoneApps
 from appagent.daemon.control import Control
@@ -108,7 +107,6 @@ class Agent:
                 self.loop.report(self.store.drop(app))
                 lockfile.remove(self.places.lock(app))
                 self.cleanup.drop(app)
-                self.watchers.own.drop(app)
             case SaveRoots(mounted):
                 self.loop.report(self.store.save_roots(mounted))
             case SaveNodeHold(hold):
@@ -160,8 +158,7 @@ class Agent:
         )
         self.service.ready()
         loop.add_signal_handler(signal.SIGHUP, self.configuration.reload)
-        if hangup.was_received():
-            self.configuration.reload()
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGHUP,))  # blocked by cli.py
         chores = (self.beat(), self.keep_house(), self.count())
         tasks = [loop.create_task(chore) for chore in chores]
         await self.loop.end.wait()

@@ -116,9 +116,7 @@ class Verbs:
 
     async def status(self, request: Request, _: Peer) -> Lines:
         """The node, or one app."""
-        name = text_of(request, "app")
-        if name:
-            self.known(name)
+        name = self.app_of(request, optional=True)
         found = self.data()
         if name:
             found["apps"] = [app for app in found["apps"] if app["app"] == name]
@@ -129,6 +127,13 @@ class Verbs:
             app["usage"] = usage[app["app"]]
             app["since"] = app["since"] or ended.get(app["app"])
         yield {"data": found}
+
+    def app_of(self, request: Request, *, optional: bool = False) -> str:
+        """Return the app that a request names, "" for the whole node; refuse an unknown one."""
+        name = text_of(request, "app")
+        if name or not optional:
+            self.known(name)
+        return name
 
     def known(self, name: str) -> None:
         """Refuse a name that no app of this node has."""
@@ -142,9 +147,7 @@ class Verbs:
 
     async def explain(self, request: Request, _: Peer) -> Lines:
         """The comparison for one app, and for a tree what changed."""
-        name = text_of(request, "app")
-        self.known(name)
-        app = self.loop.node.apps[name]
+        app = self.loop.node.apps[self.app_of(request)]
         changes = await asyncio.to_thread(self.watchers.changes, app)
         now = self.loop.now()
         data = show.app_data(self.loop.node, app, now)
@@ -172,8 +175,7 @@ class Verbs:
 
         `matches` also finds what the agent logs of the app, `output` only what the app prints.
         """
-        name = text_of(request, "app")
-        self.known(name)
+        name = self.app_of(request)
         log = self.runner.log_file(name)
         found: dict[str, object] = {"file": log, "matches": [], "output": []}
         if not log:
@@ -206,14 +208,13 @@ class Verbs:
 
     async def trigger(self, request: Request, peer: Peer) -> Lines:
         """Do it now; with wait, until it is there."""
-        name, word = text_of(request, "app"), text_of(request, "target")
+        name, word = self.app_of(request), text_of(request, "target")
         try:
             target = Target(word) if word else None
         except ValueError:
             names = ", ".join(Target)
             shown = one_line(word, 80)
             raise Refused(USAGE, f"{shown} is not a target; expected one of {names}") from None
-        self.known(name)
         since, timeout = self.loop.now().mono, seconds_of(request, "timeout")
         text = self.feed(Trigger(name, target, who(peer)))
         yield {"line": text}
@@ -223,30 +224,22 @@ class Verbs:
 
     async def cancel(self, request: Request, peer: Peer) -> Lines:
         """End a running build or install, or a backoff."""
-        name = text_of(request, "app")
-        self.known(name)
-        yield {"line": self.feed(Cancel(name, who(peer)))}
+        yield {"line": self.feed(Cancel(self.app_of(request), who(peer)))}
 
     async def hold(self, request: Request, peer: Peer) -> Lines:
         """Deploy nothing new."""
-        name, why = text_of(request, "app"), one_line(text_of(request, "why", 500), 500)
+        why = one_line(text_of(request, "why", 500), 500)
         if not why:
             raise Refused(USAGE, "a hold needs a reason: hold --why WORDS")
-        span = seconds_of(request, "for")
-        if name:
-            self.known(name)
+        name, span = self.app_of(request, optional=True), seconds_of(request, "for")
         until = time.time() + span if span is not None else None
         yield {"line": self.feed(HoldAsked(name or None, Hold(why, until, who(peer))))}
 
     async def resume(self, request: Request, peer: Peer) -> Lines:
         """End a hold and a stop."""
-        name = text_of(request, "app")
-        if name:
-            self.known(name)
-        yield {"line": self.feed(ResumeAsked(name or None, who(peer)))}
+        name = self.app_of(request, optional=True) or None
+        yield {"line": self.feed(ResumeAsked(name, who(peer)))}
 
     async def forget(self, request: Request, peer: Peer) -> Lines:
         """An app is really gone."""
-        name = text_of(request, "app")
-        self.known(name)
-        yield {"line": self.feed(Forget(name, who(peer)))}
+        yield {"line": self.feed(Forget(self.app_of(request), who(peer)))}

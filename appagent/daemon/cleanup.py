@@ -8,9 +8,8 @@ process of the app was late.
 from __future__ import annotations
 
 import contextlib
-import os
 import shutil
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 SCANS_STAY = 3600.0  # s since the last change
@@ -42,17 +41,10 @@ class GoneApps:
                     path.unlink()
 
 
-def _old(directory: Path, before: float) -> list[Path]:
+def _old(directory: Path, before: float) -> Iterator[Path]:
     """The entries whose last change was before a time."""
-    try:
-        with os.scandir(directory) as entries:
-            return [Path(entry.path) for entry in entries if _changed(entry) < before]
-    except OSError:
-        return []
-
-
-def _changed(entry: os.DirEntry[str]) -> float:
-    try:
-        return entry.stat(follow_symlinks=False).st_mtime
-    except OSError:
-        return float("inf")
+    with contextlib.suppress(OSError):
+        for path in directory.iterdir():
+            with contextlib.suppress(OSError):
+                if path.lstat().st_mtime < before:
+                    yield path

@@ -37,11 +37,7 @@ class Loop:
     """The node of one daemon, and the one way to change it."""
 
     def __init__(
-        self,
-        node: Node,
-        secret: bytes,
-        log: Log,
-        carry_out: Callable[[Command], None],
+        self, node: Node, secret: bytes, log: Log, carry_out: Callable[[Command], None]
     ) -> None:
         """`secret` is the key of the digests of env values."""
         self.node = node

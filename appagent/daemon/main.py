@@ -8,7 +8,6 @@ import os
 import stat
 import sys
 from pathlib import Path
-from types import TracebackType
 from typing import Self, TextIO
 
 import daemon as python_daemon
@@ -19,7 +18,7 @@ from appagent.host import files
 from appagent.model.exit_codes import INTERNAL_ERROR, LATER, SOFTWARE
 from appagent.model.notices import Level
 from appagent.model.settings import Settings
-from appagent.report.log import Log, set_up
+from appagent.report.log import set_up
 from appagent.shim import failpoint
 from appagent.state.directory import StateError
 from appagent.state.store import Store
@@ -49,12 +48,7 @@ class Pidfile:
         files.write_pid(self.handle)
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         """Remove the file; the lock goes with the descriptor."""
         with contextlib.suppress(OSError):
             self.path.unlink()
@@ -116,13 +110,12 @@ def serve(loaded: Loaded, path: str | None) -> int:
     for warning in loaded.warnings:
         log.write(Level.WARNING, warning)
     os.umask(0o022)
+
+    async def start() -> int:  # the parts of the agent need a running loop
+        return await Agent(loaded, path, store, log).run()
+
     try:
-        return asyncio.run(in_loop(loaded, path, store, log))
+        return asyncio.run(start())
     except Exception:  # noqa: BLE001 - it is logged with its traceback
         log.fault(f"{INTERNAL_ERROR}; the agent ends")
         return SOFTWARE
-
-
-async def in_loop(loaded: Loaded, path: str | None, store: Store, log: Log) -> int:
-    """Run the agent, inside asyncio's loop."""
-    return await Agent(loaded, path, store, log).run()

@@ -22,7 +22,7 @@ from appagent.run.launch import Places
 from appagent.run.processes import AppProcesses
 from appagent.run.scope import has_scopes
 
-_STARTS = ("start", "restart")
+_STARTS = {"start", "restart"}
 
 
 @dataclass(slots=True)
@@ -47,11 +47,22 @@ def recover(
         if last.identity.boot != boot:
             continue
         run = _adopted(last)
-        if last.app not in records and (last.may_run or (run is None and _may_start(last))):
+        may_run = last.may_run or (run is None and not _STARTS.isdisjoint(last.targets))
+        if may_run and last.app not in records:
             found.may_run.add(last.app)
         if run is not None and is_newer(last, records.get(last.app)):
             found.runs[run.app] = run
-            found.notices.append(_notice(run, last.identity.pid))
+            found.notices.append(
+                notice(
+                    NoticeKind.RUN_FOUND,
+                    clock.now(),
+                    run.app,
+                    run_id=run.id,
+                    target=run.target,
+                    steps=" ".join(run.steps),
+                    pid=last.identity.pid,
+                )
+            )
     processes = AppProcesses(places, boot, scopes=has_scopes())
     lost = [app for app in damaged if app not in records]
     found.may_run.update(app for app in lost if processes.any(app, ()))
@@ -79,19 +90,3 @@ def _adopted(last: lockfile.LastRun) -> Run | None:
     if run is None or (run.app, run.id) != (last.app, last.run_id):
         return None
     return replace(run, identity=last.identity)
-
-
-def _may_start(last: lockfile.LastRun) -> bool:
-    return any(target in _STARTS for target in last.targets)
-
-
-def _notice(run: Run, pid: int) -> Notice:
-    return notice(
-        NoticeKind.RUN_FOUND,
-        clock.now(),
-        run.app,
-        run_id=run.id,
-        target=run.target,
-        steps=" ".join(run.steps),
-        pid=pid,
-    )

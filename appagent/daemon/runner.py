@@ -32,23 +32,19 @@ class Runner:
         self.journal = journal
         self.tasks: set[asyncio.Task[None]] = set()
         self.spawner = Spawner(
-            places,
-            self._ended,
-            on_step=loop.feed,
-            boot=loop.node.boot,
-            journal=journal,
+            places, self._ended, on_step=loop.feed, boot=loop.node.boot, journal=journal
         )
-
-    def begin(self, run: Run) -> None:
-        """Start the shim of a run; ShimReady or Ended follows."""
-        self._do(self._start(run))
 
     def _do(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)
         self.tasks.add(task)
         task.add_done_callback(self.tasks.discard)
 
-    async def _start(self, run: Run) -> None:
+    def begin(self, run: Run) -> None:
+        """Start the shim of a run; ShimReady or Ended follows."""
+        self._do(self._begin(run))
+
+    async def _begin(self, run: Run) -> None:
         spec = spec_for(run, self.loop.node, self.places, self.loop.secret)
         try:
             identity = await self.spawner.begin(run, spec, self._limits(run.app))
@@ -106,15 +102,11 @@ class Runner:
 
     def usage(self, apps: Collection[str]) -> dict[str, dict[str, float]]:
         """Count and measure the processes of each app, for status. Not for the loop."""
-        found = {}
-        for app in apps:
-            use = self.spawner.usage(app)
-            found[app] = {
-                "processes": use.processes,
-                "memory": use.memory,
-                "cpu_s": round(use.cpu, 2),
-            }
-        return found
+        uses = {app: self.spawner.usage(app) for app in apps}
+        return {
+            app: {"processes": use.processes, "memory": use.memory, "cpu_s": round(use.cpu, 2)}
+            for app, use in uses.items()
+        }
 
     def log_file(self, app: str) -> str:
         """The file that holds an app's output, or "" where the journal does."""

@@ -13,36 +13,25 @@ import time
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Protocol
 
 from appagent.core.runs import end_fields
 from appagent.host.text import one_line, plain
 from appagent.model.applied import Run
 from appagent.model.codec import Damaged, Newer, parse
 from appagent.model.events import Ended
-from appagent.model.notices import Notice, NoticeKind, Reporter, notice
+from appagent.model.notices import Notice, NoticeKind, notice
 from appagent.model.words import Now
+from appagent.report.history import History
 from appagent.run import results
 from appagent.run.launch import Places
 
 MOST_KEPT = 1_000  # results, for a history that cannot be written
 
 
-class HistoryWriter(Reporter, Protocol):
-    """The part of the history that is used here."""
-
-    @property
-    def behind(self) -> bool:
-        """Whether what was reported before the last `flush` is not all written."""
-
-    def flush(self) -> bool:
-        """Wait until what was reported is written, or was tried; whether that came in time."""
-
-
 class Unreported:
     """The results of runs, until the history has them."""
 
-    def __init__(self, places: Places, history: HistoryWriter) -> None:
+    def __init__(self, places: Places, history: History) -> None:
         """Take where results are and the history that needs them."""
         self.places = places
         self.history = history

@@ -13,31 +13,26 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from asyncio import Future
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any
 
+from appagent import config
 from appagent.core.freshness import Place
 from appagent.core.settings import settings_for
 from appagent.core.state import App, Node
 from appagent.core.want import env_paths, trouble
-from appagent.daemon.app_settings import OwnSettings
 from appagent.daemon.loop import Loop
 from appagent.host import proc
-from appagent.model.events import (
-    AppObserved,
-    EnvObserved,
-    RootObserved,
-    WatcherBack,
-    WatcherStuck,
-)
+from appagent.model.events import AppObserved, EnvObserved, RootObserved, WatcherBack, WatcherStuck
 from appagent.model.notices import Level
 from appagent.model.seen import AppSeen, EnvSeen, RootSeen, Slow
 from appagent.model.settings import AppSettings, RootSettings
 from appagent.model.words import Layout
 from appagent.share import manifest
 from appagent.share.grouping import group
+from appagent.share.layouts import SETTINGS
 from appagent.share.process import Report, Watcher
 from appagent.share.protocol import LogLine, Recheck
 from appagent.share.requests import Answer
@@ -104,6 +99,15 @@ def env_files(node: Node) -> tuple[str, ...]:
     return tuple(sorted(paths))
 
 
+@lru_cache(maxsize=1000)
+def own_settings(text: str, file: str) -> tuple[Mapping[str, object], str]:
+    """Parse an app's own appagent.yaml: its settings, and what is wrong with it."""
+    try:
+        return config.parse_app_file(text, file), ""
+    except config.ConfigErrors as wrong:
+        return {}, "; ".join(wrong.errors[:3])
+
+
 class Watchers:
     """All watchers, and which of them watches what."""
 
@@ -116,7 +120,6 @@ class Watchers:
         self.soon: asyncio.TimerHandle | None = None
         self.table = ""  # the mount table that the places follow from
         self.closing = False
-        self.own = OwnSettings()
 
     @property
     def manifests(self) -> str:
@@ -186,10 +189,10 @@ class Watchers:
 
     def app_seen(self, seen: AppSeen) -> None:
         """Feed what was seen of an app, with what its own appagent.yaml says."""
-        own, error = self.own.of(seen)
-        self.loop.feed(AppObserved(seen, own, error))
-        if seen.app not in self.loop.node.apps:
-            self.own.drop(seen.app)
+        own: tuple[Mapping[str, object], str] = {}, ""
+        if seen.settings is not None:
+            own = own_settings(seen.settings, f"{seen.release_dir}/{SETTINGS}")
+        self.loop.feed(AppObserved(seen, *own))
 
     def poll_now(self, root: str, app: str) -> None:
         """Poll one app, or all of a root."""

@@ -16,16 +16,7 @@ from typing import NamedTuple
 
 from appagent import config
 from appagent.config.files import main_file
-from appagent.doctor import (
-    agent,
-    apps,
-    machine,
-    roots,
-    shares,
-    state_dirs,
-    unit,
-    users,
-)
+from appagent.doctor import agent, apps, machine, roots, shares, state_dirs, unit, users
 from appagent.doctor.finding import Finding, Item, Level, Step, ok, problem, warning
 from appagent.doctor.machine import CLOCK, JOURNAL, MACHINE, SERVICE, SOFTWARE
 from appagent.doctor.mount_options import Entry, covering, fstab

@@ -5,9 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from appagent.daemon.app_settings import OwnSettings
 from appagent.daemon.cleanup import OUTPUT_STAYS, SCANS_STAY, GoneApps
-from appagent.model.seen import AppSeen
+from appagent.daemon.watchers import own_settings
 
 NOW = 1_700_000_000.0
 
@@ -50,15 +49,10 @@ def test_what_is_of_no_app_and_old_is_swept(tmp_path: Path) -> None:
     GoneApps("/nowhere", "/nowhere").sweep({"web"}, NOW)
 
 
-def test_own_settings_are_read_once_and_forgotten_with_the_app() -> None:
-    own = OwnSettings()
-    first, wrong = (
-        AppSeen("/files", "web", known=True, release_dir="/files/web", settings=text)
-        for text in ("settle: 3s\n", "run_as: root\n")
-    )
-    assert own.of(first) == ({"settle": 3.0}, "")
-    assert own.of(first) is own.of(first)
-    assert "/files/web/appagent.yaml:1: run_as" in own.of(wrong)[1]
-    assert len(own) == 1
-    own.drop("web")
-    assert len(own) == 0
+def test_own_settings_are_parsed_once_and_only_so_many_are_kept() -> None:
+    file = "/files/web/appagent.yaml"
+    first = own_settings("settle: 3s\n", file)
+    assert first == ({"settle": 3.0}, "")
+    assert own_settings("settle: 3s\n", file) is first
+    assert f"{file}:1: run_as" in own_settings("run_as: root\n", file)[1]
+    assert own_settings.cache_info().maxsize is not None

@@ -7,6 +7,7 @@ import contextlib
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from unittest.mock import create_autospec
 
 import pytest
 
@@ -111,22 +112,12 @@ def test_they_stay_while_a_record_is_in_memory_alone(node: Node) -> None:
     assert node.results() == ["1"]
 
 
-class Stuck:
-    """A history that cannot be written."""
-
-    behind = True
-
-    def report(self, notice: Notice) -> None:
-        pass
-
-    def flush(self) -> bool:
-        return True
-
-
 def test_they_stay_while_the_history_cannot_be_written_but_not_without_end(node: Node) -> None:
     names = [f"{number:05}" for number in range(MOST_KEPT + 2)]
     for name in names:
         (Path(node.places.runs) / f"{name}.json").touch()
-    node.unreported = Unreported(node.places, Stuck())
+    stuck = create_autospec(History, instance=True, behind=True)
+    stuck.flush.return_value = True
+    node.unreported = Unreported(node.places, stuck)
     node.sweep()
     assert node.results() == names[2:]
