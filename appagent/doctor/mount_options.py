@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from appagent.doctor.finding import Finding, note, ok, problem, warning
 from appagent.doctor.unit import directives, section
-from appagent.host import proc
+from appagent.host.mounts import mounts_in
 from appagent.host.units import mount_unit
 
 _OCTAL = re.compile(r"\\([0-7]{3})")
@@ -84,9 +84,9 @@ def covering(entries: Sequence[Entry], path: str) -> Entry | None:
 def in_force(mountinfo: str, point: str) -> dict[str, str]:
     """The options of a mount, as the kernel has them: of the mount and of its superblock."""
     found: dict[str, str] = {}
-    for line in proc.mount_lines(mountinfo):
+    for line in mounts_in(mountinfo):
         if line.point == point:
-            found = options(line.of_disk) | options(line.options)
+            found = options(line.disk_options) | options(line.options)
     return found
 
 

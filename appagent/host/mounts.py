@@ -6,34 +6,19 @@ so the kind of filesystem decides how a path is watched, and by which process.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-
-from appagent.host import proc
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 
 # Kinds whose files other machines write too. `fuse.*` can be local (mergerfs): polling it is only
 # slower, while trusting inotify on sshfs would be blind.
 _SHARES = frozenset(
-    (
-        "9p",
-        "afs",
-        "autofs",
-        "beegfs",
-        "ceph",
-        "cifs",
-        "fuse",
-        "gfs2",
-        "gpfs",
-        "lustre",
-        "ncpfs",
-        "nfs",
-        "nfs4",
-        "ocfs2",
-        "smb3",
-        "smbfs",
-        "virtiofs",
-    )
+    "9p afs autofs beegfs ceph cifs fuse gfs2 gpfs lustre ncpfs nfs nfs4 ocfs2 smb3 smbfs"
+    " virtiofs".split()
 )
+_MOST_LINKS = 40  # as the kernel has it
+_MOST_STEPS = 400  # names on the way, those in the texts of links as well
+_ESCAPE = re.compile(r"\\([0-3][0-7]{2})")
 _REMEMBERED = 4096  # paths
 
 
@@ -45,6 +30,8 @@ class Mount:
     point: str
     fstype: str
     source: str = ""
+    options: str = field(default="", compare=False)
+    disk_options: str = field(default="", compare=False)  # of the filesystem, all its mounts have
 
     @property
     def is_share(self) -> bool:
@@ -67,38 +54,46 @@ class Mount:
 NOWHERE = Mount(-1, "/", "")
 
 
+def mounts_in(mountinfo: str) -> Iterator[Mount]:
+    """Read the text of /proc/self/mountinfo.
+
+    A later line covers an earlier one with the same mount point.
+    """
+    for line in mountinfo.split("\n"):
+        fields, _, rest = line.partition(" - ")
+        number, _, _, _, point, options, *_ = [*fields.split(" "), *[""] * 6]
+        fstype, source, disk_options, *_ = [*rest.split(" "), *[""] * 3]
+        if number.isdigit() and fstype:
+            yield Mount(int(number), _plain(point), fstype, _plain(source), options, disk_options)
+
+
+def _plain(field: str) -> str:
+    r"""Undo the kernel's escapes: \040 is a blank."""
+    return _ESCAPE.sub(lambda found: chr(int(found[1], 8)), field)
+
+
 class Mounts:
     """What is mounted, for questions about paths (absolute, normalised, without symlinks)."""
 
     def __init__(self, text: str) -> None:
         self.text = text
         # A later line covers an earlier one of the same mount point.
-        self.by_point = {
-            line.point: Mount(line.id, line.point, line.fstype, line.source)
-            for line in proc.mount_lines(text)
-        }
+        self.by_point = {mount.point: mount for mount in mounts_in(text)}
         # The same few paths are asked for at every poll.
         self._found: dict[str, Mount] = {}
         self._below: dict[str, frozenset[str]] = {}
 
     def holding(self, path: str) -> Mount:
         """Give the mount with the longest mount point at or above the path."""
-        found = self._found.get(path)
+        found = self._found.get(path) or self.by_point.get(path)
+        if found is None and path in ("/", ""):
+            return NOWHERE
         if found is None:
+            found = self.holding(path.rpartition("/")[0] or "/")
             if len(self._found) >= _REMEMBERED:
                 self._found.clear()
-            found = self._found[path] = self._holding(path)
+            self._found[path] = found
         return found
-
-    def _holding(self, path: str) -> Mount:
-        at = path
-        while True:
-            mount = self.by_point.get(at)
-            if mount is not None:
-                return mount
-            if at in ("/", ""):
-                return NOWHERE
-            at = at.rpartition("/")[0] or "/"
 
     def below(self, path: str) -> frozenset[str]:
         """Give the mount points inside a directory."""
@@ -138,7 +133,3 @@ def real(path: str, mounts: Mounts, link: Callable[[str], str | None]) -> str:
         done = "/" if text.startswith("/") else done
         todo = [more for more in text.split("/") if more] + todo
     return done
-
-
-_MOST_LINKS = 40  # as the kernel has it
-_MOST_STEPS = 400  # names on the way, those in the texts of links as well

@@ -4,10 +4,6 @@ from __future__ import annotations
 
 import os
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
 
 class Process:
     """One process: /proc/PID/stat. `started` is in clock ticks since the boot."""
@@ -64,35 +60,6 @@ def processes() -> dict[int, Process]:
     return found
 
 
-class MountLine:
-    """One line of /proc/self/mountinfo. `options` are the mount's, `of_disk` the superblock's."""
-
-    __slots__ = ("fstype", "id", "of_disk", "options", "point", "source")
-
-    def __init__(self, line: str) -> None:
-        """Take a line; ValueError or IndexError where it is none."""
-        fields = line.split(" ")
-        dash = fields.index("-", 6)
-        self.id = int(fields[0])
-        self.point = _plain(fields[4])
-        self.options = fields[5]
-        self.fstype = fields[dash + 1]
-        self.source = _plain(fields[dash + 2])
-        self.of_disk = fields[dash + 3] if dash + 3 < len(fields) else ""
-
-
-def mount_lines(mountinfo: str) -> Iterator[MountLine]:
-    """Read the text of /proc/self/mountinfo.
-
-    A later line covers an earlier one with the same mount point.
-    """
-    for line in mountinfo.split("\n"):
-        try:
-            yield MountLine(line)
-        except (ValueError, IndexError):
-            continue  # the kernel writes no such line; what cannot be read is not used
-
-
 def mountinfo() -> str:
     """The mount table of this process, "" if it cannot be read. Reading it touches no share."""
     try:
@@ -100,9 +67,3 @@ def mountinfo() -> str:
             return file.read()
     except OSError:
         return ""
-
-
-def _plain(field: str) -> str:
-    r"""Undo the kernel's escapes: \040 is a blank. Raises ValueError for anything else."""
-    first, *rest = field.split("\\")
-    return first + "".join(chr(int(part[:3], 8)) + part[3:] for part in rest)

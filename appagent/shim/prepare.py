@@ -24,7 +24,7 @@ from appagent.core import ids
 from appagent.host.prctl import die_with_parent, signal
 from appagent.shim import cgroup, environment, kept, targets, users
 from appagent.shim.failpoint import hit
-from appagent.shim.trust import Refused
+from appagent.shim.trust import Over, Refused
 from appagent.shim.walk import Bases, Directory, Gone, Moved, filesystem, lstat
 
 TYPE_CHECKING = False
@@ -48,14 +48,10 @@ _RESET = (
 )
 
 
-class Over(Exception):
-    """Nothing can be run: the target is missing, or make cannot read the Makefile."""
+class Missing(Over):
+    """The Makefile has no such target."""
 
-    def __init__(self, outcome: str, status: int, text: str) -> None:
-        """Take what to report to the parent."""
-        super().__init__(text)
-        self.outcome = outcome
-        self.status = status
+    outcome = "missing"
 
 
 class Child:
@@ -81,20 +77,15 @@ class Child:
 
     def main(self, output: int) -> NoReturn:
         """Do it all; never returns, as it ends here or becomes make."""
-        outcome, status, text = "refused", 0, ""
         try:
             self._set_up(output)
             self._prepare()
-        except Refused as refused:
-            outcome, status, text = "refused", 0, str(refused)
-        except Moved as moved:
-            outcome, status, text = "moved", 0, str(moved)
         except Over as over:
-            outcome, status, text = over.outcome, over.status, str(over)
+            end = over
         except BaseException as fault:  # noqa: BLE001 - whatever it is, it must be reported
-            text = f"{INTERNAL_ERROR}: {type(fault).__name__}: {fault}"
+            end = Over(f"{INTERNAL_ERROR}: {type(fault).__name__}: {fault}")
         try:
-            self.report(f"end {outcome} {status} {text}")
+            self.report(f"end {end.outcome} {end.status} {end}")
         finally:
             os._exit(0)
 
@@ -122,7 +113,7 @@ class Child:
         if os.getppid() != self.parent:
             os._exit(1)
 
-    def _prepare(self) -> None:
+    def _prepare(self) -> NoReturn:
         spec = self.spec
         self.make = _find_make(spec["search"] or environment.SEARCH)
         self.report("phase names")
@@ -240,7 +231,7 @@ class Child:
         spec = self.spec
         lstat(bases.root, ".")  # only from a root that can be read can something be gone
         if self.kept is None:
-            raise Over("missing", 0, f"{gone}, and no copy of its Makefile was kept")
+            raise Missing(f"{gone}, and no copy of its Makefile was kept")
         if self.kept.uid != user.uid:
             whose = users.name_of("user", self.kept.uid)
             raise Refused(
@@ -256,25 +247,20 @@ class Child:
         self.report(f"warn {gone}: stopped with the copy of its Makefile")
         return Directory(fd, spec["stop_dir"], None, os.fstat(fd))
 
-    def _become_make(self, made: dict[str, str]) -> None:
+    def _become_make(self, made: dict[str, str]) -> NoReturn:
         spec = self.spec
         known = spec["targets"]
         if known is None or self.is_bare:
             self.report("phase ask")
             hit("child.ask")
-            try:
-                known = targets.ask(self.make, made)
-            except targets.Unreadable as words:
-                raise Over("failed", words.status, str(words)) from None
-            except targets.NotGnu as other:
-                raise Refused(str(other)) from None
+            known = targets.ask(self.make, made)
             self.report("targets " + " ".join(f"{name}={how}" for name, how in known.items()))
         if not self.call:
             step, calls = targets.first(self._steps(), known)
             self.report(" ".join(("step", step, *calls)))
             self.call = calls[0] if calls else step
         if self.call not in known:
-            raise Over("missing", 0, f"the Makefile has no target {self.call}")
+            raise Missing(f"the Makefile has no target {self.call}")
         if warning := targets.trap(self.call, known):
             self.report(f"warn {warning}")
         self.report("phase make")

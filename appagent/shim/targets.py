@@ -19,6 +19,8 @@ import fcntl
 import os
 import select
 
+from appagent.shim.trust import Over, Refused
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -35,17 +37,15 @@ _TICK_MS = 20
 _COULD_NOT_READ = 2
 
 
-class Unreadable(Exception):
+class Unreadable(Over):
     """Make cannot read the Makefile: its own message, and its exit status."""
+
+    outcome = "failed"
 
     def __init__(self, words: str, status: int) -> None:
         """Take make's message and exit status."""
         super().__init__(words)
         self.status = status
-
-
-class NotGnu(Exception):
-    """The program called make is not GNU make."""
 
 
 def calls(step: str, known: Collection[str]) -> tuple[str, ...]:
@@ -100,7 +100,7 @@ def ask(make: str, environment: dict[str, str]) -> dict[str, str]:
         _release(answer)
         _release(words)
     if "# GNU Make " not in text:
-        raise NotGnu(f"{make} is not GNU make: install GNU make, and put it on PATH as make")
+        raise Refused(f"{make} is not GNU make: install GNU make, and put it on PATH as make")
     return read_database(text)
 
 

@@ -32,7 +32,14 @@ def kind(mode: int) -> str:
     return _KINDS.get(stat.S_IFMT(mode), "not a regular file")
 
 
-class Refused(Exception):
+class Over(Exception):
+    """The run is over before make begins. The text is one line for a person."""
+
+    outcome = "refused"
+    status = 0  # of make, where it was asked
+
+
+class Refused(Over):
     """It must not be run as it is. The text is one line: what, whose, and what to do."""
 
 

@@ -18,7 +18,7 @@ import os
 import stat
 
 from appagent.host import proc
-from appagent.shim.trust import Refused, kind
+from appagent.shim.trust import Over, Refused, kind
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -31,8 +31,10 @@ _ACL = "system.posix_acl_access"
 _NOT_THERE = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP})
 
 
-class Moved(Exception):
+class Moved(Over):
     """What was seen earlier does not exist any more, or cannot be read now."""
+
+    outcome = "moved"
 
 
 class Gone(Moved):
@@ -302,5 +304,6 @@ def filesystem(directory: Directory) -> str:
                     mount = line.split()[1]
     except (OSError, IndexError):
         return ""
-    mounts = proc.mount_lines(proc.mountinfo())
-    return next((each.fstype for each in mounts if str(each.id) == mount), "")
+    lines_of_mounts = proc.mountinfo().split("\n")
+    fields = (line.partition(" - ")[2] for line in lines_of_mounts if line.startswith(f"{mount} "))
+    return next(fields, "").partition(" ")[0]

@@ -10,6 +10,7 @@ import pytest
 
 from appagent.core import names
 from appagent.shim import targets
+from appagent.shim.trust import Refused
 
 PHONY, PLAIN = targets.PHONY, targets.PLAIN
 
@@ -79,7 +80,7 @@ def test_another_make_is_not_taken_for_gnu_make(tmp_path: Path) -> None:
     other = tmp_path / "make"
     other.write_text("#!/bin/sh\necho bmake\n")
     other.chmod(0o755)
-    with pytest.raises(targets.NotGnu, match="install GNU make"):
+    with pytest.raises(Refused, match="install GNU make"):
         targets.ask(str(other), {"PATH": os.environ["PATH"]})
 
 
