@@ -25,20 +25,20 @@ async def is_shutting_down(systemd: str = SYSTEMD, softlevel: str = SOFTLEVEL) -
 
     False where no service manager knows: nothing is stopped by mistake.
     """
-    if has_directory(systemd):
+    if _has_directory(systemd):
         with contextlib.suppress(OSError, TimeoutError):
             output = await program("systemctl", "is-system-running", deadline=5.0)
             return output.stdout.strip() == "stopping"
         return False
-    return content(softlevel) in ("shutdown", "reboot")
+    return _content(softlevel) in ("shutdown", "reboot")
 
 
-def has_directory(path: str) -> bool:
+def _has_directory(path: str) -> bool:
     """Whether a local directory exists."""
     return Path(path).is_dir()
 
 
-def content(path: str) -> str:
+def _content(path: str) -> str:
     """The text of a small local file; "" if it cannot be read."""
     try:
         return Path(path).read_text("utf-8", "replace").strip()
