@@ -4,84 +4,40 @@ from __future__ import annotations
 
 import contextlib
 import os
-import random
 import signal
 import sqlite3
-import threading
-import time
-from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import psutil
 import pytest
 
-from appagent.core.release import short
+from tests.integration.crashes import (
+    LOCKED,
+    QUICK,
+    died,
+    good,
+    let_go,
+    name_of,
+    runs_of,
+    waiting,
+)
 from tests.integration.node import (
     PATIENCE,
-    GitApp,
     Node,
     SymlinkApp,
-    TreeApp,
     node,
     wait_until,
 )
 
-QUICK = {"interval": "50ms", "scan_interval": "200ms"}
-KILLS = 50
 POINTS = ("began", "saved", "went", "ended")
 CHECKED = ("install", "restart", "check")
-
-# The lock is held by everything that a run starts, so it also shows what outlived its run.
-LOCKED = """\
-.PHONY: install start restart stop check
-install start restart stop check:
-\t@flock -n -E 99 {base}/$$APP_NAME.lock sh -c ' \\
-\techo "begin $@ $$APP_NAME $${{APP_RELEASE:--}} $$$$ $$(cat version || echo -)" >> {calls}; \\
-\tsleep {seconds}; \\
-\techo "end $@ $$APP_NAME $${{APP_RELEASE:--}} $$$$ $$(cat version || echo -)" >> {calls}'; \\
-\tcode=$$?; [ $$code != 99 ] || \\
-\t\techo "begin overlap $$APP_NAME $$APP_RELEASE 0 -" >> {calls}; \\
-\texit $$code
-"""
 
 
 @pytest.fixture
 def made(tmp_path: Path) -> Iterator[Node]:
     with node(tmp_path, **QUICK) as one:
         yield one
-
-
-def died(made: Node) -> None:
-    """Wait until the agent has been killed, by its own hand."""
-    assert made.process is not None
-    assert made.process.wait(PATIENCE) == -signal.SIGKILL, made.told()
-    made.process = None
-
-
-def good(made: Node, app: str, version: str) -> None:
-    """Wait until an app runs this version and nothing is left to be done."""
-
-    def there() -> bool:
-        calls = made.calls(app, "end")
-        return bool(calls) and calls[-1].version == version and made.app(app)["state"] == "ok"
-
-    wait_until(there, f"{app} runs {version}")
-
-
-def waiting(made: Node) -> str:
-    """A recipe's line that goes on once the test lets it."""
-    return f"\t@while [ ! -e {made.base}/go ]; do sleep 0.02; done"
-
-
-def let_go(made: Node) -> None:
-    (made.base / "go").touch()
-
-
-def runs_of(made: Node, app: str) -> list[dict[str, Any]]:
-    """The runs of an app in the history, oldest first."""
-    return [run for deploy in reversed(made.history(app)) for run in deploy["runs"]]
 
 
 def test_what_ran_while_the_history_could_not_be_written_is_in_it_after_a_crash(made: Node) -> None:
@@ -276,118 +232,3 @@ def test_a_shim_that_was_asked_to_end_is_ended_by_the_next_agent_too(made: Node)
     good(made, "web", "2")
     assert made.targets("web") == ["install", "install", "start", "check"]
     assert [call.version for call in made.calls("web")] == ["1", "2", "2", "2"]
-
-
-# --- at any moment -------------------------------------------------------------------------------
-
-
-class Stream(threading.Thread):
-    """Deploys one version after the other, to one app after the other, until it is stopped.
-
-    One app, the guest, comes and goes.
-    """
-
-    def __init__(self, apps: dict[TreeApp, str], guest: TreeApp, rng: random.Random) -> None:
-        super().__init__(daemon=True)
-        self.apps, self.guest, self.rng = apps, guest, rng
-        self.over = threading.Event()
-        self.latest: dict[str, str] = {}
-
-    def run(self) -> None:
-        number = 0
-        while not self.over.is_set():
-            number += 1
-            for app, makefile in self.apps.items():
-                there = app.name in self.latest
-                if app is self.guest and there and self.rng.random() < 0.1:
-                    app.remove()
-                    del self.latest[app.name]
-                elif number == 1 or self.rng.random() < 0.3:
-                    app.deploy(str(number), makefile)
-                    self.latest[app.name] = str(number)
-            self.over.wait(self.rng.uniform(0.1, 1.0))
-
-
-def test_killed_at_fifty_random_moments_it_runs_nothing_twice_and_ends_where_the_disk_is(
-    made: Node,
-) -> None:
-    seed = int(os.environ.get("APPAGENT_SEED") or random.SystemRandom().randrange(1 << 32))
-    print(f"APPAGENT_SEED={seed}")  # noqa: T201 - pytest shows it when the test has failed
-    rng = random.Random(seed)  # noqa: S311 - moments, no secrets
-    kinds: dict[str, tuple[type[TreeApp], float]] = {
-        "symlink-long": (SymlinkApp, 1.5),
-        "symlink-short": (SymlinkApp, 0),
-        "git-long": (GitApp, 0.7),
-        "git-short": (GitApp, 0),
-        "tree": (TreeApp, 0.3),
-        "guest": (SymlinkApp, 0.1),
-    }
-    made.defaults["gone_after"] = "200ms"
-    made.write_config()
-    apps = {
-        kind(made, name): LOCKED.format(base=made.base, calls=made.calls_file, seconds=seconds)
-        for name, (kind, seconds) in kinds.items()
-    }
-    stream = Stream(apps, next(app for app in apps if app.name == "guest"), rng)
-    stream.start()
-    try:
-        for _ in range(KILLS):
-            made.launch()
-            when = rng.random()
-            if when < 0.8:
-                wait_until(made.answers, "the agent answers")
-            if when < 0.4:
-                wait_until(lambda: busy(made), "something runs")
-            time.sleep(rng.uniform(0.0, 0.9))  # the moment itself is what is random here
-            made.kill()
-    finally:
-        stream.over.set()
-        stream.join()
-    made.start()
-    with contextlib.suppress(Exception):
-        made.ask("trigger", app="tree")  # a tree that deployed so often would wait
-    made.wait(*stream.latest)
-    if "guest" not in stream.latest:
-        wait_until(lambda: made.app("guest") == {}, "the guest is gone")
-        assert made.targets("guest")[-1:] != ["start"]
-    nothing_ran_twice(made)
-    for name in stream.latest:
-        state = made.app(name)
-        assert state["state"] == "ok", state
-        assert state["applied"]["installed"] == state["seen"]["release"]
-        last = {call.target: call.version for call in made.calls(name)}
-        latest = stream.latest[name]
-        assert last["install"] == last["check"] == latest
-        assert latest in (last.get("restart"), last.get("start"))
-    the_history_tells_it(made)
-
-
-def busy(made: Node) -> bool:
-    """Whether a run is under way."""
-    return any(app["run"] for app in made.status()["apps"])
-
-
-def nothing_ran_twice(made: Node) -> None:
-    """No two runs of an app at once, and no run done again that had succeeded."""
-    assert "overlap" not in made.targets()
-    done = Counter((call.app, call.target, call.release) for call in made.calls(what="end"))
-    assert not {what: times for what, times in done.items() if times > 1}
-
-
-def the_history_tells_it(made: Node) -> None:
-    """All that ran is in the history, with how it ended; a deploy is one over a crash."""
-    deploys = made.history()
-    runs = [run for deploy in deploys for run in deploy["runs"]]
-    outcomes = {run["outcome"] for run in runs if run["app"] != "guest"}
-    # The end of one that a crash followed at once may not have been written: "interrupted".
-    assert outcomes <= {"ok", "missing", "cancelled", "lost", "moved", "interrupted"}
-    told = {(run["app"], run["target"], name_of(run["release"])) for run in runs}
-    assert {(call.app, call.target, call.release) for call in made.calls()} <= told
-    assert any(run["adopted"] and run["outcome"] == "ok" for run in runs)
-    assert not any(deploy["outcome"] == "running" for deploy in deploys)
-
-
-def name_of(release: str) -> str:
-    """A release as a target is told it."""
-    name = short(release) if release.startswith("symlink") else release.rpartition(":")[2]
-    return name or "-"  # an app is stopped of which nothing was ever installed whole
