@@ -222,10 +222,10 @@ class FaultyDisk(Disk):
         self._faults().seen.append(call)
         fault = self._faults().met(call, path)
         while fault.hang:
-            time.sleep(0.01)
+            time.sleep(0.01)  # between two looks at whether the fault was taken away
             fault = self._faults().met(call, path)
         if fault.slow:
-            time.sleep(fault.slow)
+            time.sleep(fault.slow)  # a slow share is what the test is about
         if fault.spin:
             re.match("(?:a|aa)*b", "a" * 200)
         if fault.die:

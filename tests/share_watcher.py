@@ -12,21 +12,20 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from appagent.model.events import WatcherBack, WatcherStuck
 from appagent.model.seen import AppSeen, EnvSeen, RootSeen
-from appagent.share import debounce, marker_poll, root_poll
 from appagent.share.poller import Poller
 from appagent.share.process import COMMAND, Report, Timing, Watcher
 from appagent.share.protocol import LogLine, Message
 from appagent.share.scanner import Scanner
+from appagent.share.state import Limits, Work
 from appagent.share.watches import Watches
 from appagent.share.watchlist import AppSpec, RootSpec, Watchlist
-from appagent.share.work import Work
 from tests.share_disk import Faults, FaultyDisk
 
 PATIENCE = 30.0
+# Doubt for a moment only.
+HASTY = Limits(confirm=0.2, whole=0.3, again_share=0.01, again_local=0.01)
 GIT = {
     **os.environ,
     "GIT_CONFIG_GLOBAL": "/dev/null",
@@ -143,7 +142,9 @@ EVERY = sorted(LAYOUTS)
 class Driven:
     """The two workers of a watcher, without threads: `until` turns them until something is so."""
 
-    def __init__(self, root: Path, share: float = 10.0, **fields: object) -> None:
+    def __init__(
+        self, root: Path, share: float = 10.0, limits: Limits = HASTY, **fields: object
+    ) -> None:
         """`share` of the time goes into scanning: as often as asked, if it is not said."""
         self.faults = Faults()
         self.root = str(root)
@@ -154,7 +155,7 @@ class Driven:
         self.envs: dict[str, EnvSeen] = {}
         self.logs: list[str] = []
         self.messages: list[Message] = []
-        self.work = Work()
+        self.work = Work(limits=limits)
         watches = Watches(self.work)
         self.scanner = Scanner(self._disk(), self.work, watches, share)
         self.poller = Poller(self._disk(), self.work, watches)
@@ -192,10 +193,10 @@ class Driven:
             self.turn()
 
     def until_looked_again(self, times: int = 30) -> None:
-        """Let every thing be looked at a few times more."""
+        """Take some turns, a moment apart, for tests that nothing more is reported."""
         for _ in range(times):
             self.turn()
-            time.sleep(0.002)
+            time.sleep(0.002)  # what is due again after 10 or 20 ms has its turn among these
 
     def release(self, app: str) -> str:
         look = self.apps.get(app)
@@ -308,8 +309,14 @@ async def watcher_on(
             await seen.until(lambda: not exists(pid) or seen.watcher.gone)
 
 
-def driven(root: Path, settle: float = 0.1, share: float = 10.0, **fields: object) -> Driven:
-    seen = Driven(root, share, **{"defaults": AppSpec(settle=settle), **fields})
+def driven(
+    root: Path,
+    settle: float = 0.1,
+    share: float = 10.0,
+    limits: Limits = HASTY,
+    **fields: object,
+) -> Driven:
+    seen = Driven(root, share, limits, **{"defaults": AppSpec(settle=settle), **fields})
     seen.watch()
     return seen
 
@@ -337,10 +344,3 @@ def names(seen: Driven) -> tuple[str, ...]:
 def known(seen: Driven) -> bool:
     look = seen.roots.get(seen.root)
     return look is not None and look.known
-
-
-def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Doubt for a moment only."""
-    monkeypatch.setattr(debounce, "CONFIRM", 0.2)
-    monkeypatch.setattr(root_poll, "CONFIRM", 0.2)
-    monkeypatch.setattr(marker_poll, "_WHOLE", 0.3)

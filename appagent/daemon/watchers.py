@@ -45,14 +45,15 @@ RECHECK_TIMEOUT = 5.0  # s for a watcher to take a recheck
 CHANGES_SHOWN = 50
 
 
-def root_spec(node: Node, root: RootSettings) -> RootSpec:
+def root_spec(node: Node, root: RootSettings, scheme: str) -> RootSpec:
     """One root for its watcher; of the apps only those that differ from the defaults."""
     mine = {name: app for name, app in node.apps.items() if app.record.root == root.path}
     apps: dict[str, AppSpec] = {}
-    usual = app_spec(node.settings.defaults, None)
+    usual = app_spec(node.settings.defaults, None, scheme)
     for name in sorted(mine.keys() | node.settings.apps.keys()):
         app = mine.get(name)
-        spec = app_spec(settings_for(node.settings, name, app.seen.own if app else {}), app)
+        settings = settings_for(node.settings, name, app.seen.own if app else {})
+        spec = app_spec(settings, app, scheme)
         if spec != usual:
             apps[name] = spec
     return RootSpec(
@@ -71,21 +72,21 @@ def root_spec(node: Node, root: RootSettings) -> RootSpec:
     )
 
 
-def app_spec(settings: AppSettings, app: App | None) -> AppSpec:
+def app_spec(settings: AppSettings, app: App | None, scheme: str) -> AppSpec:
     """How one app is polled or scanned."""
-    also = older_id(app, settings) if app is not None else None
+    also = older_id(app, settings, scheme) if app is not None else None
     return AppSpec(settings.layout, settings.settle, settings.ignore, also)
 
 
-def older_id(app: App, settings: AppSettings) -> Also | None:
+def older_id(app: App, settings: AppSettings, scheme: str) -> Also | None:
     """The scheme and ignore lines of the id that is installed, where they are not today's."""
     record = app.record
     if not record.applied.installed.startswith("tree."):
         return None
-    scheme = record.applied.installed.partition(":")[0]
-    if scheme == SCHEME and record.ignore == settings.ignore:
+    installed = record.applied.installed.partition(":")[0]
+    if installed == scheme and record.ignore == settings.ignore:
         return None
-    return Also(scheme, record.ignore)
+    return Also(installed, record.ignore)
 
 
 def env_files(node: Node) -> tuple[str, ...]:
@@ -111,10 +112,13 @@ def own_settings(text: str, file: str) -> tuple[Mapping[str, object], str]:
 class Watchers:
     """All watchers, and which of them watches what."""
 
-    def __init__(self, loop: Loop, make: Callable[..., Watcher] = Watcher) -> None:
+    def __init__(
+        self, loop: Loop, make: Callable[..., Watcher] = Watcher, scheme: str = SCHEME
+    ) -> None:
         """Nothing is started before the first list."""
         self.loop = loop
         self.make = make
+        self.scheme = scheme  # of the signatures that its watchers make
         self.watchers: dict[str, Watcher] = {}  # by mount point, "" for local paths
         self.place: dict[str, str] = {}  # root or env file → the watcher's key
         self.soon: asyncio.TimerHandle | None = None
@@ -137,7 +141,7 @@ class Watchers:
         """Send each watcher its list where it changed; start a watcher for a new share."""
         self.soon = None
         node = self.loop.node
-        roots = {root.path: root_spec(node, root) for root in node.settings.roots}
+        roots = {root.path: root_spec(node, root, self.scheme) for root in node.settings.roots}
         envs = env_files(node)
         self.table = proc.mountinfo()
         groups = group(self.table, (*roots, *envs))

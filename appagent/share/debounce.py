@@ -20,7 +20,7 @@ from appagent.model.words import Layout
 from appagent.share.layouts import Inspection
 from appagent.share.markers import NotDeployable
 
-CONFIRM = 2.0  # s after which an error is believed
+CONFIRM = 2.0  # s
 
 # What is reported when it changes: all but when it was seen, and which paths are changing.
 _CONTENT = attrgetter(
@@ -34,10 +34,11 @@ _TRANSIENT = frozenset((errno.ESTALE, errno.ENOENT, errno.ENOTDIR, errno.EINVAL,
 class Debounce:
     """What is seen of one app. `saw` and `failed` return what there is to report, if anything."""
 
-    def __init__(self, root: str, app: str, settle: float) -> None:
+    def __init__(self, root: str, app: str, settle: float, confirm: float = CONFIRM) -> None:
         self.root = root
         self.app = app
         self.settle = settle
+        self._confirm = confirm  # s after which an error is believed
         self.last: AppSeen | None = None  # what is believed
         self.reported: AppSeen | None = None
         # A poll that starts from then on (mono) is to be reported whatever it shows; 0: none is. A
@@ -71,7 +72,7 @@ class Debounce:
             return True
         if self._other is None or self._other[0] is not layout:
             self._other = (layout, began)
-        return began - self._other[1] > CONFIRM
+        return began - self._other[1] > self._confirm
 
     def saw(  # noqa: PLR0913 - the parts of what is seen
         self,
@@ -121,7 +122,7 @@ class Debounce:
         if last is not None and last.known and passes(error):
             if self._failing_since is None:
                 self._failing_since = began
-            if began - self._failing_since <= CONFIRM:
+            if began - self._failing_since <= self._confirm:
                 return None
         seen = AppSeen(
             root=self.root,

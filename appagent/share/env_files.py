@@ -22,17 +22,13 @@ from appagent.host.mounts import Mount
 from appagent.model.seen import EnvSeen
 from appagent.share.debounce import in_words
 from appagent.share.disk import FILE, Disk
-from appagent.share.fault_log import FaultLog
 from appagent.share.markers import NotDeployable, status_text
 from appagent.share.mount_guard import AllowedPaths, MountGuard, NotMounted
 from appagent.share.observer import RETRY, Emit
 from appagent.share.resolve import PathResolver, parent
 from appagent.share.scheduler import Jitter, Window
-from appagent.share.state import RootState
-from appagent.share.work import Work
+from appagent.share.state import Limits, RootState, Work
 
-AGAIN_SHARE = 1.0  # s until the second read
-AGAIN_LOCAL = 0.25
 _CONTENT = attrgetter("state", "digest", "why")  # what is reported when it changes
 _EVERY = 2.0  # s between polls of a directory, without a root that has an interval
 
@@ -44,7 +40,6 @@ class EnvFile:
         self.path = path
         self.requested = False
         self.reported: EnvSeen | None = None
-        self.faults = FaultLog()
         self.waiting = False  # for its second read
         self.was_mounted = False
         self._read: tuple[str, str, str] | None = None  # state, digest, why of the last read
@@ -52,10 +47,11 @@ class EnvFile:
 
     def poll(self, owner: EnvFiles, now: float) -> tuple[EnvSeen | None, float]:
         """Read it: what there is to report, and in how many s to read again (0: by listing)."""
-        again = AGAIN_SHARE
+        limits = owner.limits
+        again = limits.again_share
         try:
             before = self._mount(owner)
-            again = AGAIN_SHARE if before.is_share else AGAIN_LOCAL
+            again = limits.again_share if before.is_share else limits.again_local
             read = self._read_now(owner, before)
             owner.guard.unmoved(before, self._mount(owner))
         except (OSError, NotMounted) as error:
@@ -216,7 +212,7 @@ class EnvFiles:
         try:
             seen, again = env.poll(self, began)
         except Exception:  # noqa: BLE001 - logged; it makes this file unknown, and nothing else
-            seen, again = env.unknown(str(env.faults.report(env.path, emit)), began), RETRY
+            seen, again = env.unknown(str(self._work.internal_error(env.path, emit)), began), RETRY
         if seen is not None:
             emit(seen)
         env.waiting = again > 0
@@ -229,6 +225,11 @@ class EnvFiles:
         for env in env_dir.doubtful(self):
             self._work.poll.sooner(env, 0.0)
         self._work.poll.sooner(env_dir, self._next(began))
+
+    @property
+    def limits(self) -> Limits:
+        """How long to wait for a second read."""
+        return self._work.limits
 
     @property
     def secret(self) -> bytes:

@@ -21,16 +21,13 @@ from appagent.share.markers import NotDeployable, unchanged
 from appagent.share.mount_guard import MountGuard, NotMounted
 from appagent.share.observer import RETRY, Emit
 from appagent.share.scheduler import Jitter, Window
-from appagent.share.state import POLLER, SCANNER, AppState, RootState
+from appagent.share.state import POLLER, SCANNER, AppState, RootState, Work
 from appagent.share.watches import Watches
-from appagent.share.work import Work
 
 SAFETY = 60.0  # s between polls of what inotify watches
-_WHOLE = 10.0  # s between inspections of an app whose markers do not change
 _MOST = 32  # apps whose markers are polled in one pass
 _BUSY = 0.5  # of the time that polls of markers may take at most
 _LEFT = 0.1  # of the bound on polls: for plain directories, however many apps there are
-_UNUSABLE = 10.0  # s after which what keeps a directory from being an app is reported
 
 
 class MarkerPoll:
@@ -59,7 +56,7 @@ class MarkerPoll:
         """Poll an app and others of its root that are due, by their markers if that will do."""
         root, schedule = first.root, self._work.poll
         more = schedule.more(lambda item: isinstance(item, AppState) and item.root is root, _MOST)
-        apps = [app for app in (first, *more) if isinstance(app, AppState) and not app.dropped()]
+        apps = [app for app in (first, *more) if isinstance(app, AppState) and not app.dropped]
         if not root.known:  # its apps are polled anew once it is available again
             return
         try:
@@ -86,21 +83,20 @@ class MarkerPoll:
         `listed` is False while the listing that will name it has yet to be reported.
         """
         root = app.root
-        if app.dropped() or not root.known:
+        if app.dropped or not root.known:
             return False
         if app.owner != POLLER:
             return True
         began = time.monotonic()
-        app.begin(began)
-        how = app.take_how("poll")
+        app.begin(began, "poll")
         due: float | Window | None
         try:
-            due = self._inspect(app, began, how, emit, listed=listed)
+            due = self._inspect(app, emit, listed=listed)
         except NotMounted:
             self._work.root(root)
             due = began + root.spec.interval
         except Exception:  # noqa: BLE001 - logged; it makes this app unknown, and nothing else
-            due = self._failed(app, app.faults.report(app.path, emit), began, how, emit)
+            due = self._failed(app, self._work.internal_error(app.path, emit), emit)
         if due is None:
             return True
         self._work.poll.sooner(app, due)
@@ -141,18 +137,16 @@ class MarkerPoll:
         except Exception:  # noqa: BLE001 - the inspection that follows reports it
             return False
 
-    def _inspect(
-        self, app: AppState, began: float, how: str, emit: Emit, *, listed: bool
-    ) -> Window | None:
+    def _inspect(self, app: AppState, emit: Emit, *, listed: bool) -> Window | None:
         """Inspect an app: when to poll it again, None if it is a tree."""
-        root, spec = app.root, app.root.spec
+        root, spec, began = app.root, app.root.spec, app.began
         mount = self._guard.of_root(root)
         try:
             found = self._guard.inspect(root, app.name, app.spec.layout)
             self._guard.unmoved(mount, self._guard.of_root(root))
         except (OSError, NotDeployable) as error:
             self._guard.unmoved(mount, self._guard.of_root(root))
-            return self._failed(app, error, began, how, emit)
+            return self._failed(app, error, emit)
         app.failing_since = None
         root.is_app(app.name)
         if app.name not in root.were_apps:
@@ -164,30 +158,28 @@ class MarkerPoll:
         if not app.debounce.believes(found.layout, began):
             return self._jitter(began, spec.interval)
         if found.layout is Layout.TREE:
-            app.owner, app.markers, app.how = SCANNER, (), how
+            app.owner, app.markers, app.how = SCANNER, (), app.cause
             return None
-        seen = app.debounce.saw(found, found.release, began, how, also=_also(app, found))
+        seen = app.debounce.saw(found, found.release, began, app.cause, also=_also(app, found))
         if seen is not None:
             emit(seen)
         app.markers = found.markers
         watches_added = self._watches.app(app, found, emit)
-        slow = SAFETY if root.inotify else _WHOLE
+        slow = SAFETY if root.inotify else self._work.limits.whole
         soon = bool(found.incomplete) or watches_added
         app.whole = self._jitter(began, spec.scan_interval if soon else slow)
         return self._again(app, began)
 
-    def _failed(
-        self, app: AppState, error: OSError | NotDeployable, began: float, how: str, emit: Emit
-    ) -> Window:
+    def _failed(self, app: AppState, error: OSError | NotDeployable, emit: Emit) -> Window:
         """Take an inspection that failed: when to repeat it."""
-        root, spec = app.root, app.root.spec
+        root, spec, began = app.root, app.root.spec, app.began
         app.markers = ()
         if app.name not in root.were_apps:
             app.failing_since = app.failing_since or began
-            if began - app.failing_since > _UNUSABLE:
+            if began - app.failing_since > self._work.limits.unusable:
                 root.is_no_app(app.name, "" if isinstance(error, NoApp) else in_words(error))
             return self._jitter(began, max(spec.scan_interval, self._plain_interval()))
-        seen = app.debounce.failed(error, began, how)
+        seen = app.debounce.failed(error, began, app.cause)
         if seen is not None:
             emit(seen)
         return self._jitter(began, spec.interval if app.debounce.doubtful else spec.scan_interval)

@@ -11,8 +11,7 @@ from appagent.host.mounts import Mount, Mounts, real
 from appagent.model.words import Layout
 from appagent.share.disk import Disk
 from appagent.share.layouts import Inspection, inspect
-from appagent.share.state import RootState
-from appagent.share.work import Work
+from appagent.share.state import RootState, Work
 
 
 class NotMounted(Exception):

@@ -19,10 +19,9 @@ from appagent.share.mount_guard import MountGuard
 from appagent.share.observer import RETRY, Emit
 from appagent.share.root_poll import RootPoll
 from appagent.share.scheduler import Jitter
-from appagent.share.state import AppState, RootState
+from appagent.share.state import AppState, RootState, Work
 from appagent.share.watches import Watches
 from appagent.share.watchlist import RootSpec, Watchlist
-from appagent.share.work import Work
 
 _RECHECK_PAUSE = 5  # a root is listed for rechecks at most a fifth of the time
 _MOUNTS = 1.0  # s between polls of the mount table, and counts of what is polled

@@ -22,9 +22,8 @@ from appagent.share.requests import (
     Request,
     RequestRefused,
 )
-from appagent.share.state import RootState
+from appagent.share.state import RootState, Work
 from appagent.share.watchlist import Watchlist
-from appagent.share.work import Work
 
 _MOST_PATH = 4096  # bytes
 

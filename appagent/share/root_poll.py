@@ -14,17 +14,15 @@ from operator import attrgetter
 
 from appagent.host.mounts import Mount
 from appagent.model.seen import RootSeen
-from appagent.share.children import Children, children
-from appagent.share.debounce import CONFIRM, in_words, passes
+from appagent.share.debounce import in_words, passes
 from appagent.share.marker_poll import MarkerPoll
 from appagent.share.markers import NotDeployable
 from appagent.share.mount_guard import MountGuard, NotMounted
 from appagent.share.observer import RETRY, Emit
 from appagent.share.protocol import Message
 from appagent.share.scheduler import Jitter
-from appagent.share.state import AppState, RootState
+from appagent.share.state import AppState, Children, RootState, Work
 from appagent.share.watches import Watches
-from appagent.share.work import Work
 
 _INTERVAL_INOTIFY = 5.0  # s between listings of a root that inotify watches
 _PLAIN = 10  # directories without a Makefile that are named
@@ -61,7 +59,7 @@ class RootPoll:
         try:
             self._list(root, began, emit)
         except Exception:  # noqa: BLE001 - logged, and reported as the reason
-            self._failed(root, root.faults.report(root.path, emit), None, began, emit)
+            self._failed(root, self._work.internal_error(root.path, emit), None, began, emit)
             self._work.root(root, began + RETRY)
 
     def _list(self, root: RootState, began: float, emit: Emit) -> None:
@@ -82,7 +80,7 @@ class RootPoll:
         available_again = root.reported is not None and not root.reported.known
         root.known, root.on_share = True, mount.is_share
         watches_added = self._watches.root(root, mount, inode, emit)
-        found = root.children = children(entries, root.spec, root.children)
+        found = root.listed(entries)
         messages, trees = self._inspect_new(root, found, how)
         seen = RootSeen(
             root=root.path,
@@ -121,7 +119,13 @@ class RootPoll:
         known = root.apps.keys() & found.mine
         new = sorted(found.mine - known)
         for name in new:
-            root.apps[name] = AppState(root, name, root.spec.spec(name))
+            root.apps[name] = AppState(
+                root,
+                name,
+                root.spec.spec(name),
+                confirm=self._work.limits.confirm,
+                scheme=self._work.scheme,
+            )
             root.apps[name].how = how
         if root.requested:
             new += sorted(found.mine & known - root.were_apps)
@@ -141,7 +145,7 @@ class RootPoll:
         """Report a root that cannot be listed as unknown: at once, or after 2 s if it may pass."""
         if root.known and isinstance(error, OSError) and passes(error):
             root.failing_since = root.failing_since or began
-            if began - root.failing_since <= CONFIRM:
+            if began - root.failing_since <= self._work.limits.confirm:
                 return
         root.known = False
         why = str(error) if isinstance(error, NotMounted) else in_words(error)

@@ -27,10 +27,9 @@ from appagent.share.mount_guard import MountGuard, NotMounted
 from appagent.share.observer import Emit
 from appagent.share.protocol import LogLine
 from appagent.share.scheduler import Jitter, Window
-from appagent.share.signature import SCHEME, SCHEMES, Scan, SignatureScanner
-from appagent.share.state import POLLER, SCANNER, AppState, PlainTree
+from appagent.share.signature import SCHEME, Scan, SignatureScanner
+from appagent.share.state import POLLER, SCANNER, AppState, PlainTree, Work
 from appagent.share.watches import Watches
-from appagent.share.work import Work
 
 _SOON = 0.5  # s until a scan that was not believed is repeated
 _SHORT = 1.0  # s that a scan may take, as the last one did, to be let in between
@@ -113,7 +112,7 @@ class Scanner:
 
     def _turn_of(self, app: AppState) -> None:
         """Scan an app, if it can be paid."""
-        if app.dropped():
+        if app.dropped:
             return
         if app.owner != SCANNER:
             self._close_account(app)
@@ -131,21 +130,18 @@ class Scanner:
             self._slower(app, 0.0)
         app.put_off = False
         due = self._paid_scan(app, now)
-        if due is not None and not app.dropped():
+        if due is not None and not app.dropped:
             self._work.scan.sooner(app, due)
 
     def _paid_scan(self, app: AppState, began: float) -> Window | None:
         before, inner = self._cost(), self._inner
-        app.begin(began)
+        app.begin(began, "scan")
         app.tried = True
-        how = app.take_how("scan")
         self._scanned.append(app)
         try:
-            return self._scan_app(app, began, how, self._emit)
+            return self._scan_app(app, began)
         except Exception:  # noqa: BLE001 - logged; it makes this app unknown, and nothing else
-            return self._failed(
-                app, app.faults.report(app.path, self._emit), began, how, self._emit
-            )
+            return self._failed(app, self._work.internal_error(app.path, self._emit))
         finally:
             self._scanned.pop()
             self.disk.pulse.rest()
@@ -157,7 +153,7 @@ class Scanner:
             app.scan_takes = max(0.0, shared or own.processor)
             directories = len(app.scan.blocks) if app.scan and app.root.on_share else 0
             app.scan_price = price(own.processor, shared, directories)
-            if app.owner == SCANNER and not app.dropped():
+            if app.owner == SCANNER and not app.dropped:
                 self._budget.pay(app, self._clock(), app.scan_price)
 
     def _cost(self) -> _Cost:
@@ -179,7 +175,7 @@ class Scanner:
         self._slower(app, 0.0)
         app.tried, app.confirm = False, None
 
-    def _scan_app(self, app: AppState, began: float, how: str, emit: Emit) -> Window | None:
+    def _scan_app(self, app: AppState, began: float) -> Window | None:
         """Scan one app: when to scan it again, None if it is not a tree any more."""
         root = app.root
         again = self._jitter(began, root.spec.scan_interval)
@@ -208,28 +204,27 @@ class Scanner:
             self._work.root(root)
             return again
         except (OSError, NotDeployable) as error:
-            return self._failed(app, error, began, how, emit)
+            return self._failed(app, error)
         if not listed:
             self._work.root(root)
             return again
         changing = () if same or app.scan is None else scan.changed_since(app.scan)
-        seen = app.debounce.saw(found, scan.release, began, how, also=also, changing=changing)
-        self._report(seen, app, emit)
+        seen = app.debounce.saw(found, scan.release, began, app.cause, also=also, changing=changing)
+        self._report(seen, app)
         app.scan = scan
-        self._keep(app, emit)
-        added = self._watches.tree(app, found, scan, emit)
+        self._keep(app)
+        added = self._watches.tree(app, found, scan, self._emit)
         every = again if added or scan.torn or not root.inotify else self._jitter(began, SAFETY)
         confirm = app.confirm = app.debounce.confirm_at
         if confirm is None or every.last < confirm:
             return every
         return Window(confirm, confirm)  # a moment earlier it would be too early, and no use
 
-    def _failed(
-        self, app: AppState, error: OSError | NotDeployable, began: float, how: str, emit: Emit
-    ) -> Window:
+    def _failed(self, app: AppState, error: OSError | NotDeployable) -> Window:
         """Take a scan that failed: when to scan again."""
         app.confirm = None
-        self._report(app.debounce.failed(error, began, how), app, emit)
+        began = app.began
+        self._report(app.debounce.failed(error, began, app.cause), app)
         again = self._jitter(began, app.root.spec.scan_interval)
         return again.sooner(began + _SOON) if app.debounce.doubtful else again
 
@@ -266,9 +261,9 @@ class Scanner:
         also = app.spec.also
         if also is None:
             return ""
-        if (also.scheme, also.ignore) == (SCHEME, app.spec.ignore):
+        if (also.scheme, also.ignore) == (self._work.scheme, app.spec.ignore):
             return scan.release
-        if also.scheme in SCHEMES:
+        if also.scheme in (SCHEME, self._work.scheme):  # an upgrade asks for the older one too
             older = SignatureScanner(also.ignore, also.scheme)
             others = self._guard.mounted_below(app.root)
             return older.scan(self.disk, base, began, others, None).release
@@ -280,11 +275,11 @@ class Scanner:
         except NotDeployable:  # it does not lie like that any more
             return ""
 
-    def _report(self, seen: AppSeen | None, app: AppState, emit: Emit) -> None:
-        if seen is not None and not app.dropped():
-            emit(seen)
+    def _report(self, seen: AppSeen | None, app: AppState) -> None:
+        if seen is not None and not app.dropped:
+            self._emit(seen)
 
-    def _keep(self, app: AppState, emit: Emit) -> None:
+    def _keep(self, app: AppState) -> None:
         """Keep the manifest of a tree that settled."""
         last, scan = app.debounce.last, app.scan
         if last is None or scan is None or not self._work.watchlist.manifests or scan.torn:
@@ -296,7 +291,7 @@ class Scanner:
         except OSError as error:
             text = f"{app.name}: what the release is made of cannot be kept: {in_words(error)}"
             if text != self._manifest_error:
-                emit(LogLine("warning", text))
+                self._emit(LogLine("warning", text))
             self._manifest_error = text
             return
         app.kept, self._manifest_error = scan.release, ""

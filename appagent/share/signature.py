@@ -30,7 +30,6 @@ from appagent.share.layouts import KEY_NAMES
 from appagent.share.markers import NotDeployable
 
 SCHEME = "tree.1"  # of the signatures that are made now
-SCHEMES = frozenset({SCHEME})  # that can be made: an upgrade asks for the older one beside its own
 _DEEPEST = 128  # directories in one another; each holds a descriptor while it is scanned
 _NAMED = 10  # paths that are named as changing
 _KINDS = {
@@ -72,10 +71,10 @@ class Scan:
 class SignatureScanner:
     """Scans one app's tree; the ignore lines are understood once."""
 
-    def __init__(self, ignore: tuple[str, ...], scheme: str = "") -> None:
+    def __init__(self, ignore: tuple[str, ...], scheme: str = SCHEME) -> None:
         self.ignore = ignore
         self._ignored = matcher(ignore)
-        self._scheme = scheme or SCHEME
+        self._scheme = scheme
         self._prefix = f"{self._scheme}:{ignore_id(ignore)}:"
 
     def skips(self, path: str, *, is_dir: bool) -> bool:

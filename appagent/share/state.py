@@ -1,4 +1,4 @@
-"""What a watcher watches: its roots and their apps, and what was seen of them.
+"""What a watcher watches: its roots and their apps, what was seen of them, and what is due.
 
 An `AppState` belongs to one thread at a time: to the poller while the app is a symlink, a git work
 tree or not yet known, to the scanner while it is a tree. `owner` names that thread; a thread that
@@ -8,26 +8,71 @@ dropped, and set why it is due: `how` and the time of a recheck.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import sys
+import time
+import traceback
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import NamedTuple
 
-from appagent.core.names import MAKEFILES
+from appagent.core.names import MAKEFILES, is_hidden, managed, why_no_app
 from appagent.host.mounts import Mounts
 from appagent.model.seen import RootSeen
-from appagent.share.children import Children
-from appagent.share.debounce import Debounce
-from appagent.share.fault_log import FaultLog
+from appagent.share.debounce import CONFIRM, Debounce
+from appagent.share.disk import DIR, LINK
 from appagent.share.layouts import Inspection
-from appagent.share.markers import Marker
-from appagent.share.scheduler import Burst, Window
-from appagent.share.signature import Scan, SignatureScanner
-from appagent.share.watchlist import AppSpec, RootSpec
+from appagent.share.markers import Marker, NotDeployable
+from appagent.share.observer import Emit
+from appagent.share.protocol import LogLine
+from appagent.share.scheduler import Burst, Schedule, Window
+from appagent.share.signature import SCHEME, Scan, SignatureScanner
+from appagent.share.watchlist import AppSpec, RootSpec, Watchlist
 
 POLLER, SCANNER = "poller", "scanner"  # the threads
 
 _MAKEFILES = frozenset(MAKEFILES)
 _POLLS = 16, 0.008  # that events may cause at once, and s between them: as long as a commit takes
 _SCANS = 4, 0.06
+_LONGEST = 200  # characters of an internal error's own text
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How long a watcher doubts what it sees; in seconds."""
+
+    confirm: float = CONFIRM  # after which an error is believed
+    whole: float = 10.0  # between inspections of an app whose markers do not change
+    unusable: float = 10.0  # after which what keeps a directory from being an app is reported
+    again_share: float = 1.0  # until the second read of an env file
+    again_local: float = 0.25
+
+
+@dataclass(frozen=True, slots=True)
+class Children:
+    """A listing of a root, sorted. Files and hidden directories are in none of these."""
+
+    entries: Mapping[str, str]
+    spec: RootSpec
+    mine: frozenset[str]  # by include and exclude; polled
+    others: frozenset[str]  # left out by them; only named
+    refused: Mapping[str, str]  # name → why it cannot be an app
+
+    @classmethod
+    def of(cls, entries: Mapping[str, str], spec: RootSpec) -> Children:
+        """Sort a listing."""
+        mine: set[str] = set()
+        others: set[str] = set()
+        refused = {}
+        for name, kind in entries.items():
+            if kind not in (DIR, LINK) or is_hidden(name):
+                continue
+            why = why_no_app(name)
+            if why:
+                refused[name] = why
+            else:
+                (mine if managed(name, spec.include, spec.exclude) else others).add(name)
+        return cls(entries, spec, frozenset(mine), frozenset(others), refused)
 
 
 class PlainTree(NamedTuple):
@@ -75,13 +120,19 @@ class RootState:
         self.burst = Burst(*_POLLS)
         self.inode = 0  # of what is watched; only on local disks
         self.no_inotify = ""  # why it cannot be
-        self.faults = FaultLog()
         self._named: tuple[Children | None, int, tuple[str, ...]] = (None, 0, ())
 
     @property
     def path(self) -> str:
         """As it is configured."""
         return self.spec.path
+
+    def listed(self, entries: Mapping[str, str]) -> Children:
+        """Take a listing; one that is like the one before is not sorted again."""
+        old = self.children
+        if old is None or entries != old.entries or self.spec != old.spec:
+            self.children = old = Children.of(entries, self.spec)
+        return old
 
     def names(self, found: Children) -> tuple[str, ...]:
         """Give the children that are apps, whoever runs them."""
@@ -113,17 +164,26 @@ class RootState:
 class AppState:
     """A child of a root that may be an app, and what was seen of it."""
 
-    def __init__(self, root: RootState, name: str, spec: AppSpec) -> None:
+    def __init__(
+        self,
+        root: RootState,
+        name: str,
+        spec: AppSpec,
+        *,
+        confirm: float = CONFIRM,
+        scheme: str = SCHEME,
+    ) -> None:
         self.root = root
         self.name = name
         self.spec = spec
-        self.debounce = Debounce(root.path, name, spec.settle)
-        self.scanner = SignatureScanner(spec.ignore)
+        self.debounce = Debounce(root.path, name, spec.settle, confirm)
+        self.scanner = SignatureScanner(spec.ignore, scheme)
         self.owner = POLLER
         self.base = ""  # of a tree that inotify watches, with a slash behind it
-        self._dropped = False
+        self.dropped = False  # not watched any more; what is seen of it now is not reported
         self.how = ""  # why it is due: inotify, poll, scan or requested
         self.began = 0.0  # of the newest poll
+        self.cause = ""  # of the newest poll: as `how`
         self._polls, self._scans = Burst(*_POLLS), Burst(*_SCANS)
         self.markers: tuple[Marker, ...] = ()
         self.whole = Window(0.0, 0.0)  # when unchanged markers are not enough any more
@@ -137,24 +197,16 @@ class AppState:
         self.scan_every = 0.0  # s, where that is much more than it should be; else 0
         self.failing_since: float | None = None  # since when something keeps it from being an app
         self.kept = ""  # release whose manifest is kept
-        self.faults = FaultLog()
 
     @property
     def path(self) -> str:
         """Where it is, as the root is configured."""
         return f"{self.root.path.rstrip('/')}/{self.name}"
 
-    def drop(self) -> None:
-        """It is not watched any more; what is seen of it just now is not reported."""
-        self._dropped = True
-
-    def dropped(self) -> bool:
-        """Whether it is not watched any more."""
-        return self._dropped
-
-    def begin(self, now: float) -> None:
-        """An inspection or a scan begins."""
+    def begin(self, now: float, otherwise: str) -> None:
+        """An inspection or a scan begins; what happens from now on causes another one."""
         self.began = now
+        self.cause, self.how = self.how or otherwise, ""
         self._burst.spend(now, self._pace)
 
     def due_after_event(self, now: float) -> Window:
@@ -170,7 +222,69 @@ class AppState:
         spec = self.root.spec
         return spec.scan_interval if self.owner == SCANNER else spec.interval
 
-    def take_how(self, otherwise: str) -> str:
-        """What caused this poll; what happens from now on causes another one."""
-        how, self.how = self.how, ""
-        return how or otherwise
+
+class Work:
+    """What the threads of a watcher share: the watchlist in force, and what is due.
+
+    Any thread may put something on either schedule; each thread takes from its own.
+    """
+
+    def __init__(
+        self,
+        clock: Callable[[], float] = time.monotonic,
+        limits: Limits = Limits(),
+        scheme: str = SCHEME,
+    ) -> None:
+        self.limits = limits
+        self.scheme = scheme  # of the signatures that are made
+        self.watchlist = Watchlist()
+        self.poll: Schedule[object] = Schedule()
+        self.scan: Schedule[AppState] = Schedule(clock)
+        self.dropped: deque[AppState] = deque()  # their accounts are for the scanner to close
+        self._logged: set[tuple[str, str, str, int | None]] = set()
+
+    def app(self, app: AppState, due: float | Window = 0.0) -> None:
+        """Have an app polled or scanned by then, by the thread that it belongs to."""
+        if app.owner == SCANNER:
+            self.scan.sooner(app, due)
+        else:
+            self.poll.sooner(app, due)
+
+    def root(self, root: RootState, due: float | Window = 0.0) -> None:
+        """Have a root listed by then."""
+        self.poll.sooner(root, due)
+
+    def drop(self, app: AppState) -> None:
+        """Do nothing more for an app."""
+        app.dropped = True
+        self.poll.drop(app)
+        self.scan.drop(app)
+        self.dropped.append(app)
+
+    def root_changed(self, root: RootState) -> None:
+        """Inotify reports something in a root."""
+        root.how = "inotify"
+        self.poll.sooner(root, root.burst.due(time.monotonic(), root.spec.interval))
+
+    def app_changed(self, app: AppState) -> None:
+        """Inotify reports something in an app."""
+        app.how = app.how or "inotify"
+        self.app(app, app.due_after_event(time.monotonic()))
+
+    def internal_error(self, what: str, emit: Emit) -> NotDeployable:
+        """Log the exception that is being handled, once for each place; the reason to report.
+
+        It makes one app, env file or root unknown. Everything else is polled as usual.
+        """
+        kind, error, trace = sys.exc_info()
+        name = kind.__name__ if kind else "?"
+        detail = f"{name}: {' '.join(str(error).split())[:_LONGEST]}".removesuffix(": ")
+        reason = NotDeployable(
+            f"internal error (this is a bug in appagent; please report it): {detail}"
+        )
+        last = traceback.extract_tb(trace)[-1:]
+        place = (what, name, last[0].filename if last else "", last[0].lineno if last else 0)
+        if place not in self._logged:
+            self._logged.add(place)
+            emit(LogLine("error", f"{what}: {reason}\n{traceback.format_exc()}"))
+        return reason

@@ -35,12 +35,12 @@ from appagent.share.protocol import LogLine, Message, Order, PollNow, Recheck
 from appagent.share.request_thread import RequestThread
 from appagent.share.requests import Answer, Request
 from appagent.share.scanner import Scanner
-from appagent.share.state import POLLER, SCANNER
+from appagent.share.signature import SCHEME
+from appagent.share.state import POLLER, SCANNER, Limits, Work
 from appagent.share.watches import Watches
 from appagent.share.watchlist import Watchlist
-from appagent.share.work import Work
 
-_BEAT = 1.0
+BEAT = 1.0  # s between two beats
 _FAULT = 70  # an internal error: os.EX_SOFTWARE
 _MOST_LOGS = 1000  # that wait to be sent
 _MOST_SLOW = 100  # trees that are reported to be scanned too seldom
@@ -98,12 +98,14 @@ class Outbox:
 class Watcher:
     """The main thread."""
 
-    def __init__(self, sock: socket.socket, make_disk: Callable[[], Disk]) -> None:
+    def __init__(
+        self, sock: socket.socket, make_disk: Callable[[], Disk], work: Work, beat: float
+    ) -> None:
         self._sock = sock
+        self._beat_every = beat
         self._inbox = b""
         self._unsent = b""
         self._outbox = Outbox()
-        work = Work()
         watches = Watches(work)
         self._scanner = Scanner(make_disk(), work, watches)
         self._poller = Poller(make_disk(), work, watches)
@@ -129,7 +131,7 @@ class Watcher:
                     sys.stderr.write(f"the thread {dead} has ended\n")
                     return _FAULT
                 self._outbox.put(self._beat(now))
-                beat_at = now + _BEAT
+                beat_at = now + self._beat_every
             if not self._send():
                 return 0
             poll.register(self._outbox.wake_fd, 0 if self._unsent else select.POLLIN)
@@ -210,15 +212,22 @@ def _end_with(sock: socket.socket) -> bool:
     return bool(os.getppid() == pid)
 
 
-def main(make_disk: Callable[[], Disk] = Disk) -> None:
-    """Run a watcher. Another Disk is for tests."""
+def main(
+    make_disk: Callable[[], Disk] = Disk,
+    limits: Limits | None = None,
+    *,
+    beat: float = BEAT,
+    scheme: str = SCHEME,
+) -> None:
+    """Run a watcher."""
+    work = Work(limits=limits or Limits(), scheme=scheme)
     for one in (signal.SIGINT, signal.SIGHUP):
         signal.signal(one, signal.SIG_IGN)  # a terminal's signals are the daemon's
     os.chdir("/")
     code = _FAULT
     try:
         sock = socket.socket(fileno=0)
-        code = Watcher(sock, make_disk).run() if _end_with(sock) else 0
+        code = Watcher(sock, make_disk, work, beat).run() if _end_with(sock) else 0
     except BaseException:  # noqa: BLE001 - whatever it is, threads that hang are not waited for
         sys.excepthook(*sys.exc_info())
     finally:

@@ -15,8 +15,7 @@ from appagent.share.layouts import KEY_NAMES, Inspection
 from appagent.share.observer import Emit
 from appagent.share.protocol import LogLine
 from appagent.share.signature import Scan
-from appagent.share.state import SCANNER, AppState, RootState
-from appagent.share.work import Work
+from appagent.share.state import SCANNER, AppState, RootState, Work
 
 _HINT = "raise fs.inotify.max_user_watches and max_user_instances, or set watch: poll"
 
@@ -103,7 +102,7 @@ class Watches:
             if is_limit(error):
                 self._cannot(app.root, error, emit)
             return True
-        if app.dropped():  # meanwhile
+        if app.dropped:  # meanwhile
             self.drop(app)
         return added > 0
 

@@ -9,21 +9,13 @@ from __future__ import annotations
 import sys
 from functools import partial
 from pathlib import Path
-from unittest import mock
 
 from appagent.share import watcher
+from appagent.share.state import Limits
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from tests.share_disk import FaultsFile, FaultyDisk
 
-CHANGES = {
-    "watcher._BEAT": 0.2,
-    "debounce.CONFIRM": 0.5,
-    "root_poll.CONFIRM": 0.5,
-}
-
-
 if __name__ == "__main__":
-    for name, value in CHANGES.items():
-        mock.patch(f"appagent.share.{name}", value).start()
-    watcher.main(partial(FaultyDisk, FaultsFile(sys.argv[1])))
+    disk = partial(FaultyDisk, FaultsFile(sys.argv[1]))
+    watcher.main(disk, Limits(confirm=0.5), beat=0.2)

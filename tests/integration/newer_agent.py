@@ -13,7 +13,7 @@ from unittest import mock
 
 from appagent import cli
 from appagent.daemon import watchers
-from appagent.share import signature, watcher
+from appagent.share import watcher
 from appagent.share.process import Watcher
 
 NEWER = "tree.2"
@@ -21,20 +21,11 @@ NEWER = "tree.2"
 
 def main(*args: str) -> int:
     """Be an agent, or its watcher."""
-    changes: dict[str, object] = {
-        "appagent.share.signature.SCHEME": NEWER,
-        "appagent.share.signature.SCHEMES": signature.SCHEMES | {NEWER},
-        "appagent.share.scanner.SCHEME": NEWER,
-        "appagent.daemon.watchers.SCHEME": NEWER,
-    }
-    command = (sys.executable, "-P", str(Path(__file__).resolve()), "watcher")
-    changes["appagent.daemon.agent.Watchers"] = partial(
-        watchers.Watchers, make=partial(Watcher, command=command)
-    )
-    for name, value in changes.items():
-        mock.patch(name, value).start()
     if args == ("watcher",):
-        watcher.main()
+        watcher.main(scheme=NEWER)
+    command = (sys.executable, "-P", str(Path(__file__).resolve()), "watcher")
+    made = partial(watchers.Watchers, make=partial(Watcher, command=command), scheme=NEWER)
+    mock.patch("appagent.daemon.agent.Watchers", made).start()
     return cli.main(args)
 
 

@@ -17,7 +17,6 @@ from tests.share_watcher import (
     Driven,
     SymlinkApp,
     driven,
-    hurry,
     known,
     names,
     put,
@@ -25,11 +24,6 @@ from tests.share_watcher import (
     swap,
     world,
 )
-
-
-@pytest.fixture(autouse=True)
-def sooner(monkeypatch: pytest.MonkeyPatch) -> None:
-    hurry(monkeypatch)
 
 
 @pytest.fixture

@@ -15,10 +15,9 @@ import pytest
 from appagent.model.seen import AppSeen
 from appagent.share.protocol import Message
 from appagent.share.scanner import Scanner
-from appagent.share.state import SCANNER, AppState, RootState
+from appagent.share.state import SCANNER, AppState, RootState, Work
 from appagent.share.watches import Watches
 from appagent.share.watchlist import AppSpec, RootSpec
-from appagent.share.work import Work
 from tests.share_disk import Faults, FaultyDisk, mounted
 from tests.share_watcher import put
 

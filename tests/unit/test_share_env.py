@@ -15,12 +15,6 @@ from tests.share_disk import AWAY, LOCAL_ROOT, Fault, FaultyDisk, mounted
 from tests.share_watcher import Driven, put
 
 
-@pytest.fixture(autouse=True)
-def quick_second_reads(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(env_files, "AGAIN_LOCAL", 0.01)
-    monkeypatch.setattr(env_files, "AGAIN_SHARE", 0.01)
-
-
 @pytest.fixture
 def seen(tmp_path: Path) -> Driven:
     (tmp_path / "root").mkdir()

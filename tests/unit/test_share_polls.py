@@ -14,18 +14,19 @@ import pytest
 
 from appagent.model.seen import AppSeen, RootSeen
 from appagent.model.words import Layout
-from appagent.share import debounce, manifest
+from appagent.share import manifest
+from appagent.share.state import Limits
 from appagent.share.watchlist import Also, AppSpec, Watchlist
 from tests.share_disk import Faults
 from tests.share_watcher import (
     EVERY,
+    HASTY,
     LAYOUTS,
     Driven,
     GitApp,
     SymlinkApp,
     TreeApp,
     driven,
-    hurry,
     known,
     names,
     put,
@@ -33,10 +34,8 @@ from tests.share_watcher import (
     world,
 )
 
-
-@pytest.fixture(autouse=True)
-def sooner(monkeypatch: pytest.MonkeyPatch) -> None:
-    hurry(monkeypatch)
+PATIENT = Limits(confirm=60.0)  # longer than a slow machine makes of a moment
+REPORTS_SOON = replace(HASTY, unusable=0.1)
 
 
 @pytest.fixture
@@ -128,12 +127,9 @@ def test_so_is_one_that_the_node_has_a_record_of(root: Path) -> None:
     assert names(seen) == ("web",)
 
 
-def test_a_file_that_vanishes_for_a_moment_is_no_news(
-    root: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(debounce, "CONFIRM", 60.0)  # longer than a slow machine makes of a moment
+def test_a_file_that_vanishes_for_a_moment_is_no_news(root: Path) -> None:
     put(root / "web" / "Makefile")
-    seen = driven(root)
+    seen = driven(root, limits=PATIENT)
     seen.until(lambda: seen.settled("web"))
     count = len(seen.messages)
     faults = seen.faults
@@ -144,16 +140,13 @@ def test_a_file_that_vanishes_for_a_moment_is_no_news(
     assert len(seen.messages) == count
 
 
-def test_directories_without_a_makefile_are_told_apart_from_apps_that_lack_one(
-    root: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("appagent.share.marker_poll._UNUSABLE", 0.1)
+def test_directories_without_a_makefile_are_told_apart_from_apps_that_lack_one(root: Path) -> None:
     for number in range(25):
         put(root / f"docs-{number:02}" / "README")
     put(root / "work" / ".git" / "HEAD", "ref: refs/heads/main")
     put(root / "web" / "releases" / "1" / "code")
     swap(root / "web" / "current", "releases/1")
-    seen = driven(root)
+    seen = driven(root, limits=REPORTS_SOON)
     seen.until(lambda: known(seen) and seen.roots[seen.root].plain_count == 25)
     seen.until(lambda: len(seen.roots[seen.root].refused) == 2)
     look = seen.roots[seen.root]
@@ -165,13 +158,10 @@ def test_directories_without_a_makefile_are_told_apart_from_apps_that_lack_one(
     assert names(seen) == ("docs-00",)
 
 
-def test_what_keeps_a_directory_from_being_an_app_is_told_in_the_end(
-    root: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("appagent.share.marker_poll._UNUSABLE", 0.1)
+def test_what_keeps_a_directory_from_being_an_app_is_told_in_the_end(root: Path) -> None:
     (root / "web").mkdir()
     swap(root / "web" / "current", "releases/9")
-    seen = driven(root)
+    seen = driven(root, limits=REPORTS_SOON)
     seen.until(lambda: known(seen) and "web" in seen.roots[seen.root].refused)
     assert "releases" in seen.roots[seen.root].refused["web"]
     assert names(seen) == ()
@@ -199,13 +189,10 @@ def test_a_swapped_link_is_told_with_the_look_that_sees_it(root: Path) -> None:
     assert seen.apps["web"].since == seen.apps["web"].at
 
 
-def test_a_link_that_looks_like_a_file_for_a_moment_is_no_news(
-    root: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(debounce, "CONFIRM", 60.0)  # longer than a slow machine makes of a moment
+def test_a_link_that_looks_like_a_file_for_a_moment_is_no_news(root: Path) -> None:
     app = SymlinkApp(root / "web")
     app.deploy("one")
-    seen = driven(root)
+    seen = driven(root, limits=PATIENT)
     seen.until(lambda: seen.settled("web"))
     link = root / "web" / "current"
     link.rename(root.parent / "readlink")
@@ -254,7 +241,10 @@ def test_a_tree_that_lies_as_before_is_not_listed_for_that_again(root: Path) -> 
     seen = driven(root)
     seen.until(lambda: seen.settled("tree"))
     before = seen.release("tree")
-    seen.until_looked_again()
+    # From the scan after the next on it is scanned without being listed.
+    opened = seen.faults.opened.count
+    scans = opened(f"{root}/tree")
+    seen.until(lambda: opened(f"{root}/tree") >= scans + 2)
     seen.faults = Faults.at(("names",), f"{root}/", errno.EIO)
     TreeApp(root / "tree").deploy("two")
     seen.until(lambda: seen.release("tree") not in ("", before))

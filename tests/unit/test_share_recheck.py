@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.share_watcher import EVERY, LAYOUTS, Driven, driven, names, put, releases, world
 
-RARELY = {"interval": 1000.0, "scan_interval": 1000.0}  # s: only who asks hears of anything
+RARELY: dict[str, Any] = {"interval": 1000.0, "scan_interval": 1000.0}  # s: only who asks hears of anything
 
 
 @pytest.fixture
