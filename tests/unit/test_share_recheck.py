@@ -10,7 +10,10 @@ import pytest
 
 from tests.share_watcher import EVERY, LAYOUTS, Driven, driven, names, put, releases, world
 
-RARELY: dict[str, Any] = {"interval": 1000.0, "scan_interval": 1000.0}  # s: only who asks hears of anything
+RARELY: dict[str, Any] = {
+    "interval": 1000.0,
+    "scan_interval": 1000.0,
+}  # s: only who asks hears of anything
 
 
 @pytest.fixture
