@@ -42,9 +42,10 @@ class Key(NamedTuple):
 
 
 class Table:
-    """A map with known keys."""
+    """A map with known keys. `where`: what a person calls it."""
 
-    def __init__(self, *keys: Key) -> None:
+    def __init__(self, where: str, *keys: Key) -> None:
+        self.where = where
         self.keys = {key.name: key for key in keys}
 
 
@@ -54,9 +55,11 @@ def _app_name(text: str) -> str:
     return text
 
 
+_APP_NAME = Kind("an app's name", _app_name)
 _RUN = duration("100ms", "7d")
 
 TIMEOUT = Table(
+    "timeout",
     Key("build", _RUN, "30m", "time limit of a build"),
     Key("install", _RUN, "10m", "time limit of an install"),
     Key("start", _RUN, "60s", "time limit of a start"),
@@ -66,11 +69,13 @@ TIMEOUT = Table(
 )
 
 RETRY = Table(
+    "retry",
     Key("first", duration("100ms", "1d"), "2s", "delay after the first failure; then it doubles"),
     Key("max", duration("100ms", "7d"), "5m", "maximum delay between two attempts"),
 )
 
 ROLLOUT = Table(
+    "rollout",
     Key("first", count(0, 1000), "1", "number of canary nodes"),
     Key("parallel", values.PARALLEL, "100%", "how many live nodes restart or check at once"),
     Key("pause", duration("0s", "1d"), "0s", "delay between one node and the next"),
@@ -78,6 +83,7 @@ ROLLOUT = Table(
 )
 
 LIMITS = Table(
+    "limits",
     Key("memory", values.MEMORY, "", "maximum memory of the app's slice"),
     Key("cpu", values.CPU, "", "maximum CPU time of the app's slice"),
     Key("tasks", values.TASKS, "", "maximum number of processes and threads of the app's slice"),
@@ -85,34 +91,22 @@ LIMITS = Table(
 
 # What an app may set for itself, in its own appagent.yaml.
 _SETTLE = Key("settle", duration("0s", "1h"), "2s", "how long a release must be unchanged")
-_IGNORE = Key(
-    "ignore", ListOf(values.PATTERN), "[]", "gitignore patterns, beside the built-in ones"
-)
+_IGNORE = Key("ignore", ListOf(values.PATTERN), "[]", "gitignore patterns beside the built-in ones")
 _TIMEOUT = Key("timeout", TIMEOUT)
 _GRACE = Key("grace", duration("0s", "10m"), "5s", "time between TERM and KILL")
 _INSTALL = Key(
-    "install",
-    choice("serial | parallel"),
-    "serial",
-    "one node at a time, or all at once",
-    planned=True,
+    "install", choice("serial | parallel"), "serial", "one node at a time, or all", planned=True
 )
 # Whoever can push writes these, and every path of a scan is matched against each.
 _APP_IGNORE = _IGNORE._replace(type=ListOf(values.APP_PATTERN, limit=100))
-APP_FILE = Table(_SETTLE, _APP_IGNORE, _TIMEOUT, _GRACE, _INSTALL)
+APP_FILE = Table("the app's own file", _SETTLE, _APP_IGNORE, _TIMEOUT, _GRACE, _INSTALL)
 
 APP = Table(
-    Key(
-        "layout", choice("auto | symlink | git | tree"), "auto", "how the app's files are laid out"
-    ),
+    "defaults or apps.<name>",
+    Key("layout", choice("auto | symlink | git | tree"), "auto", "how its files are laid out"),
     _SETTLE,
     Key("max_wait", duration("1s", "7d"), "10m", "a release not settled for so long is reported"),
-    Key(
-        "unsettled",
-        choice("wait | deploy"),
-        "wait",
-        "what happens then: keep waiting, or deploy it",
-    ),
+    Key("unsettled", choice("wait | deploy"), "wait", "what happens then: wait, or deploy it"),
     Key("gone_after", duration("0s", "7d"), "60s", "an absent app counts as removed after so long"),
     _IGNORE,
     _TIMEOUT,
@@ -127,16 +121,12 @@ APP = Table(
     _INSTALL,
     Key("rollout", ROLLOUT, planned=True),
     Key("on_shutdown", choice("leave | stop"), "leave", "the app when the machine shuts down"),
-    Key(
-        "on_exit",
-        choice("report | start"),
-        "report",
-        "when all processes of the app have exited by themselves",
-    ),
+    Key("on_exit", choice("report | start"), "report", "when all its processes have exited"),
     Key("limits", LIMITS),
 )
 
 ROOT = Table(
+    "an item of roots",
     Key("path", values.DIRECTORY, "", "the directory whose children are apps", required=True),
     Key("include", ListOf(values.APP_GLOB), '["*"]', "globs: which apps this node runs"),
     Key("exclude", ListOf(values.APP_GLOB), "[]", "globs: exceptions from include"),
@@ -185,16 +175,11 @@ ROOT = Table(
         "[]",
         "environment of the targets; {app} is the app's name; with a leading - it may be missing",
     ),
-    Key(
-        "fleet",
-        values.SWITCH,
-        "on",
-        "whether nodes coordinate through `.appagent/` in the root",
-        planned=True,
-    ),
+    Key("fleet", values.SWITCH, "on", "nodes coordinate through `.appagent/`", planned=True),
 )
 
 LOG = Table(
+    "log",
     Key("level", choice("debug | info | warning | error"), "info", "minimum log level"),
     Key(
         "format",
@@ -204,9 +189,12 @@ LOG = Table(
     ),
 )
 
-METRICS = Table(Key("listen", values.LISTEN, "off", "127.0.0.1:9464 serves /metrics and /ready"))
+METRICS = Table(
+    "metrics", Key("listen", values.LISTEN, "off", "127.0.0.1:9464 serves /metrics and /ready")
+)
 
 NOTIFY = Table(
+    "an item of notify",
     Key("url", values.URL, "", "where events are posted", required=True, secret=True),
     Key(
         "on",
@@ -219,31 +207,20 @@ NOTIFY = Table(
 )
 
 NODE = Table(
+    "the top level",
     Key("environment", values.NAME, "", "APP_ENV of every target"),
     Key("node", values.NAME, "", "the name of this node; default: the host name"),
     Key("roots", ListOf(ROOT)),
     Key("defaults", APP, "", "the settings of every app"),
-    Key(
-        "apps",
-        MapOf(Kind("an app's name", _app_name), APP),
-        "{}",
-        "any key of defaults, for one app",
-    ),
+    Key("apps", MapOf(_APP_NAME, APP), "{}", "any key of defaults, for one app"),
     Key(
         "parallel_apps",
         values.COUNT_OR_AUTO,
         "auto",
         "how many apps of this node deploy at once; auto: twice the number of cores, at least 4",
     ),
-    Key(
-        "state_dir", values.DIRECTORY, "/var/lib/appagent", "what the agent remembers; a local disk"
-    ),
-    Key(
-        "runtime_dir",
-        values.DIRECTORY,
-        "/run/appagent",
-        "the control socket and the locks of runs; a local disk",
-    ),
+    Key("state_dir", values.DIRECTORY, "/var/lib/appagent", "the agent's memory; a local disk"),
+    Key("runtime_dir", values.DIRECTORY, "/run/appagent", "socket and locks of runs; a local disk"),
     Key("log", LOG),
     Key("metrics", METRICS, planned=True),
     Key("notify", ListOf(NOTIFY), "[]", planned=True),
@@ -252,16 +229,5 @@ NODE = Table(
 
 def locations(name: str) -> tuple[str, ...]:
     """Name the tables that a key belongs in, for one that stands elsewhere."""
-    tables = (
-        (NODE, "the top level"),
-        (ROOT, "an item of roots"),
-        (APP, "defaults or apps.<name>"),
-        (TIMEOUT, "timeout"),
-        (RETRY, "retry"),
-        (ROLLOUT, "rollout"),
-        (LIMITS, "limits"),
-        (LOG, "log"),
-        (METRICS, "metrics"),
-        (NOTIFY, "an item of notify"),
-    )
-    return tuple(where for table, where in tables if name in table.keys)
+    tables = (NODE, ROOT, APP, TIMEOUT, RETRY, ROLLOUT, LIMITS, LOG, METRICS, NOTIFY)
+    return tuple(table.where for table in tables if name in table.keys)

@@ -38,6 +38,10 @@ class BadValueError(ValueError):
     """What is wrong with a value, as one line."""
 
 
+def _bad(text: str, why: str) -> BadValueError:
+    return BadValueError(f"{quoted(text)} {why}")
+
+
 class Kind(NamedTuple):
     """One kind of value: what is expected, in a few words, and its parser."""
 
@@ -52,12 +56,9 @@ def seconds(text: str) -> float:
         # Divided, so that 250ms is 0.25 and not something next to it.
         return float(match[1]) / 1000 if unit == "ms" else float(match[1]) * _SECONDS[unit]
     if _NUMBER.fullmatch(text):
-        raise BadValueError(
-            f"{quoted(text)} has no unit: write {text[:12]}s for seconds, or ms, m, h or d"
-        )
-    raise BadValueError(
-        f"{quoted(text)} is not a valid duration:"
-        " write one number and its unit, as 250ms, 2s, 10m, 1h, 7d"
+        raise _bad(text, f"has no unit: write {text[:12]}s for seconds, or ms, m, h or d")
+    raise _bad(
+        text, "is not a valid duration: write one number and its unit, as 250ms, 2s, 10m, 1h, 7d"
     )
 
 
@@ -84,7 +85,7 @@ def choice(expected: str) -> Kind:
 
     def parse(text: str) -> str:
         if text not in words:
-            raise BadValueError(f"{quoted(text)} is none of {', '.join(words)}")
+            raise _bad(text, f"is none of {', '.join(words)}")
         return text
 
     return Kind(expected, parse)
@@ -92,9 +93,7 @@ def choice(expected: str) -> Kind:
 
 def _integer(text: str, least: int, most: int) -> int:
     if not _COUNT.fullmatch(text):
-        raise BadValueError(
-            f"{quoted(text)} is not a valid number: write it in plain digits, {least} to {most}"
-        )
+        raise _bad(text, f"is not a valid number: write it in plain digits, {least} to {most}")
     if not least <= int(text) <= most:
         raise BadValueError(f"{text} is out of range: {least} to {most}")
     return int(text)
@@ -111,7 +110,7 @@ def _percent(text: str, least: float, most: float) -> float | None:
 
 def _switch(text: str) -> bool:
     if text.lower() not in _ON | _OFF:
-        raise BadValueError(f"{quoted(text)} is neither on nor off")
+        raise _bad(text, "is neither on nor off")
     return text.lower() in _ON
 
 
@@ -125,23 +124,18 @@ def _parallel(text: str) -> int | float:
     if share is not None:
         return share / 100
     if not _COUNT.fullmatch(text):
-        raise BadValueError(
-            f"{quoted(text)} is neither a number of nodes, as 1, nor a share of them, as 25%"
-        )
+        raise _bad(text, "is neither a number of nodes, as 1, nor a share of them, as 25%")
     return _integer(text, 1, 10000)
 
 
 def _memory(text: str) -> str:
     if _NUMBER.fullmatch(text):
-        raise BadValueError(f"{quoted(text)} has no unit: write {text[:12]}M, or K, G or T")
+        raise _bad(text, f"has no unit: write {text[:12]}M, or K, G or T")
     if _percent(text, 1, 100) is not None:
         return text
     match = _MEMORY.fullmatch(text)
     if match is None:
-        raise BadValueError(
-            f"{quoted(text)} is not a valid amount of memory:"
-            " write 512M, 2G, or 50% of the machine's"
-        )
+        raise _bad(text, "is not a valid amount of memory: write 512M, 2G, or 50% of the machine's")
     if float(match[1]) * _MEGABYTES[match[2]] < 1:
         raise BadValueError(f"{text} is too little for any process: at least 1M")
     return text
@@ -149,9 +143,7 @@ def _memory(text: str) -> str:
 
 def _cpu(text: str) -> str:
     if _percent(text, 1, 100000) is None:
-        raise BadValueError(
-            f"{quoted(text)} is not a share of a core: write 50% for half a core, 200% for two"
-        )
+        raise _bad(text, "is not a share of a core: write 50% for half a core, 200% for two")
     return text
 
 
@@ -162,12 +154,12 @@ def _tasks(text: str) -> str:
 def directory(text: str) -> str:
     """Parse an absolute path and normalize it."""
     if not text.startswith("/"):
-        raise BadValueError(f"{quoted(text)} is not an absolute path: it must begin with /")
+        raise _bad(text, "is not an absolute path: it must begin with /")
     if ".." in text.split("/"):
-        raise BadValueError(f"{quoted(text)} must not contain `..`")
+        raise _bad(text, "must not contain `..`")
     long_part = max(map(len, text.split("/"))) > _MAX_NAME
     if long_part or len(text.encode("utf-8", "replace")) > _MAX_PATH:
-        raise BadValueError(f"{quoted(text)} is too long for a path")
+        raise _bad(text, "is too long for a path")
     return posixpath.normpath("/" + text.lstrip("/"))
 
 
@@ -182,11 +174,11 @@ def _env_file(text: str) -> str:
     optional = "-" if text.startswith("-") else ""
     name = text[len(optional) :]
     if name.endswith("/"):
-        raise BadValueError(f"{quoted(text)} is a directory: name a file")
+        raise _bad(text, "is a directory: name a file")
     path = directory(name)
     rest = path.replace("{app}", "")
     if "{" in rest or "}" in rest:
-        raise BadValueError(f"{quoted(text)} has braces: only {{app}} is replaced")
+        raise _bad(text, "has braces: only {app} is replaced")
     return optional + path
 
 
@@ -194,9 +186,7 @@ def _app_glob(text: str) -> str:
     if not text or len(text) > _MAX_NAME:
         raise BadValueError(f"a glob for app names has 1 to {_MAX_NAME} characters")
     if "/" in text:
-        raise BadValueError(
-            f"{quoted(text)} contains a /: it is a glob for the names of apps, not for paths"
-        )
+        raise _bad(text, "contains a /: it is a glob for the names of apps, not for paths")
     return text
 
 
@@ -214,20 +204,18 @@ def _app_pattern(text: str) -> str:
         )
     stars = len(_STARS.findall(text))
     if stars > _MAX_STARS:
-        raise BadValueError(
-            f"{quoted(text)} has {stars} stars; in an app's own file at most {_MAX_STARS}"
-        )
+        raise _bad(text, f"has {stars} stars; in an app's own file at most {_MAX_STARS}")
     return _pattern(text)
 
 
 def _user(text: str) -> str:
     """Parse what may be a user's or group's name; whether it exists is looked up elsewhere."""
     if not text or len(text) > _MAX_NAME or text != text.strip() or text[0] == "-":
-        raise BadValueError(f"{quoted(text)} is not a valid user name")
+        raise _bad(text, "is not a valid user name")
     if text.lstrip("+").isdigit() or text.lower().startswith("0x"):
-        raise BadValueError(f"{quoted(text)} is a number: write the name of the user")
+        raise _bad(text, "is a number: write the name of the user")
     if set(text) & set(":/,"):
-        raise BadValueError(f"{quoted(text)} is not a valid user name: it contains one of : / ,")
+        raise _bad(text, "is not a valid user name: it contains one of : / ,")
     return text
 
 
@@ -242,9 +230,8 @@ def _trusted(text: str) -> str:
 def plain_name(text: str) -> str:
     """Parse a name that becomes part of file names and environment values."""
     if not _PLAIN_NAME.fullmatch(text):
-        raise BadValueError(
-            f"{quoted(text)} cannot be used: 1 to 64 of A-Z a-z 0-9 _ . -,"
-            " the first a letter, a digit or _"
+        raise _bad(
+            text, "cannot be used: 1 to 64 of A-Z a-z 0-9 _ . -, the first a letter, a digit or _"
         )
     return text
 
@@ -260,13 +247,11 @@ def _listen(text: str) -> str | None:
     try:
         socket.inet_pton(family, bare)
     except (OSError, ValueError):
-        raise BadValueError(
-            f"{quoted(text)} is not a valid address: write off, 127.0.0.1:9464 or [::1]:9464"
+        raise _bad(
+            text, "is not a valid address: write off, 127.0.0.1:9464 or [::1]:9464"
         ) from None
     if not _COUNT.fullmatch(port) or not 0 < int(port) <= _MAX_PORT:
-        raise BadValueError(
-            f"{quoted(text)} has no port from 1 to {_MAX_PORT} after its last colon"
-        )
+        raise _bad(text, f"has no port from 1 to {_MAX_PORT} after its last colon")
     return f"{host}:{port}"
 
 
