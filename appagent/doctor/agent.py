@@ -75,20 +75,16 @@ def _no_answer(socket: str) -> str:
 
 def open_files(agent: int, show: Mapping[str, str]) -> Iterator[Finding]:
     """Whether the agent (a pid, 0 if none runs) may open as many files as it may need."""
-    soft, whose = _limit(agent, show)
+    soft, whose = resource.getrlimit(resource.RLIMIT_NOFILE)[0], "an agent started here"
+    of_unit = show.get("LimitNOFILESoft", "")
+    if show.get("LoadState") == "loaded" and of_unit.isdigit():
+        soft, whose = int(of_unit), "the service"
+    with contextlib.suppress(OSError):
+        limits = Path(f"/proc/{agent}/limits").read_text("ascii") if agent else ""
+        if found := re.search(r"(?m)^Max open files\s+(\d+)", limits):
+            soft, whose = int(found[1]), "the agent"
     text = f"{whose} may open {soft} files"
     if soft < _ENOUGH_FILES:
         yield warning(FILES, text, f"allow {_ENOUGH_FILES} or more: LimitNOFILE=, ulimit -n")
     else:
         yield ok(FILES, text)
-
-
-def _limit(agent: int, show: Mapping[str, str]) -> tuple[int, str]:
-    with contextlib.suppress(OSError):
-        limits = Path(f"/proc/{agent}/limits").read_text("ascii")
-        if agent and (found := re.search(r"(?m)^Max open files\s+(\d+)", limits)):
-            return int(found[1]), "the agent"
-    soft = show.get("LimitNOFILESoft", "")
-    if show.get("LoadState") == "loaded" and soft.isdigit():
-        return int(soft), "the service"
-    return resource.getrlimit(resource.RLIMIT_NOFILE)[0], "an agent started here"

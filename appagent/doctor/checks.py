@@ -20,8 +20,8 @@ from appagent.doctor import agent, apps, machine, roots, shares, state_dirs, uni
 from appagent.doctor.finding import Finding, Item, Level, Step, ok, problem, warning
 from appagent.doctor.machine import CLOCK, JOURNAL, MACHINE, SERVICE, SOFTWARE
 from appagent.doctor.mount_options import Entry, covering, fstab
-from appagent.doctor.programs import ask
-from appagent.doctor.runner import Check, run
+from appagent.doctor.programs import NO_ANSWER, ask
+from appagent.doctor.runner import Check, of, run
 from appagent.host import proc
 from appagent.host.mounts import Mounts
 from appagent.model import codec
@@ -66,21 +66,28 @@ def run_checks(path: str | None) -> list[Finding]:
         ],
         _FIRST,
     )
-    findings = first.findings
-    prepared = first.of(Prepared)
-    service = next(iter(first.of(Service)), Service({}, ""))
+    findings = of(Finding, first)
+    prepared = of(Prepared, first)
+    service = next(iter(of(Service, first)), Service({}, ""))
     if service.show:
         where = [place.real for one in prepared for place in one.places]
         findings += unit.judge(service.cat, service.show, where)
-    checks = [*_of_machine(mounts), Check(agent.AGENT, partial(agent.check, path, service.show))]
+    own = (sys.prefix, str(Path(__file__).parent))
+    checks = [
+        Check(SOFTWARE, machine.software),
+        Check(MACHINE, partial(machine.groups, mounts, systemd=machine.is_systemd())),
+        Check(MACHINE, partial(machine.installation, mounts, own)),
+        Check(CLOCK, machine.clock),
+        Check(agent.AGENT, partial(agent.check, path, service.show)),
+    ]
     for one in prepared:
         checks += _of_configuration(one, mounts, entries)
     second = run(checks, start + _SECOND - time.monotonic())
-    found = second.of(apps.App)
-    findings += [*second.findings, *ambiguous(found)]
+    found = of(apps.App, second)
+    findings += [*of(Finding, second), *ambiguous(found)]
     for one in prepared:
         env_files = _of_env_files(one.loaded.settings.roots, found)
-        findings += run(env_files, start + _LAST - time.monotonic()).findings
+        findings += of(Finding, run(env_files, start + _LAST - time.monotonic()))
     return findings
 
 
@@ -130,27 +137,17 @@ def _service() -> Iterator[Item | Service]:
         yield from machine.without_systemd()
         return
     yield Step("asking systemctl for its version")
-    answer = ask("systemctl", "--version", deadline=2.0)
-    yield from machine.judge_systemd(answer.stdout if answer is not None else "")
+    yield from machine.judge_systemd(ask("systemctl", "--version", deadline=2.0).stdout)
     yield Step("asking systemctl about appagent.service")
     wanted = f"--property={','.join(unit.SHOWN)}"
     show = ask("systemctl", "show", "appagent.service", wanted, deadline=2.0)
     cat = ask("systemctl", "cat", "--no-pager", "appagent.service", deadline=2.0)
-    if show is None or cat is None or show.code:
-        why = f": {show.stderr.strip()}" if show is not None and show.code else ""
-        text = f"systemctl does not answer about appagent.service{why}"
+    if show.returncode or cat.returncode == NO_ANSWER:  # cat also fails for a unit that is missing
+        why = (show.stderr if show.returncode else cat.stderr).strip()
+        text = f"systemctl does not answer about appagent.service: {why}"
         yield warning(SERVICE, text, "systemctl status appagent")
     else:
         yield Service(unit.properties(show.stdout), cat.stdout)
-
-
-def _of_machine(mounts: Mounts) -> Iterator[Check]:
-    """What needs no configuration."""
-    own = (sys.prefix, str(Path(__file__).parent))
-    yield Check(SOFTWARE, machine.software)
-    yield Check(MACHINE, partial(machine.groups, mounts, systemd=machine.is_systemd()))
-    yield Check(MACHINE, partial(machine.installation, mounts, own))
-    yield Check(CLOCK, machine.clock)
 
 
 def _of_configuration(

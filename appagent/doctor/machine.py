@@ -33,8 +33,7 @@ def software() -> Iterator[Item]:
     yield ok(SOFTWARE, f"appagent {__version__} on Python {version} ({sys.executable})")
     yield Step("running make --version")
     path = path_of("make")
-    answer = ask("make", "--version") if path else None
-    yield judge_make(path, answer.stdout if answer else "")
+    yield judge_make(path, ask("make", "--version").stdout)
 
 
 def judge_make(path: str | None, text: str) -> Finding:

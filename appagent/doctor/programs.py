@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import re
 import shutil
 import subprocess
 
-from appagent.host.isolate import Output
 from appagent.shim.environment import SEARCH
 
+NO_ANSWER = -1000  # no exit code, no signal
 # In English and without a pager, whatever the person who runs doctor has set.
 _PLAIN = {"LC_ALL": "C", "SYSTEMD_COLORS": "0", "SYSTEMD_PAGER": ""}
 
@@ -20,14 +19,12 @@ def path_of(name: str) -> str | None:
     return shutil.which(name) or shutil.which(name, path=SEARCH)
 
 
-def ask(name: str, *arguments: str, deadline: float = 4.0) -> Output | None:
-    """Run a program; None if it does not exist here, or does not answer in time (seconds)."""
-    path = path_of(name)
-    if path is None:
-        return None
-    with contextlib.suppress(OSError, subprocess.TimeoutExpired):
-        done = subprocess.run(
-            [path, *arguments],
+def ask(name: str, *arguments: str, deadline: float = 4.0) -> subprocess.CompletedProcess[str]:
+    """Run a program; the code is NO_ANSWER if there is none, or it is not done in time (s)."""
+    argv = [path_of(name) or name, *arguments]
+    try:
+        return subprocess.run(
+            argv,
             stdin=subprocess.DEVNULL,
             capture_output=True,
             check=False,
@@ -36,8 +33,8 @@ def ask(name: str, *arguments: str, deadline: float = 4.0) -> Output | None:
             encoding="utf-8",
             errors="replace",
         )
-        return Output(done.returncode, done.stdout, done.stderr)
-    return None
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return subprocess.CompletedProcess(argv, NO_ANSWER, "", str(error))
 
 
 def version_of(text: str) -> tuple[int, ...]:

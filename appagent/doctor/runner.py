@@ -22,36 +22,26 @@ class Check(NamedTuple):
     do: str = ""
 
 
-class Results(NamedTuple):
-    """The findings, in the order of the checks, and the values."""
-
-    findings: list[Finding]
-    values: list[object]
-
-    def of(self, kind: type[T]) -> list[T]:
-        """The values of one type."""
-        return [value for value in self.values if isinstance(value, kind)]
+def of(kind: type[T], items: Iterable[object]) -> list[T]:
+    """Pick the items of one type."""
+    return [item for item in items if isinstance(item, kind)]
 
 
-def run(checks: Iterable[Check], deadline: float) -> Results:
-    """Run all checks, for `deadline` seconds at most."""
+def run(checks: Iterable[Check], deadline: float) -> list[object]:
+    """Run all checks, for `deadline` seconds at most: what they yielded, in their order."""
     checks = list(checks)
-    results = Results([], [])
+    found: list[object] = []
     outcomes = run_all([Task(one.function, one.silence, one.deadline) for one in checks], deadline)
     for check, outcome in zip(checks, outcomes, strict=True):
-        for item in outcome.items:
-            if isinstance(item, Finding):
-                results.findings.append(item)
-            else:
-                results.values.append(item)
+        found += outcome.items
         if outcome.end is not End.DONE:
-            results.findings.append(_failure(check, outcome))
-    return results
+            found.append(_failure(check, outcome))
+    return found
 
 
 def _failure(check: Check, outcome: Outcome[object]) -> Finding:
-    steps = [item.text for item in outcome.items if isinstance(item, Step)]
-    at = f" ({steps[-1]})" if steps else ""
+    steps = of(Step, outcome.items)
+    at = f" ({steps[-1].text})" if steps else ""
     if outcome.end is End.HUNG:
         text = f"does not answer: nothing for {outcome.seconds:.0f} s{at}"
         return Finding(check.on_hang, check.about, text, check.do)

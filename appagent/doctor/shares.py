@@ -29,8 +29,8 @@ def check(
     entry = mount_options.covering(entries, mount.point)
     if (entry is None or entry.point != mount.point) and systemd:
         yield Step(f"asking systemctl about {mount_unit(mount.point)}")
-        answer = ask("systemctl", "cat", "--no-pager", mount_unit(mount.point))
-        entry = mount_options.unit(answer.stdout) if answer is not None else None
+        cat = ask("systemctl", "cat", "--no-pager", mount_unit(mount.point)).stdout
+        entry = mount_options.unit(cat)
     if entry is None or entry.point != mount.point:
         text = "neither fstab nor a mount unit has it: it is not mounted at boot"
         yield note(name, text, "write one; systemd/files.mount of appagent is an example")
@@ -55,8 +55,7 @@ def _gluster(name: str, mount: Mount) -> Iterator[Item]:
                 return
     if gluster.META_VERSION not in texts:
         yield Step("running glusterfs --version")
-        answer = ask("glusterfs", "--version")
-        texts[gluster.META_VERSION] = answer.stdout if answer is not None else ""
+        texts[gluster.META_VERSION] = ask("glusterfs", "--version").stdout
     yield gluster.judge_version(name, texts[gluster.META_VERSION])
     graph = gluster.volfile(texts.get(gluster.META_VOLFILE, ""))
     if graph:

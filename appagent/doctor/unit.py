@@ -68,20 +68,26 @@ class Directive(NamedTuple):
 
 
 def directives(cat: str) -> list[Directive]:
-    """Parse `systemctl cat`: what is in force after all drop-ins; an empty value resets a key."""
+    """Parse `systemctl cat`: what is in force after all drop-ins; an empty value resets a key.
+
+    As systemd does, a comment is skipped also between the lines that backslashes join.
+    """
     found: list[Directive] = []
-    file = section = ""
-    for line in cat.replace("\\\n", " ").splitlines():
-        text = line.strip()
-        if re.fullmatch(r"# /\S+\.(service|conf|mount|automount)", text):
-            file, section = text[2:], ""
-        elif text.startswith("[") and text.endswith("]"):
-            section = text[1:-1]
-        elif text and text[0] not in "#;" and "=" in text:
-            key, value = (part.strip() for part in text.split("=", 1))
-            if value:
+    file = section = joined = ""
+    for line in cat.splitlines():
+        if line.lstrip()[:1] in ("#", ";"):
+            if re.fullmatch(r"# /.+\.(service|conf|mount|automount)", line):
+                file = line[2:]
+        elif line.endswith("\\"):
+            joined += f"{line[:-1]} "
+        else:
+            text, joined = (joined + line).strip(), ""
+            key, equals, value = (part.strip() for part in text.partition("="))
+            if text.startswith("[") and text.endswith("]"):
+                section = text[1:-1]
+            elif value:
                 found.append(Directive(section, key, value, file))
-            else:
+            elif equals:
                 found = [one for one in found if (one.section, one.key) != (section, key)]
     return found
 

@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator
 
 from appagent.doctor.finding import Finding, Item, Level, Step, ok
-from appagent.doctor.runner import Check, run
+from appagent.doctor.runner import Check, of, run
 
 FAR = 60.0
 
@@ -27,13 +27,13 @@ def test_findings_and_values_come_back_in_the_order_of_the_checks() -> None:
         yield ok("slow", "two")
 
     found = run([Check("slow", slow), Check("fine", fine)], FAR)
-    assert [(one.about, one.text) for one in found.findings] == [
+    assert [(one.about, one.text) for one in of(Finding, found)] == [
         ("slow", "one"),
         ("slow", "two"),
         ("fine", "is well"),
     ]
-    assert found.of(tuple) == [("a", 1)]
-    assert found.of(int) == []
+    assert of(tuple, found) == [("a", 1)]
+    assert of(int, found) == []
 
 
 def test_a_check_that_hangs_is_a_finding_with_where_it_hangs() -> None:
@@ -44,8 +44,8 @@ def test_a_check_that_hangs_is_a_finding_with_where_it_hangs() -> None:
 
     check = Check("hung", hangs, silence=0.5, on_hang=Level.PROBLEM, do="give it a writer")
     found = run([check, Check("fine", fine)], FAR)
-    assert levels(found.findings) == [("hung", "ok"), ("hung", "problem"), ("fine", "ok")]
-    hung = found.findings[1]
+    assert levels(of(Finding, found)) == [("hung", "ok"), ("hung", "problem"), ("fine", "ok")]
+    hung = of(Finding, found)[1]
     assert "does not answer" in hung.text
     assert "(opening the FIFO)" in hung.text
     assert hung.do == "give it a writer"
@@ -58,8 +58,8 @@ def test_a_check_that_never_ends_is_cut_and_its_findings_count() -> None:
             yield Step("talking")
 
     found = run([Check("talks", talks, deadline=0.5)], FAR)
-    assert levels(found.findings) == [("talks", "ok"), ("talks", "warning")]
-    assert "not finished" in found.findings[1].text
+    assert levels(of(Finding, found)) == [("talks", "ok"), ("talks", "warning")]
+    assert "not finished" in of(Finding, found)[1].text
 
 
 def test_a_check_that_fails_is_a_finding() -> None:
@@ -68,8 +68,8 @@ def test_a_check_that_fails_is_a_finding() -> None:
         raise ZeroDivisionError("nobody thought of that")
 
     found = run([Check("fails", fails), Check("fine", fine)], FAR)
-    assert levels(found.findings) == [("fails", "ok"), ("fails", "warning"), ("fine", "ok")]
-    assert "ZeroDivisionError: nobody thought of that" in found.findings[1].text
+    assert levels(of(Finding, found)) == [("fails", "ok"), ("fails", "warning"), ("fine", "ok")]
+    assert "ZeroDivisionError: nobody thought of that" in of(Finding, found)[1].text
 
 
 def test_a_check_that_dies_is_a_finding() -> None:
@@ -78,5 +78,5 @@ def test_a_check_that_dies_is_a_finding() -> None:
         yield ok("never", "found")
 
     found = run([Check("dies", dies)], FAR)
-    assert levels(found.findings) == [("dies", "warning")]
-    assert "was killed" in found.findings[0].text
+    assert levels(of(Finding, found)) == [("dies", "warning")]
+    assert "was killed" in of(Finding, found)[0].text

@@ -211,6 +211,19 @@ def test_directives_know_their_file_and_join_lines() -> None:
     assert section(found, "Unit") == {}
 
 
+def test_comments_are_skipped_wherever_they_stand() -> None:
+    """As systemd.syntax(7) has it: they neither continue nor end a line that is continued."""
+    found = directives(
+        f"# {FILE}\n[Service]\n# ends with \\\nA=1\nB=one\\\n# between\n;also\ntwo\n"
+        "# /etc/some.conf\nC=3\n"
+    )
+    assert [(one.section, one.key, one.value) for one in found] == [
+        ("Service", "A", "1"),
+        ("Service", "B", "one two"),
+        ("Service", "C", "3"),
+    ]
+
+
 def test_any_text_at_all_is_judged() -> None:
     for text in ("", "\0", "=\n==\n[", "# /x.conf\n=b", "[Service]\nPrivateTmp", "]["):
         judge(text, properties(text) | {"LoadState": "loaded"})
