@@ -71,7 +71,7 @@ def parser() -> Parser:
             sub.add_argument("--json", action="store_true", help="print JSON")
         return sub
 
-    run = add("run", "run:run", "run the agent in the foreground")
+    run = add("run", "local:run", "run the agent in the foreground")
     run.add_argument("--daemonize", action="store_true", help="run in the background")
     run.add_argument("--pidfile", metavar="F", help="with --daemonize: pidfile to lock")
     status = add(
@@ -91,7 +91,7 @@ def parser() -> Parser:
     logs.add_argument("-f", "--follow", action="store_true", help="wait for more output")
     logs.add_argument("-n", "--lines", metavar="N", default="200", help="show N lines (200)")
     trigger = add(
-        "trigger", "wait:trigger", "deploy an app now, or run one of its targets", app="one"
+        "trigger", "change:trigger", "deploy an app now, or run one of its targets", app="one"
     )
     trigger.add_argument(
         "target", metavar="TARGET", nargs="?", choices=TARGETS, help=f"one of {', '.join(TARGETS)}"
@@ -107,19 +107,19 @@ def parser() -> Parser:
     add("resume", "change:resume", "end a hold or a stop, of an app or of all apps", app="maybe")
     add("forget", "change:forget", "confirm that apps were removed on purpose", app="some")
     wait = add(
-        "wait", "wait:wait", "wait until all apps, or those named, are up to date", app="any"
+        "wait", "change:wait", "wait until all apps, or those named, are up to date", app="any"
     )
     wait.description = f"{wait.description} Exits 1 as soon as one cannot get there by itself."
     wait.add_argument("--timeout", metavar="T", help="exit 75 after, e.g., 60s")
     wait.add_argument("-q", "--quiet", action="store_true", help="print no progress and no result")
-    check = add("check-config", "check:check_config", "check the configuration")
+    check = add("check-config", "local:check_config", "check the configuration")
     output = check.add_mutually_exclusive_group()
     output.add_argument("--json", action="store_true", help="print JSON")
     output.add_argument(
         "--print", action="store_true", help="print each value in force, and where it is set"
     )
     doctor = add(
-        "doctor", "check:doctor", "show what on this machine would break a deploy", json=True
+        "doctor", "local:doctor", "show what on this machine would break a deploy", json=True
     )
     doctor.add_argument("-v", "--verbose", action="store_true", help="list what is ok, too")
     return top

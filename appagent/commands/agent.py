@@ -1,4 +1,4 @@
-"""How a command asks the agent: where it listens, its answer, and what it refuses."""
+"""How a command asks the agent: its arguments, where the agent listens, its answer and refusals."""
 
 from __future__ import annotations
 
@@ -13,10 +13,11 @@ from appagent import config
 from appagent.commands.printing import message
 from appagent.daemon.client import ask
 from appagent.host.text import one_line
-from appagent.model.exit_codes import CONFIG, NO_AGENT, OK, Refused
+from appagent.model.exit_codes import CONFIG, NO_AGENT, OK, USAGE, Refused
 
 PATIENCE = 10.0  # seconds for an answer
 NOT_MINE = os.strerror(errno.EACCES)
+COUNT_MOST = 1_000_000
 Args = argparse.Namespace
 
 
@@ -43,8 +44,8 @@ class Agent:
             for line in ask(self.located.socket, request, patience):
                 if "end" not in line:
                     yield line
-                else:
-                    refuse(line["end"])
+                elif (end := line["end"])["code"] != OK:
+                    raise Refused(int(end["code"]), one_line(str(end["text"])))  # noqa: TRY301 - as `ask` does
         except Refused as refused:
             if refused.code == NO_AGENT and self.trouble:
                 text = f"{refused.text} (the configuration: {self.trouble[0]})"
@@ -59,12 +60,6 @@ class Agent:
         return found
 
 
-def refuse(end: Mapping[str, Any]) -> None:
-    """Raise what the agent refused; an end that is well passes."""
-    if end["code"] != OK:
-        raise Refused(int(end["code"]), one_line(str(end["text"])))
-
-
 def agent_of(args: Args) -> Agent:
     """Find the agent; what is wrong with its configuration is reported.
 
@@ -77,3 +72,21 @@ def agent_of(args: Args) -> Agent:
         more = f" (and {len(wrong) - 1} more)" if len(wrong) > 1 else ""
         message(f"the configuration is wrong: {wrong[0]}{more}; see: appagent check-config")
     return Agent(found, () if wrong else found.errors)
+
+
+def span(text: str | None, option: str) -> float | None:
+    """Read a duration, in seconds."""
+    if text is None:
+        return None
+    try:
+        return config.seconds(text)
+    except config.BadValueError as wrong:
+        raise Refused(USAGE, f"{option} {text[:80]}: {wrong}") from None
+
+
+def count(text: str, option: str, most: int = COUNT_MOST) -> int:
+    """Read a number from 1 to `most`."""
+    # Its length first: Python itself refuses to read a number of thousands of digits.
+    if not (text.isascii() and text.isdigit() and len(text) < 8 and 0 < int(text) <= most):  # noqa: PLR2004
+        raise Refused(USAGE, f"{option} {text[:80]}: expected a number from 1 to {most}")
+    return int(text)

@@ -8,8 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from appagent.commands.agent import Agent, Args, agent_of
-from appagent.commands.options import count
+from appagent.commands.agent import Agent, Args, agent_of, count
 from appagent.commands.printing import as_json, data, message, screen
 from appagent.daemon.client import MOST_DEPLOYS
 from appagent.model.exit_codes import LATER, NO_AGENT, NOT_ALLOWED, OK, Refused

@@ -13,8 +13,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from appagent.commands.agent import Agent, Args, agent_of
-from appagent.commands.options import count
+from appagent.commands.agent import Agent, Args, agent_of, count
 from appagent.commands.printing import data, flush, message
 from appagent.core.names import why_no_app
 from appagent.host import units

@@ -98,23 +98,23 @@ class PastDeploy:
     id: str
     app: str
     release: str
-    previous: str
-    conf: str
     reason: str
-    how: str
-    seen: float | None  # wall
-    settled: float | None
-    began: float | None
-    ended: float | None
-    settled_ms: int | None  # seen → settled
-    queue_ms: int | None  # settled → began
-    run_ms: int | None  # began → end
-    duration_ms: int | None  # seen → end
     outcome: str  # done | failed | superseded | interrupted | running
     target: str  # that failed
     exit_code: int | None
     line: str
     tail: str
+    began: float | None  # wall
+    ended: float | None
+    run_ms: int | None  # began → end
+    duration_ms: int | None  # seen → end
+    previous: str = ""
+    conf: str = ""
+    how: str = ""
+    seen: float | None = None
+    settled: float | None = None
+    settled_ms: int | None = None  # seen → settled
+    queue_ms: int | None = None  # settled → began
     runs: tuple[PastRun, ...] = ()  # in the order in which they ran
 
 
@@ -221,16 +221,14 @@ def read(
 def _deploy(
     db: sqlite3.Connection, name: str, alive: AbstractSet[str], *, in_full: bool
 ) -> PastDeploy | None:
-    row = _row(db, "SELECT * FROM deploys WHERE id = ?", name)
+    row = next(_rows(db, "SELECT * FROM deploys WHERE id = ?", name), None)
     if row is None:
         return None
     sql = "SELECT * FROM runs WHERE deploy_id = ? ORDER BY seq DESC LIMIT ?"
-    cursor = db.execute(sql, (name, _RUNS_SHOWN if in_full else _RUNS_OF_OLDER))
-    names = [column[0] for column in cursor.description]
     tails = _TAILS_SHOWN if in_full else 0
     runs: list[PastRun] = []
-    for each in cursor:
-        run = _run(dict(zip(names, each, strict=True)), alive, with_tail=tails > 0)
+    for each in _rows(db, sql, name, _RUNS_SHOWN if in_full else _RUNS_OF_OLDER):
+        run = _run(each, alive, with_tail=tails > 0)
         tails -= bool(run.tail)
         runs.append(run)
     going = name in alive or any(run.outcome == "running" for run in runs)
@@ -250,34 +248,12 @@ def _deploy(
 def _lone_run(
     db: sqlite3.Connection, name: str, alive: AbstractSet[str], *, in_full: bool
 ) -> PastDeploy | None:
-    row = _row(db, "SELECT * FROM runs WHERE id = ?", name)
-    return _alone(_run(row, alive, with_tail=in_full)) if row is not None else None
-
-
-def _alone(run: PastRun) -> PastDeploy:
-    return PastDeploy(
-        id="",
-        app=run.app,
-        release=run.release,
-        previous="",
-        conf="",
-        reason=run.reason,
-        how="",
-        seen=None,
-        settled=None,
-        began=run.began,
-        ended=run.ended,
-        settled_ms=None,
-        queue_ms=None,
-        run_ms=run.duration_ms,
-        duration_ms=run.duration_ms,
-        outcome=run.outcome,
-        target=run.target,
-        exit_code=run.exit_code,
-        line=run.line,
-        tail=run.tail,
-        runs=(run,),
-    )
+    row = next(_rows(db, "SELECT * FROM runs WHERE id = ?", name), None)
+    if row is None:
+        return None
+    run = _run(row, alive, with_tail=in_full)
+    mine = {name: getattr(run, name) for name in _OF_A_LONE_RUN}
+    return PastDeploy(id="", run_ms=run.duration_ms, runs=(run,), **mine)
 
 
 def _run(row: dict[str, Any], alive: AbstractSet[str], *, with_tail: bool) -> PastRun:
@@ -288,11 +264,17 @@ def _run(row: dict[str, Any], alive: AbstractSet[str], *, with_tail: bool) -> Pa
     return PastRun(**_without_none(row))
 
 
-def _row(db: sqlite3.Connection, sql: str, name: str) -> dict[str, Any] | None:
-    cursor = db.execute(sql, (name,))
+def _rows(db: sqlite3.Connection, sql: str, *values: Value) -> Iterator[dict[str, Any]]:
+    cursor = db.execute(sql, values)
     names = [column[0] for column in cursor.description]
-    found = cursor.fetchone()
-    return dict(zip(names, found, strict=True)) if found is not None else None
+    return (dict(zip(names, row, strict=True)) for row in cursor)
+
+
+# What a run that belongs to no deploy has for one.
+_OF_A_LONE_RUN = (
+    *("app", "release", "reason", "outcome", "target", "exit_code", "line", "tail"),
+    *("began", "ended", "duration_ms"),
+)
 
 
 def _without_none(row: dict[str, Any]) -> dict[str, Any]:

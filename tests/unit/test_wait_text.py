@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
+from appagent.commands.change import done_text, progress_text, result, show
 from appagent.commands.progress import Progress
-from appagent.commands.wait import done_text, progress_text, result, show
 from appagent.report.terminal import PLAIN, Screen
 
 

@@ -1,4 +1,4 @@
-"""`appagent check-config` and `appagent doctor`: neither needs an agent."""
+"""`appagent run`, and `check-config` and `doctor`, which need no agent."""
 
 from __future__ import annotations
 
@@ -18,10 +18,7 @@ def check_config(args: Args) -> int:
             as_json({"ok": False, "errors": wrong.text.splitlines(), "warnings": []})
             return CONFIG
         raise
-    warnings = [
-        *found.warnings,
-        *lookup_warnings(found.settings, 5.0, found.places),
-    ]
+    warnings = [*found.warnings, *lookup_warnings(found.settings, 5.0, found.places)]
     notes = [f"{path} ({position})" for path, position in config.planned(found.tree)]
     if notes:
         notes = [f"planned keys, no effect yet: {', '.join(notes)}"]
@@ -42,3 +39,10 @@ def doctor(args: Args) -> int:
     from appagent.doctor import examine  # noqa: PLC0415 - check-config does without it
 
     return examine(args.config, json_wanted=args.json, verbose=args.verbose)
+
+
+def run(args: Args) -> int:
+    """Run the daemon."""
+    from appagent.daemon.main import run as run_daemon  # noqa: PLC0415 - check-config does without
+
+    return run_daemon(loaded(args), args.config, daemonize=args.daemonize, pidfile=args.pidfile)
