@@ -1,4 +1,4 @@
-"""The words of each kind of notice, and its level: one table.
+"""The words of each kind of notice, and its level: a table for each level.
 
 A message does not name the app: a log puts the name before it, a table has a column for it. Most
 are templates over the notice's fields, with short releases; the others are functions of them.
@@ -165,10 +165,6 @@ def _resumed(fields: _Fields) -> str:
     return f"resumed by {fields['by']}" if fields["by"] else f"hold expired ({fields['reason']})"
 
 
-def _node_resumed(fields: _Fields) -> str:
-    return f"the node: {_resumed(fields)}"
-
-
 def _agent_ready(fields: _Fields) -> str:
     roots = count(fields["roots"], "root")
     apps = count(fields["apps"], "app") if fields["apps"] else "no apps yet"
@@ -193,80 +189,76 @@ def _history_works(fields: _Fields) -> str:
     return f"{fields['path']} can be written again{lost}"
 
 
-_TABLE: dict[NoticeKind, tuple[Level, _Words]] = {
-    NoticeKind.DEPLOY_SEEN: (Level.DEBUG, _deploy_seen),
-    NoticeKind.DEPLOY_SETTLED: (Level.DEBUG, "{release} has settled ({reason})"),
-    NoticeKind.DEPLOY_BEGAN: (Level.INFO, "deploying {release} ({reason})"),
-    NoticeKind.DEPLOY_DONE: (Level.INFO, _deploy_done),
-    NoticeKind.DEPLOY_FAILED: (Level.WARNING, _deploy_failed),
-    NoticeKind.DEPLOY_RETRYING: (Level.INFO, "make {target}: try {attempt} in {wait_s:g} s"),
-    NoticeKind.DEPLOY_SUPERSEDED: (Level.INFO, _deploy_superseded),
-    NoticeKind.DEPLOY_VOID: (Level.DEBUG, "back to what is applied; nothing to deploy"),
-    NoticeKind.RUN_BEGAN: (Level.DEBUG, _run_began),
-    NoticeKind.RUN_ENDED: (Level.INFO, _run_ended),
-    NoticeKind.RUN_RESULT: (Level.INFO, _run_ended),
-    NoticeKind.RUN_CANCELLED: (Level.DEBUG, "cancelling make {target}: {reason}"),
-    NoticeKind.RUN_WARNING: (Level.WARNING, "{line}"),
-    NoticeKind.RUN_FOUND: (Level.WARNING, _run_found),
-    NoticeKind.APP_UNKNOWN: (Level.WARNING, _app_unknown),
-    NoticeKind.APP_BLOCKED: (Level.ERROR, "{reason}"),
-    NoticeKind.APP_KNOWN: (Level.INFO, "no longer {reason}"),
-    NoticeKind.APP_REFUSED: (Level.WARNING, "{path}: {reason}"),
-    NoticeKind.APP_REMOVED: (Level.INFO, "removed from {root}"),
-    NoticeKind.APP_MOVED: (Level.INFO, "moved from {old_root} to {root}"),
-    NoticeKind.APP_RERECORDED: (Level.INFO, "same files under a new id; nothing to deploy"),
-    NoticeKind.APP_WAITING: (Level.WARNING, _app_waiting),
-    NoticeKind.APP_CHURNING: (Level.WARNING, _app_churning),
-    NoticeKind.APP_NO_ROLLBACK: (Level.ERROR, "cannot roll back to {release}: {line}"),
-    NoticeKind.APP_EXITED: (Level.ERROR, _app_exited),
-    NoticeKind.APP_RUNNING_AGAIN: (Level.INFO, "has running processes again"),
-    NoticeKind.APP_TRIGGERED: (Level.INFO, _triggered),
-    NoticeKind.APP_HELD: (Level.INFO, "held by {by}: {reason}"),
-    NoticeKind.APP_RESUMED: (Level.INFO, _resumed),
-    NoticeKind.APP_FORGOTTEN: (Level.WARNING, "forgotten by {by}"),
-    NoticeKind.ROOT_UNKNOWN: (
-        Level.WARNING,
-        "{path}: {reason}; no run starts there until it is available again",
-    ),
-    NoticeKind.ROOT_KNOWN: (Level.INFO, "{path} is available again"),
-    NoticeKind.WATCHER_STUCK: (
-        Level.WARNING,
-        "{reason}; apps keep running, no run starts until it answers",
-    ),
-    NoticeKind.WATCHER_BACK: (Level.INFO, "the watcher of {path} answers again"),
-    NoticeKind.NODE_HELD: (Level.INFO, "all apps are held by {by}: {reason}"),
-    NoticeKind.NODE_RESUMED: (Level.INFO, _node_resumed),
-    NoticeKind.CONFIG_LOADED: (Level.INFO, "configuration loaded: {path}"),
-    NoticeKind.CONFIG_REFUSED: (
-        Level.ERROR,
-        "configuration refused, the old one stays in force: {error}",
-    ),
-    NoticeKind.CONFIG_WARNING: (Level.WARNING, "{line}"),
-    NoticeKind.AGENT_READY: (Level.INFO, _agent_ready),
-    NoticeKind.AGENT_FAILED: (Level.ERROR, "cannot listen at {path}: {error}"),
-    NoticeKind.AGENT_SHUTDOWN: (
-        Level.INFO,
-        "the machine is shutting down; stopping the apps with on_shutdown: stop",
-    ),
-    NoticeKind.AGENT_STOPPING: (Level.INFO, "appagent stops; apps and runs keep running"),
-    NoticeKind.STORE_FAILED: (
-        Level.ERROR,
-        "cannot write {path}: {error}; keeping it in memory",
-    ),
-    NoticeKind.STORE_WORKS: (Level.INFO, "{path} can be written again"),
-    NoticeKind.STORE_DAMAGED: (Level.WARNING, _damaged),
-    NoticeKind.STORE_NEWER: (Level.WARNING, _newer),
-    NoticeKind.STORE_UNREADABLE: (Level.ERROR, "cannot read {path}: {error}"),
-    NoticeKind.STORE_SECRET: (
-        Level.WARNING,
-        "created a new {path}: the conf ids change, so every running app is restarted",
-    ),
-    NoticeKind.HISTORY_FAILED: (
-        Level.WARNING,
-        "cannot write {path}: {error}; continuing without history",
-    ),
-    NoticeKind.HISTORY_WORKS: (Level.INFO, _history_works),
-    NoticeKind.HISTORY_DAMAGED: (Level.WARNING, _damaged),
-    NoticeKind.HISTORY_NEWER: (Level.WARNING, _newer),
-    NoticeKind.HISTORY_UNREADABLE: (Level.WARNING, "cannot read {path}: {error}"),
+# The words of each kind, a table for each level.
+_DEBUG: dict[NoticeKind, _Words] = {
+    NoticeKind.DEPLOY_SEEN: _deploy_seen,
+    NoticeKind.DEPLOY_SETTLED: "{release} has settled ({reason})",
+    NoticeKind.DEPLOY_VOID: "back to what is applied; nothing to deploy",
+    NoticeKind.RUN_BEGAN: _run_began,
+    NoticeKind.RUN_CANCELLED: "cancelling make {target}: {reason}",
+}
+_INFO: dict[NoticeKind, _Words] = {
+    NoticeKind.DEPLOY_BEGAN: "deploying {release} ({reason})",
+    NoticeKind.DEPLOY_DONE: _deploy_done,
+    NoticeKind.DEPLOY_RETRYING: "make {target}: try {attempt} in {wait_s:g} s",
+    NoticeKind.DEPLOY_SUPERSEDED: _deploy_superseded,
+    NoticeKind.RUN_ENDED: _run_ended,
+    NoticeKind.RUN_RESULT: _run_ended,
+    NoticeKind.APP_KNOWN: "no longer {reason}",
+    NoticeKind.APP_REMOVED: "removed from {root}",
+    NoticeKind.APP_MOVED: "moved from {old_root} to {root}",
+    NoticeKind.APP_RERECORDED: "same files under a new id; nothing to deploy",
+    NoticeKind.APP_RUNNING_AGAIN: "has running processes again",
+    NoticeKind.APP_TRIGGERED: _triggered,
+    NoticeKind.APP_HELD: "held by {by}: {reason}",
+    NoticeKind.APP_RESUMED: _resumed,
+    NoticeKind.ROOT_KNOWN: "{path} is available again",
+    NoticeKind.WATCHER_BACK: "the watcher of {path} answers again",
+    NoticeKind.NODE_HELD: "all apps are held by {by}: {reason}",
+    NoticeKind.NODE_RESUMED: lambda fields: f"the node: {_resumed(fields)}",
+    NoticeKind.CONFIG_LOADED: "configuration loaded: {path}",
+    NoticeKind.AGENT_READY: _agent_ready,
+    NoticeKind.AGENT_SHUTDOWN: "the machine is shutting down; stopping apps with on_shutdown: stop",
+    NoticeKind.AGENT_STOPPING: "appagent stops; apps and runs keep running",
+    NoticeKind.STORE_WORKS: "{path} can be written again",
+    NoticeKind.HISTORY_WORKS: _history_works,
+}
+_WARNING: dict[NoticeKind, _Words] = {
+    NoticeKind.DEPLOY_FAILED: _deploy_failed,
+    NoticeKind.RUN_WARNING: "{line}",
+    NoticeKind.RUN_FOUND: _run_found,
+    NoticeKind.APP_UNKNOWN: _app_unknown,
+    NoticeKind.APP_REFUSED: "{path}: {reason}",
+    NoticeKind.APP_WAITING: _app_waiting,
+    NoticeKind.APP_CHURNING: _app_churning,
+    NoticeKind.APP_FORGOTTEN: "forgotten by {by}",
+    NoticeKind.ROOT_UNKNOWN: "{path}: {reason}; no run starts there until it is available again",
+    NoticeKind.WATCHER_STUCK: "{reason}; apps keep running, no run starts until it answers",
+    NoticeKind.CONFIG_WARNING: "{line}",
+    NoticeKind.STORE_DAMAGED: _damaged,
+    NoticeKind.STORE_NEWER: _newer,
+    NoticeKind.STORE_SECRET: "created a new {path}: conf ids change, so running apps are restarted",
+    NoticeKind.HISTORY_FAILED: "cannot write {path}: {error}; continuing without history",
+    NoticeKind.HISTORY_DAMAGED: _damaged,
+    NoticeKind.HISTORY_NEWER: _newer,
+    NoticeKind.HISTORY_UNREADABLE: "cannot read {path}: {error}",
+}
+_ERROR: dict[NoticeKind, _Words] = {
+    NoticeKind.APP_BLOCKED: "{reason}",
+    NoticeKind.APP_NO_ROLLBACK: "cannot roll back to {release}: {line}",
+    NoticeKind.APP_EXITED: _app_exited,
+    NoticeKind.CONFIG_REFUSED: "configuration refused, the old one stays in force: {error}",
+    NoticeKind.AGENT_FAILED: "cannot listen at {path}: {error}",
+    NoticeKind.STORE_FAILED: "cannot write {path}: {error}; keeping it in memory",
+    NoticeKind.STORE_UNREADABLE: "cannot read {path}: {error}",
+}
+_TABLE = {
+    kind: (level, words)
+    for level, table in (
+        (Level.DEBUG, _DEBUG),
+        (Level.INFO, _INFO),
+        (Level.WARNING, _WARNING),
+        (Level.ERROR, _ERROR),
+    )
+    for kind, words in table.items()
 }
