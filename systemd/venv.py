@@ -63,7 +63,7 @@ def make(directory: Path, python: Path) -> None:
     done = subprocess.run([*command, directory], check=False, capture_output=True, text=True)
     if done.returncode == 0:
         return
-    # Without ensurepip it has said so and failed; whatever else was wrong is said here once more.
+    # Without ensurepip it has reported that and failed; any other error is reported once more here.
     subprocess.run([*command, "--without-pip", directory], check=True)
     with tempfile.TemporaryDirectory() as scratch:
         wheel = fetch_pip(Path(scratch))
