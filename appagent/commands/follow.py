@@ -12,7 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from appagent.commands.logs import content, show_lines
+from appagent.commands.logs import new_lines, show_lines
 from appagent.commands.progress import Progress
 
 EVERY = 0.1  # seconds between two reads
@@ -64,17 +64,9 @@ class Output:
 
     def follow_file(self, path: Path, place: int) -> None:
         """Show what a file gets, until it is over and read to its end."""
-        rest = b""
-        try:
-            while True:
-                last = self.over.wait(EVERY)
-                text, place = content(path, place)
-                *whole, rest = (rest + text).split(b"\n")
-                self.show([*whole, rest] if last and rest else whole)
-                if last:
-                    return
-        except OSError:
-            return  # a person who may not read it has the result all the same
+        with contextlib.suppress(OSError):  # a person who may not read it still has the result
+            for whole in new_lines(path, place, lambda: self.over.wait(EVERY)):
+                self.show(whole)
 
     def follow_journal(self, matches: list[str]) -> None:
         """Show what journalctl prints, until it is ended."""

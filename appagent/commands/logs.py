@@ -9,7 +9,7 @@ import os
 import shutil
 import subprocess
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -67,12 +67,7 @@ def show_file(path: Path, lines: int, *, follow_it: bool) -> int:
         if not before and not text:
             message("no output yet")
         show_lines((before + text).splitlines()[-lines:])
-        rest = b""
-        while follow_it:
-            flush()
-            time.sleep(0.25)
-            text, place = content(path, place)
-            *whole, rest = (rest + text).split(b"\n")
+        for whole in new_lines(path, place, pause) if follow_it else ():
             show_lines(whole)
     except BrokenPipeError:
         raise  # nobody reads any more: no trouble of the file's
@@ -80,6 +75,23 @@ def show_file(path: Path, lines: int, *, follow_it: bool) -> int:
         code = NOT_ALLOWED if isinstance(error, PermissionError) else LATER
         raise Refused(code, f"{path}: {error.strerror}") from None
     return OK
+
+
+def pause() -> bool:
+    """Show what there is, and wait a moment; never over."""
+    flush()
+    time.sleep(0.25)
+    return False
+
+
+def new_lines(path: Path, place: int, over: Callable[[], bool]) -> Iterator[list[bytes]]:
+    """The whole lines that a file gets from a place on, until `over`, and then the rest."""
+    rest, last = b"", False
+    while not last:
+        last = over()
+        text, place = content(path, place)
+        *whole, rest = (rest + text).split(b"\n")
+        yield [*whole, rest] if last and rest else whole
 
 
 def show_lines(lines: Iterable[bytes]) -> None:
