@@ -12,8 +12,9 @@ from appagent.core.release import short
 from appagent.core.state import App, Attempt, Queue
 from appagent.core.transition import Turn
 from appagent.core.want import Kind, Want
+from appagent.model.applied import Deploy
 from appagent.model.commands import Drop, Rewatch
-from appagent.model.notices import Deploy, NoticeKind
+from appagent.model.notices import NoticeKind
 from appagent.model.words import Layout, Location
 
 

@@ -10,9 +10,10 @@ from appagent.core.settle import is_settled
 from appagent.core.state import App, Root, Unsettled
 from appagent.core.transition import Turn
 from appagent.core.want import env_paths
+from appagent.model.applied import Deploy
 from appagent.model.commands import PollNow, Rewatch, SaveRoots
 from appagent.model.events import AppObserved, WatcherBack, WatcherStuck
-from appagent.model.notices import Deploy, NoticeKind
+from appagent.model.notices import NoticeKind
 from appagent.model.seen import EnvSeen, RootSeen
 from appagent.model.words import Location, Version
 

@@ -12,9 +12,8 @@ from dataclasses import dataclass, field, replace
 from math import inf
 
 from appagent.core.settings import settings_for
-from appagent.model.applied import Hold, Record, Run
+from appagent.model.applied import Deploy, Hold, Record, Run
 from appagent.model.events import Ended
-from appagent.model.notices import Deploy
 from appagent.model.permit import Permit
 from appagent.model.seen import AppSeen, EnvSeen, RootSeen
 from appagent.model.settings import AppSettings, RootSettings, Settings

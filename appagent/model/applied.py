@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from appagent.model.notices import Deploy
 from appagent.model.words import Layout, Location, Now, Outcome, Target, Version
 
 
@@ -116,6 +115,20 @@ class Cancelled:
 
     version: Version
     by: str
+
+
+@dataclass(frozen=True, slots=True)
+class Deploy:
+    """From the first difference to healthy."""
+
+    id: str
+    version: Version
+    previous: str
+    how: str  # which event showed it
+    seen: Now
+    settled: Now | None = None
+    began: Now | None = None
+    boot: str = ""  # in which it has begun; in another one its times say nothing
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol, TypedDict, Unpack, cast
 
-from appagent.model.words import Now, Version
+from appagent.model.words import Now
 
 
 class Level(StrEnum):
@@ -149,17 +149,3 @@ class Reporter(Protocol):
 
     def report(self, notice: Notice, /) -> None:
         """Take a notice. Never raises and never waits."""
-
-
-@dataclass(frozen=True, slots=True)
-class Deploy:
-    """From the first difference to healthy."""
-
-    id: str
-    version: Version
-    previous: str
-    how: str  # which event showed it
-    seen: Now
-    settled: Now | None = None
-    began: Now | None = None
-    boot: str = ""  # in which it has begun; in another one its times say nothing
