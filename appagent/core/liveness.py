@@ -18,7 +18,7 @@ from appagent.core.backoff import delay
 from appagent.core.state import App, Backoff
 from appagent.core.transition import Turn
 from appagent.core.want import Kind, version_of, want
-from appagent.model.events import Alive
+from appagent.model.events import Alive, ShuttingDown
 from appagent.model.notices import NoticeKind
 from appagent.model.words import Target
 
@@ -91,7 +91,7 @@ def start_again(turn: Turn, app: App) -> None:
     turn.touch(app.name)
 
 
-def shutting_down(turn: Turn) -> None:
+def shutting_down(turn: Turn, _: ShuttingDown) -> None:
     """The machine goes down: stop what is to be stopped, begin nothing else."""
     turn.node = replace(turn.node, shutdown=True)
     turn.report(NoticeKind.AGENT_SHUTDOWN)

@@ -12,9 +12,10 @@ it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from math import inf
+from typing import Any
 
 from appagent.core import liveness, observe, permits, progress, requests, runs
 from appagent.core.discovery import take_in, take_in_again, unmanaged
@@ -22,34 +23,12 @@ from appagent.core.progress import with_run
 from appagent.core.reconcile import advance
 from appagent.core.state import App, Attempt, Node, Root
 from appagent.core.transition import Turn
+from appagent.model import events, seen
 from appagent.model.applied import Applied, Hold, Record, Run
 from appagent.model.commands import Command, PollNow, Rewatch, SaveNodeHold
-from appagent.model.events import (
-    Alive,
-    AppObserved,
-    Cancel,
-    Configured,
-    Ended,
-    EnvObserved,
-    Event,
-    Forget,
-    HoldAsked,
-    PermitDenied,
-    PermitGranted,
-    ResumeAsked,
-    RootObserved,
-    ShimReady,
-    ShuttingDown,
-    StepFound,
-    Stopping,
-    Ticked,
-    Trigger,
-    WatcherBack,
-    WatcherStuck,
-)
 from appagent.model.notices import NoticeKind
 from appagent.model.settings import Settings
-from appagent.model.words import Now
+from appagent.model.words import Event, Now
 
 
 def first(  # noqa: PLR0913 - each is one thing that the disk keeps
@@ -86,7 +65,7 @@ def resumed(record: Record, boot: str) -> App:
 def step(node: Node, event: Event, now: Now) -> tuple[Node, list[Command]]:
     """The node after an event, and the commands that follow from it."""
     turn = Turn(node, now)
-    take(turn, event)
+    HANDLERS[type(event)](turn, event)
     while turn.due:
         names, turn.due = list(turn.due), {}
         for name in names:
@@ -94,52 +73,7 @@ def step(node: Node, event: Event, now: Now) -> tuple[Node, list[Command]]:
     return turn.node, turn.commands
 
 
-def take(turn: Turn, event: Event) -> None:  # noqa: C901, PLR0912 - one case for each event
-    """Put one event into the node."""
-    match event:
-        case AppObserved():
-            observe.app_observed(turn, event)
-        case RootObserved():
-            observe.root_observed(turn, event.seen)
-        case EnvObserved():
-            observe.env_observed(turn, event.seen)
-        case WatcherStuck():
-            observe.watcher_stuck(turn, event)
-        case WatcherBack():
-            observe.watcher_back(turn, event)
-        case Ticked():
-            ticked(turn)
-        case PermitGranted():
-            permits.granted(turn, event)
-        case PermitDenied():
-            permits.denied(turn, event)
-        case ShimReady():
-            runs.shim_ready(turn, event)
-        case StepFound():
-            progress.step_found(turn, event)
-        case Ended():
-            runs.ended(turn, event)
-        case Trigger():
-            requests.trigger(turn, event)
-        case Cancel():
-            requests.cancel(turn, event)
-        case HoldAsked():
-            requests.hold_asked(turn, event)
-        case ResumeAsked():
-            requests.resume_asked(turn, event)
-        case Forget():
-            requests.forget(turn, event)
-        case Configured():
-            configured(turn, event.settings)
-        case Alive():
-            liveness.alive(turn, event)
-        case ShuttingDown():
-            liveness.shutting_down(turn)
-        case Stopping():
-            turn.node = replace(turn.node, stopping=True)
-
-
-def ticked(turn: Turn) -> None:
+def ticked(turn: Turn, _: events.Ticked) -> None:
     """Compare the apps for which time alone may change something."""
     hold = turn.node.hold
     if hold is not None and hold.until is not None and hold.until <= turn.now.wall:
@@ -150,8 +84,9 @@ def ticked(turn: Turn) -> None:
     turn.touch(*(name for name, app in turn.node.apps.items() if app.wake <= turn.now.mono))
 
 
-def configured(turn: Turn, settings: Settings) -> None:
+def configured(turn: Turn, event: events.Configured) -> None:
     """Put a new configuration in force; the comparison finds what it changed."""
+    settings = event.settings
     paths = {root.path for root in settings.roots}
     roots = {path: root for path, root in turn.node.roots.items() if path in paths}
     fresh = sorted(paths - roots.keys())
@@ -168,6 +103,36 @@ def configured(turn: Turn, settings: Settings) -> None:
     take_in(turn)
     liveness.reconfigured(turn)
     turn.touch(*turn.node.apps)
+
+
+def stopping(turn: Turn, _: events.Stopping) -> None:
+    """The agent stops: nothing more begins."""
+    turn.node = replace(turn.node, stopping=True)
+
+
+# Which function puts an event into the node.
+HANDLERS: dict[type[Event], Callable[[Turn, Any], None]] = {
+    events.AppObserved: observe.app_observed,
+    seen.RootSeen: observe.root_observed,
+    seen.EnvSeen: observe.env_observed,
+    events.WatcherStuck: observe.watcher_stuck,
+    events.WatcherBack: observe.watcher_back,
+    events.Ticked: ticked,
+    events.PermitGranted: permits.granted,
+    events.PermitDenied: permits.denied,
+    events.ShimReady: runs.shim_ready,
+    events.StepFound: progress.step_found,
+    events.Ended: runs.ended,
+    events.Trigger: requests.trigger,
+    events.Cancel: requests.cancel,
+    events.HoldAsked: requests.hold_asked,
+    events.ResumeAsked: requests.resume_asked,
+    events.Forget: requests.forget,
+    events.Configured: configured,
+    events.Alive: liveness.alive,
+    events.ShuttingDown: liveness.shutting_down,
+    events.Stopping: stopping,
+}
 
 
 def next_wake(node: Node, now: Now) -> float:

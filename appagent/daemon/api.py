@@ -20,9 +20,9 @@ from appagent.daemon.watchers import Watchers
 from appagent.host import accounts, units
 from appagent.host.text import one_line
 from appagent.model.applied import Hold
-from appagent.model.events import Cancel, Event, Forget, HoldAsked, ResumeAsked, Trigger
+from appagent.model.events import Cancel, Forget, HoldAsked, ResumeAsked, Trigger
 from appagent.model.exit_codes import FAILED, OK, USAGE, Refused
-from appagent.model.words import Target
+from appagent.model.words import Event, Target
 from appagent.report import status as show
 from appagent.report.history import History
 from appagent.state.store import Store

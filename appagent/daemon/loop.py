@@ -21,10 +21,10 @@ from appagent.core import reduce as core
 from appagent.core.state import Node
 from appagent.host import clock
 from appagent.model.commands import Answer, Command
-from appagent.model.events import Event, Ticked
+from appagent.model.events import Ticked
 from appagent.model.exit_codes import INTERNAL_ERROR, OK, SOFTWARE
 from appagent.model.notices import Fields, Notice, NoticeKind, Reporter, notice
-from appagent.model.words import Now
+from appagent.model.words import Event, Now
 from appagent.report.log import Log
 from appagent.shim import failpoint
 

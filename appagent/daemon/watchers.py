@@ -25,7 +25,7 @@ from appagent.core.state import App, Node
 from appagent.core.want import env_paths, trouble
 from appagent.daemon.loop import Loop
 from appagent.host import proc
-from appagent.model.events import AppObserved, EnvObserved, RootObserved, WatcherBack, WatcherStuck
+from appagent.model.events import AppObserved, WatcherBack, WatcherStuck
 from appagent.model.notices import Level
 from appagent.model.seen import AppSeen, EnvSeen, RootSeen, Slow
 from appagent.model.settings import AppSettings, RootSettings
@@ -178,9 +178,9 @@ class Watchers:
                 case AppSeen() if self.place.get(report.root) == share:
                     self.app_seen(report)
                 case RootSeen() if self.place.get(report.root) == share:
-                    feed(RootObserved(report))
+                    feed(report)
                 case EnvSeen() if self.place.get(report.path) == share:
-                    feed(EnvObserved(report))
+                    feed(report)
                 case WatcherStuck(paths) | WatcherBack(paths):
                     own = tuple(path for path in paths if self.place.get(path) == share)
                     if own:

@@ -10,36 +10,42 @@ from appagent.model.permit import Permit
 from appagent.model.words import Target, Version
 
 
+class Command:
+    """One thing to do."""
+
+    __slots__ = ()
+
+
 @dataclass(frozen=True, slots=True)
-class Save:
+class Save(Command):
     """Write the record to the disk before the next command is carried out."""
 
     record: Record
 
 
 @dataclass(frozen=True, slots=True)
-class Drop:
+class Drop(Command):
     """Remove all that is kept about an app."""
 
     app: str
 
 
 @dataclass(frozen=True, slots=True)
-class SaveRoots:
+class SaveRoots(Command):
     """Remember which roots were ever seen mounted."""
 
     mounted: frozenset[str]
 
 
 @dataclass(frozen=True, slots=True)
-class SaveNodeHold:
+class SaveNodeHold(Command):
     """Remember the hold on the whole node."""
 
     hold: Hold | None
 
 
 @dataclass(frozen=True, slots=True)
-class AskPermit:
+class AskPermit(Command):
     """Ask whether this step may begin."""
 
     app: str
@@ -48,7 +54,7 @@ class AskPermit:
 
 
 @dataclass(frozen=True, slots=True)
-class ReturnPermit:
+class ReturnPermit(Command):
     """Give a permit back: its run is over, or does not begin now."""
 
     app: str
@@ -56,14 +62,14 @@ class ReturnPermit:
 
 
 @dataclass(frozen=True, slots=True)
-class Begin:
+class Begin(Command):
     """Start the shim of a run; it waits until it may proceed."""
 
     run: Run
 
 
 @dataclass(frozen=True, slots=True)
-class Proceed:
+class Proceed(Command):
     """The identity of the shim is recorded: let it run make."""
 
     app: str
@@ -71,7 +77,7 @@ class Proceed:
 
 
 @dataclass(frozen=True, slots=True)
-class End:
+class End(Command):
     """End a run: TERM, grace, KILL."""
 
     app: str
@@ -80,14 +86,14 @@ class End:
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
+class Report(Command):
     """Report what happened."""
 
     notice: Notice
 
 
 @dataclass(frozen=True, slots=True)
-class PollNow:
+class PollNow(Command):
     """Have the watcher recheck one app, or a whole root (app "")."""
 
     root: str
@@ -95,30 +101,13 @@ class PollNow:
 
 
 @dataclass(frozen=True, slots=True)
-class Rewatch:
+class Rewatch(Command):
     """Send the watchers their lists: what they have to watch has changed."""
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(Command):
     """The answer to a request: an exit code and a line."""
 
     code: int
     text: str
-
-
-Command = (
-    Save
-    | Drop
-    | SaveRoots
-    | SaveNodeHold
-    | AskPermit
-    | ReturnPermit
-    | Begin
-    | Proceed
-    | End
-    | Report
-    | PollNow
-    | Rewatch
-    | Answer
-)

@@ -1,4 +1,4 @@
-"""What goes into the core. An event does not decide what to do, only what to compare again."""
+"""What goes into the core, beside `RootSeen` and `EnvSeen` as they come from a watcher."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from dataclasses import dataclass, field
 
 from appagent.model.applied import Hold, Identity
 from appagent.model.permit import Permit
-from appagent.model.seen import AppSeen, EnvSeen, RootSeen
+from appagent.model.seen import AppSeen
 from appagent.model.settings import Settings
-from appagent.model.words import Outcome, Target, Version
+from appagent.model.words import Event, Outcome, Target, Version
 
 
 @dataclass(frozen=True, slots=True)
-class AppObserved:
+class AppObserved(Event):
     """An app was seen. `own` are the settings in its appagent.yaml; `own_error` is their error."""
 
     seen: AppSeen
@@ -22,21 +22,7 @@ class AppObserved:
 
 
 @dataclass(frozen=True, slots=True)
-class RootObserved:
-    """A root was listed."""
-
-    seen: RootSeen
-
-
-@dataclass(frozen=True, slots=True)
-class EnvObserved:
-    """An env file was read."""
-
-    seen: EnvSeen
-
-
-@dataclass(frozen=True, slots=True)
-class WatcherStuck:
+class WatcherStuck(Event):
     """The watcher for these roots and env files does not answer; `since` is mono."""
 
     paths: tuple[str, ...]
@@ -45,19 +31,19 @@ class WatcherStuck:
 
 
 @dataclass(frozen=True, slots=True)
-class WatcherBack:
+class WatcherBack(Event):
     """It answers again; everything is scanned anew and follows."""
 
     paths: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Ticked:
+class Ticked(Event):
     """Time has passed."""
 
 
 @dataclass(frozen=True, slots=True)
-class PermitGranted:
+class PermitGranted(Event):
     """A step may begin."""
 
     app: str
@@ -65,7 +51,7 @@ class PermitGranted:
 
 
 @dataclass(frozen=True, slots=True)
-class PermitDenied:
+class PermitDenied(Event):
     """A step may not begin; ask again at `again` (mono)."""
 
     app: str
@@ -76,7 +62,7 @@ class PermitDenied:
 
 
 @dataclass(frozen=True, slots=True)
-class ShimReady:
+class ShimReady(Event):
     """The shim of a run is ready and waits until it may proceed."""
 
     app: str
@@ -85,7 +71,7 @@ class ShimReady:
 
 
 @dataclass(frozen=True, slots=True)
-class StepFound:
+class StepFound(Event):
     """The shim of a run knows the targets, and calls make now for the first step that is there."""
 
     app: str
@@ -95,7 +81,7 @@ class StepFound:
 
 
 @dataclass(frozen=True, slots=True)
-class Ended:
+class Ended(Event):
     """A run is over: by its result, or because no process of it is left."""
 
     app: str
@@ -115,7 +101,7 @@ class Ended:
 
 
 @dataclass(frozen=True, slots=True)
-class Trigger:
+class Trigger(Event):
     """A person wants it now. Without a target: recheck, clear what blocks the app, deploy."""
 
     app: str
@@ -124,7 +110,7 @@ class Trigger:
 
 
 @dataclass(frozen=True, slots=True)
-class Cancel:
+class Cancel(Event):
     """A person ends a running build or install, or a backoff."""
 
     app: str
@@ -132,7 +118,7 @@ class Cancel:
 
 
 @dataclass(frozen=True, slots=True)
-class HoldAsked:
+class HoldAsked(Event):
     """A person holds an app, or the node (app None)."""
 
     app: str | None
@@ -140,7 +126,7 @@ class HoldAsked:
 
 
 @dataclass(frozen=True, slots=True)
-class ResumeAsked:
+class ResumeAsked(Event):
     """A person ends a hold, and a stop."""
 
     app: str | None
@@ -148,7 +134,7 @@ class ResumeAsked:
 
 
 @dataclass(frozen=True, slots=True)
-class Forget:
+class Forget(Event):
     """A person confirms that an app is removed."""
 
     app: str
@@ -156,14 +142,14 @@ class Forget:
 
 
 @dataclass(frozen=True, slots=True)
-class Configured:
+class Configured(Event):
     """A configuration is in force."""
 
     settings: Settings
 
 
 @dataclass(frozen=True, slots=True)
-class Alive:
+class Alive(Event):
     """The processes that an app has of its own now."""
 
     app: str
@@ -171,34 +157,10 @@ class Alive:
 
 
 @dataclass(frozen=True, slots=True)
-class ShuttingDown:
+class ShuttingDown(Event):
     """The machine shuts down, not only the agent."""
 
 
 @dataclass(frozen=True, slots=True)
-class Stopping:
+class Stopping(Event):
     """The agent stops: begin nothing more."""
-
-
-Event = (
-    AppObserved
-    | RootObserved
-    | EnvObserved
-    | WatcherStuck
-    | WatcherBack
-    | Ticked
-    | PermitGranted
-    | PermitDenied
-    | ShimReady
-    | StepFound
-    | Ended
-    | Trigger
-    | Cancel
-    | HoldAsked
-    | ResumeAsked
-    | Forget
-    | Configured
-    | Alive
-    | ShuttingDown
-    | Stopping
-)

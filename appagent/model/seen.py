@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from appagent.model.words import Layout
+from appagent.model.words import Event, Layout
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +31,7 @@ class AppSeen:
 
 
 @dataclass(frozen=True, slots=True)
-class RootSeen:
+class RootSeen(Event):
     """One root: whether it can be trusted at all, and the names in it."""
 
     root: str
@@ -48,7 +48,7 @@ class RootSeen:
 
 
 @dataclass(frozen=True, slots=True)
-class EnvSeen:
+class EnvSeen(Event):
     """One env file, read twice alike. `digest` is keyed with the node's secret."""
 
     path: str

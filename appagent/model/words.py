@@ -37,7 +37,13 @@ class Outcome(StrEnum):
     MOVED = "moved"  # what was seen is not there any more; nothing ran
     BUSY = "busy"  # another run of the app still lives, which the agent did not know; nothing ran
     CANCELLED = "cancelled"  # ended by the agent: a newer release, a trigger or `cancel`
-    LOST = "lost"  # there is no result: the machine or the shim went down
+    LOST = "lost"  # the run left no result: the machine or the shim went down
+
+
+class Event:
+    """What goes into the core. It does not decide what to do, only what to compare again."""
+
+    __slots__ = ()
 
 
 class Now(NamedTuple):

@@ -15,29 +15,13 @@ from appagent.core import reduce as core
 from appagent.core.settings import settings_for
 from appagent.core.state import Node
 from appagent.daemon.permits import LocalPermits
-from appagent.model import codec
+from appagent.model import codec, commands
 from appagent.model.applied import Hold, Record
-from appagent.model.commands import (
-    Answer,
-    AskPermit,
-    Begin,
-    Command,
-    Drop,
-    End,
-    PollNow,
-    Proceed,
-    Report,
-    ReturnPermit,
-    Rewatch,
-    Save,
-    SaveNodeHold,
-    SaveRoots,
-)
-from appagent.model.events import Configured, Event, PermitGranted, Ticked
+from appagent.model.events import Configured, PermitGranted, Ticked
 from appagent.model.notices import Notice
 from appagent.model.permit import Permit
 from appagent.model.settings import AppSettings, Settings
-from appagent.model.words import Target, Version
+from appagent.model.words import Event, Target, Version
 from tests.unit.core_rules import Rules
 from tests.unit.core_shims import FakeShims
 from tests.unit.core_watcher import FakeWatcher
@@ -68,7 +52,7 @@ class Machine(Clock):
         self.disk_hold: Hold | None = None
         self.disk_mounted: frozenset[str] = frozenset()
         self.reported: list[Notice] = []
-        self.commands: list[Command] = []
+        self.commands: list[commands.Command] = []
         self.rules = Rules(self)
         self.crash_in = inf  # commands until the agent is killed
         self.alive = False
@@ -167,9 +151,9 @@ class Machine(Clock):
             while self.queue:
                 event = self.queue.popleft()
                 before, now = self.node, self.now()
-                self.node, commands = core.step(before, event, now)
-                self.rules.stepped(before, event, now, commands)
-                for command in commands:
+                self.node, decided = core.step(before, event, now)
+                self.rules.stepped(before, event, now, decided)
+                for command in decided:
                     if self.crash_in <= 0:
                         raise Crash  # noqa: TRY301 - where it crashes is the point
                     self.crash_in -= 1
@@ -180,38 +164,38 @@ class Machine(Clock):
         finally:
             self.feeding = False
 
-    def carry_out(self, command: Command) -> None:  # noqa: C901, PLR0912 - one case for each command
+    def carry_out(self, command: commands.Command) -> None:  # noqa: C901, PLR0912 - one case for each command
         """Do what the core decided."""
         self.commands.append(command)
         self.rules.judge(command)
         match command:
-            case Save(record):
+            case commands.Save(record):
                 self.disk[record.app] = codec.parse("r", Record, codec.dump("r", record))
-            case Drop(app):
+            case commands.Drop(app):
                 self.disk.pop(app, None)
-            case SaveRoots(mounted):
+            case commands.SaveRoots(mounted):
                 self.disk_mounted = mounted
-            case SaveNodeHold(hold):
+            case commands.SaveNodeHold(hold):
                 self.disk_hold = hold
-            case AskPermit():
+            case commands.AskPermit():
                 if self.permits:
                     self.queue.append(self.giver.ask(command))
-            case ReturnPermit(app, permit):
+            case commands.ReturnPermit(app, permit):
                 assert (app, permit) in self.giver.held, f"{app}: gives back what it has not got"
                 self.giver.give_back(app, permit)
-            case Begin(run):
+            case commands.Begin(run):
                 self.shims.begin(run)
-            case Proceed(_, run_id):
+            case commands.Proceed(_, run_id):
                 self.shims.go(run_id)
-            case End(_, run_id, _):
+            case commands.End(_, run_id, _):
                 self.shims.end(run_id)
-            case Report(notice):
+            case commands.Report(notice):
                 self.reported.append(notice)
-            case PollNow(root, app):
+            case commands.PollNow(root, app):
                 self.at(self.mono + SOON, lambda: self.watcher.recheck(root, app))
-            case Rewatch():
+            case commands.Rewatch():
                 self.at(self.mono + SOON, self.watcher.rewatch)
-            case Answer():
+            case commands.Answer():
                 pass
 
     def settings_of(self, app: str, own: Mapping[str, object]) -> AppSettings:

@@ -29,14 +29,13 @@ from appagent.model.events import (
     Cancel,
     Configured,
     Ended,
-    Event,
     Forget,
     HoldAsked,
     ResumeAsked,
     Trigger,
 )
 from appagent.model.settings import AppSettings, RootSettings, Settings
-from appagent.model.words import Layout, Outcome, Target
+from appagent.model.words import Event, Layout, Outcome, Target
 from appagent.report import messages
 from tests.unit.core_machine import Machine
 from tests.unit.core_shims import Doing

@@ -17,9 +17,9 @@ from appagent.core.state import App, Node
 from appagent.core.want import Kind, Want, env_paths, hold_of
 from appagent.model.applied import Record, Run
 from appagent.model.commands import Begin, Command, Drop, End, Proceed, Report
-from appagent.model.events import Event, PermitGranted
+from appagent.model.events import PermitGranted
 from appagent.model.notices import Notice
-from appagent.model.words import Layout, Now, Target
+from appagent.model.words import Event, Layout, Now, Target
 from tests.unit.core_world import SOON
 
 if TYPE_CHECKING:

@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING
 from appagent.core.ignore import ignore_id
 from appagent.model.events import (
     AppObserved,
-    EnvObserved,
-    RootObserved,
     WatcherBack,
     WatcherStuck,
 )
@@ -63,7 +61,7 @@ class FakeWatcher:
                 refused=dict(self.share.refused[root]),
                 at=now,
             )
-        self.machine.feed(RootObserved(seen))
+        self.machine.feed(seen)
 
     def push_env(self, path: str) -> None:
         """An env file is read."""
@@ -71,7 +69,7 @@ class FakeWatcher:
             return
         state, text = self.share.envs[path]
         digest, why = (text, "") if state == "present" else ("", text)
-        self.machine.feed(EnvObserved(EnvSeen(path, state, digest, why, self.machine.mono)))
+        self.machine.feed(EnvSeen(path, state, digest, why, self.machine.mono))
 
     def push_app(self, root: str, name: str) -> None:
         """An app is polled; and again once it stood for `settle`."""

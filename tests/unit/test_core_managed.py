@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from appagent.model.events import AppObserved, RootObserved
+from appagent.model.events import AppObserved
 from appagent.model.seen import AppSeen, RootSeen
 from appagent.model.settings import RootSettings
 from appagent.model.words import Layout, Outcome
@@ -229,7 +229,7 @@ def test_a_late_look_is_not_believed_over_a_newer_one() -> None:
     play.push("shop", "r1")
     play.rest()
     play.feed(AppObserved(old))
-    play.feed(RootObserved(root))
+    play.feed(root)
     assert play.rest() == []
     assert play.word() == "ok"
     assert play.word("shop") == "ok"
@@ -237,7 +237,7 @@ def test_a_late_look_is_not_believed_over_a_newer_one() -> None:
 
 def test_looks_at_what_is_not_configured_are_passed_over() -> None:
     play = deployed()
-    play.feed(RootObserved(RootSeen("/elsewhere", known=True, names=("web", "x"))))
+    play.feed(RootSeen("/elsewhere", known=True, names=("web", "x")))
     play.feed(AppObserved(AppSeen("/elsewhere", "web", known=True, release="x", layout=Layout.GIT)))
     play.feed(AppObserved(AppSeen(ROOT, "unheard", known=True, release="x", layout=Layout.GIT)))
     assert play.rest() == []

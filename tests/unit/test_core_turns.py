@@ -7,7 +7,7 @@ import pytest
 from appagent.core import reduce as core
 from appagent.model.events import Configured, Stopping
 from appagent.model.settings import Settings
-from appagent.model.words import Layout, Outcome, Target
+from appagent.model.words import Event, Layout, Outcome, Target
 from tests.unit.core_play import Play, deployed, steps
 
 # --- places --------------------------------------------------------------------------------------
@@ -249,3 +249,8 @@ def test_the_clocks_of_a_play_go_on_together_however_small_the_steps() -> None:
     for _ in range(100_000):
         play.turn_to(play.mono + 1e-7)
     assert play.now().wall - wall == pytest.approx(play.now().mono - mono, rel=1e-3)
+
+
+def test_every_event_has_a_handler() -> None:
+    named = {event.__name__ for event in Event.__subclasses__()}
+    assert named == {event.__name__ for event in core.HANDLERS}

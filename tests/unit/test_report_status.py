@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from appagent.model.applied import Hold
-from appagent.model.events import HoldAsked, RootObserved
+from appagent.model.events import HoldAsked
 from appagent.model.seen import RootSeen
 from appagent.model.words import Layout, Outcome
 from appagent.report import status
@@ -111,7 +111,7 @@ def test_directories_without_a_makefile_are_one_line() -> None:
     look = RootSeen(
         ROOT, known=True, names=("web",), plain=("docs", "lib"), plain_count=9, at=play.mono + 1
     )
-    play.feed(RootObserved(look))
+    play.feed(look)
     lines = screen(play).splitlines()
     assert f"{ROOT}: not an app (no Makefile): docs, lib and 7 more" in lines
 
