@@ -57,7 +57,7 @@ def throttled(app: App, wanted: Want, now: float) -> float | None:
     """Until when (mono) a tree that deploys too often has to wait; None: not at all."""
     deploy = app.attempt.deploy
     fresh = app.record.applied.installed != wanted.version.release
-    if wanted.kind is not Kind.RUN or wanted.layout is not Layout.TREE or not fresh:
+    if wanted.kind is not Kind.RUN or wanted.at.layout is not Layout.TREE or not fresh:
         return None
     if deploy is None or deploy.began:
         return None

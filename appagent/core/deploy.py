@@ -74,7 +74,7 @@ def note_deploy(turn: Turn, app: App, wanted: Want) -> App:
             previous=previous,
             how=how,
             reason=reason,
-            path=wanted.release_dir,
+            path=wanted.at.directory,
         )
     deploy = replace(deploy, version=version, settled=turn.now)
     app = turn.put(replace(app, attempt=replace(app.attempt, deploy=deploy)))
@@ -86,7 +86,7 @@ def note_deploy(turn: Turn, app: App, wanted: Want) -> App:
         conf=version.conf,
         reason=reason,
         how=deploy.how,
-        path=", ".join(app.seen.changed[:5]) if wanted.layout is Layout.TREE else "",
+        path=", ".join(app.seen.changed[:5]) if wanted.at.layout is Layout.TREE else "",
     )
     return app
 

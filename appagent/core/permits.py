@@ -46,7 +46,7 @@ def obtain(turn: Turn, app: App, step: Target, version: Version) -> bool:
     if attempt.permit is not None and attempt.permit.allows(step, version, mono):
         return True
     asking = attempt.asking
-    if asking is None or not asking.of(step, version) or asking.again <= mono:
+    if asking is None or not attempt.asks(step, version) or asking.again <= mono:
         asking = Asking(step, version)
         attempt = replace(attempt, permit=None, asking=asking)
         app = turn.put(replace(app, attempt=attempt))
@@ -58,22 +58,18 @@ def obtain(turn: Turn, app: App, step: Target, version: Version) -> bool:
 def granted(turn: Turn, event: PermitGranted) -> None:
     """A step may begin, if it is still the one that is asked for."""
     app, permit = turn.app(event.app), event.permit
-    if app is not None and app.attempt.permit == permit:
-        return  # the same answer once more
-    asking = app.attempt.asking if app is not None else None
-    if app is None or asking is None or not asking.of(permit.step, permit.version):
+    if app is not None and app.attempt.asks(permit.step, permit.version):
+        turn.put(replace(app, attempt=replace(app.attempt, permit=permit, asking=None)))
+        turn.touch(event.app)
+    elif app is None or app.attempt.permit != permit:  # else the same answer once more
         turn.do(ReturnPermit(event.app, permit))  # too late
-        return
-    turn.put(replace(app, attempt=replace(app.attempt, permit=permit, asking=None)))
-    turn.touch(event.app)
 
 
 def denied(turn: Turn, event: PermitDenied) -> None:
     """A step may not begin yet."""
     app = turn.app(event.app)
-    asking = app.attempt.asking if app is not None else None
-    if app is not None and asking is not None and asking.of(event.step, event.version):
-        asking = replace(asking, why=event.why, again=event.again)
+    if app is not None and app.attempt.asks(event.step, event.version):
+        asking = Asking(event.step, event.version, event.why, event.again)
         attempt = replace(app.attempt, asking=asking)
         turn.put(replace(app, attempt=attempt, wake=min(app.wake, event.again)))
 

@@ -58,11 +58,12 @@ def compare(turn: Turn, app: App) -> None:
         reconsider(turn, app, wanted)
         return
     app = note_wait(turn, app, wanted)
-    app = forget_missing(turn, app, wanted)
+    version, at = version_of(app, wanted), location_of(app, wanted)
+    if wanted.kind is not Kind.WAIT and app.makefile.version != version:
+        app = turn.put(replace(app, makefile=Makefile(version)))
     steps = plan(app.record, wanted, turn.node.boot)
     in_progress = app.attempt.in_progress
     while steps and steps[0] in app.makefile.missing:
-        version, at = version_of(app, wanted), location_of(app, wanted)
         app = accomplish(turn, app, steps[0], version, at, boot=turn.node.boot)
         # Nothing ran, so the next step does not follow a step that did.
         attempt = replace(app.attempt, in_progress=in_progress and app.attempt.in_progress)
@@ -94,7 +95,7 @@ def waking(turn: Turn, app: App) -> float:
 def expire_hold(turn: Turn, app: App) -> App:
     """End a hold that has expired, and report it."""
     hold = app.record.hold
-    if hold is None or hold.until is None or hold.until > turn.now.wall:
+    if hold is None or not hold.over(turn.now):
         return app
     turn.report(NoticeKind.APP_RESUMED, app, reason=hold.why)
     return turn.save(app, replace(app.record, hold=None))
@@ -154,11 +155,11 @@ def reconsider(turn: Turn, app: App, wanted: Want) -> None:
     if run is None or run.cancelled or run.target not in (Target.BUILD, Target.INSTALL):
         return
     if wanted.kind is Kind.RUN and wanted.version.release != run.version.release:
-        if run.layout is not Layout.TREE:
-            end_run(turn, app, "a newer release")
-        elif not app.churn.superseded:
+        if run.layout is Layout.TREE:
+            if app.churn.superseded:
+                return
             app = turn.put(replace(app, churn=replace(app.churn, superseded=1)))
-            end_run(turn, app, "a newer release")
+        end_run(turn, app, "a newer release")
     elif wanted.kind in (Kind.REMOVED, Kind.STOPPED):
         end_run(turn, app, "the app is removed" if wanted.kind is Kind.REMOVED else wanted.why)
 
@@ -183,14 +184,6 @@ def note_wait(turn: Turn, app: App, wanted: Want) -> App:
     elif app.wait_reported and not blocked:
         blocked = app.wait_reported  # waits for another reason now; the old one may still apply
     return turn.put(replace(app, wait_reported=blocked))
-
-
-def forget_missing(turn: Turn, app: App, wanted: Want) -> App:
-    """Forget which targets the Makefile of another version lacks."""
-    version = version_of(app, wanted)
-    if wanted.kind is Kind.WAIT or app.makefile.version == version:
-        return app
-    return turn.put(replace(app, makefile=Makefile(version)))
 
 
 def may_begin(turn: Turn, app: App, wanted: Want, step: Target) -> bool:
@@ -225,10 +218,8 @@ def complete(turn: Turn, app: App, step: Target) -> bool:
     compared when the deploy is done.
     """
     latest, applied = app.seen.latest, app.record.applied
-    if latest is None:
-        return False
-    if step is Target.CHECK:
-        return True
+    if latest is None or step is Target.CHECK:
+        return latest is not None
     if latest.incomplete:
         # What was complete when it was installed may be started; nothing else begins.
         return applied.up != turn.node.boot and latest.release == applied.installed
@@ -280,7 +271,7 @@ def begin(turn: Turn, app: App, wanted: Want, steps: Sequence[Target]) -> None:
             how=deploy.how,
         )
         deploy = replace(deploy, began=turn.now, boot=turn.node.boot)
-        if wanted.layout is Layout.TREE and fresh:
+        if wanted.at.layout is Layout.TREE and fresh:
             new = app.record.last_good is None
             app = replace(app, churn=churned(app.churn, turn.now.mono, new=new))
     if step in (Target.BUILD, Target.INSTALL) and app.churn.superseded >= PINNED:

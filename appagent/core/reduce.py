@@ -76,7 +76,7 @@ def step(node: Node, event: Event, now: Now) -> tuple[Node, list[Command]]:
 def ticked(turn: Turn, _: events.Ticked) -> None:
     """Compare the apps for which time alone may change something."""
     hold = turn.node.hold
-    if hold is not None and hold.until is not None and hold.until <= turn.now.wall:
+    if hold is not None and hold.over(turn.now):
         turn.report(NoticeKind.NODE_RESUMED, reason=hold.why)
         turn.node = replace(turn.node, hold=None)
         turn.do(SaveNodeHold(None))

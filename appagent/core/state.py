@@ -63,10 +63,6 @@ class Asking:
     why: str = ""  # it was denied
     again: float = inf  # mono: ask again then
 
-    def of(self, step: Target, version: Version) -> bool:
-        """Whether it was asked for this step of this version."""
-        return (self.step, self.version) == (step, version)
-
 
 @dataclass(frozen=True, slots=True)
 class Override:
@@ -87,6 +83,11 @@ class Attempt:
     asking: Asking | None = None
     requested_by: str = ""  # the person who asked for what the plan does now
     override: Override = Override()
+
+    def asks(self, step: Target, version: Version) -> bool:
+        """Whether the permit for this step of this version was asked for."""
+        asking = self.asking
+        return asking is not None and (asking.step, asking.version) == (step, version)
 
 
 @dataclass(frozen=True, slots=True)

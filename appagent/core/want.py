@@ -9,14 +9,13 @@ run begins and none is ended.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from appagent.core.ids import NO_FILE, conf_id, user_text
 from appagent.core.names import managed
 from appagent.core.settle import half_there
-from appagent.core.state import App, Node
+from appagent.core.state import App, Node, Root
 from appagent.model.applied import Hold, Record
 from appagent.model.seen import AppSeen
 from appagent.model.settings import RootSettings
@@ -57,16 +56,6 @@ class Want:
     def version(self) -> Version:
         """The version that is wanted."""
         return Version(self.at.release, self.conf)
-
-    @property
-    def release_dir(self) -> str:
-        """Where it lies."""
-        return self.at.directory
-
-    @property
-    def layout(self) -> Layout:
-        """How it lies there."""
-        return self.at.layout
 
 
 def wait(word: str, why: str) -> Want:
@@ -112,14 +101,11 @@ def trouble(node: Node, app: App) -> Want | None:
         return wait("unmanaged", f"the configuration has no root {app.record.root}")
     if not managed(app.name, root.include, root.exclude):
         return wait("unmanaged", "the configuration leaves it out")
-    state = node.roots.get(root.path)
-    if state is None:
-        return wait("scanning", f"{root.path} was not scanned yet")
+    state = node.roots.get(root.path, Root(why=f"{root.path} was not scanned yet"))
     if state.stuck:
         return wait("unknown", state.stuck)
     if not state.known:
-        word = "scanning" if state.seen is None else "unknown"
-        return wait(word, state.why)
+        return wait("scanning" if state.seen is None else "unknown", state.why)
     return None
 
 
@@ -154,16 +140,8 @@ def see(node: Node, app: App, now: Now) -> Want | None:
 
 def hold_of(node: Node, app: App, now: Now) -> Hold | None:
     """The hold that is in force for an app: its own, or the node's."""
-    for hold in (app.record.hold, node.hold):
-        if hold is not None and (hold.until is None or hold.until > now.wall):
-            return hold
-    return None
-
-
-def failed(app: App, versions: Iterable[Version]) -> bool:
-    """Whether one of these versions failed here while the same version was seen."""
-    bad = {failure.version for failure in app.record.failures}
-    return any(version in bad for version in versions)
+    holds = (app.record.hold, node.hold)
+    return next((hold for hold in holds if hold is not None and not hold.over(now)), None)
 
 
 def rollback_target(node: Node, app: App, seen: Version) -> Want | None:
@@ -176,7 +154,7 @@ def rollback_target(node: Node, app: App, seen: Version) -> Want | None:
     if good.layout is not Layout.SYMLINK or good.release == seen.release:
         return None
     back = Want(Kind.RUN, at=good, conf=seen.conf, back=True)
-    return back if not failed(app, [back.version]) else None
+    return None if app.record.has_failed(back.version) else back
 
 
 def seen_version(node: Node, app: App) -> Version | None:
@@ -220,17 +198,14 @@ def forward(node: Node, app: App, latest: AppSeen, conf: str) -> Want:
     """Want the newest complete release; if it failed here, the last good one, or nothing new."""
     pinned = app.attempt.override.pinned if latest.layout is Layout.TREE else ""
     release = pinned or app.seen.settled
-    if not release:
-        return wait("settling", half_there(latest) or "waiting for it to settle")
-    seen = Version(release, conf)
-    left = app.record.cancelled
+    seen, left = Version(release, conf), app.record.cancelled
     if left is not None and left.version == seen:
         how = f"push a new release, or continue with: appagent trigger {app.name}"
         return keep(app, conf, "cancelled", f"by {left.by}; {how}")
-    at = location(app.record, latest, release)
+    at = location(app.record, latest, release) if release else None
     if at is None:
         return wait("settling", half_there(latest) or "waiting for it to settle")
-    if failed(app, [seen]):
+    if app.record.has_failed(seen):
         back = rollback_target(node, app, seen)
         if back is not None:
             return back

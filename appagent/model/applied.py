@@ -108,6 +108,10 @@ class Hold:
     until: float | None = None  # wall; None: until resume
     by: str = ""
 
+    def over(self, now: Now) -> bool:
+        """Whether it has expired."""
+        return self.until is not None and self.until <= now.wall
+
 
 @dataclass(frozen=True, slots=True)
 class Cancelled:
@@ -155,6 +159,10 @@ class Record:
     ended: str = ""  # id of the newest run that is over
     ended_shim: Identity | None = None  # … and its process
     deploy: Deploy | None = None  # the one that has begun: the next agent continues it
+
+    def has_failed(self, version: Version) -> bool:
+        """Whether a version failed here while the same one was seen."""
+        return any(failure.version == version for failure in self.failures)
 
     @staticmethod
     def upgraded(data: Mapping[str, Any]) -> Mapping[str, Any]:
