@@ -76,17 +76,12 @@ def lock(path: AnyPath, mode: int = 0o600, flags: int = os.O_RDWR | os.O_CREAT) 
         except OSError:
             os.close(fd)
             raise
-        if is_at(fd, path):
-            return fd
+        try:
+            if os.path.samestat(os.fstat(fd), os.stat(path, follow_symlinks=False)):
+                return fd
+        except OSError:
+            pass
         os.close(fd)  # it was removed in that moment: lock the one that is there now
-
-
-def is_at(fd: int, path: AnyPath) -> bool:
-    """Whether an open file is still the one with this name."""
-    try:
-        return os.path.samestat(os.fstat(fd), os.stat(path, follow_symlinks=False))
-    except OSError:
-        return False
 
 
 def write_pid(fd: int) -> None:

@@ -25,9 +25,10 @@ from appagent.shim import cgroup
 
 _PATIENCE = 10.0  # seconds for systemd to take a property
 
-# The properties of a slice without limits in the configuration.
-_UNLIMITED = {"memory": "MemoryMax=infinity", "cpu": "CPUQuota=", "tasks": "TasksMax=infinity"}
-_PROPERTIES = {"memory": "MemoryMax", "cpu": "CPUQuota", "tasks": "TasksMax"}
+# The properties of a slice, and their values without limits in the configuration.
+_PROPERTIES = {
+    "memory": ("MemoryMax", "infinity"), "cpu": ("CPUQuota", ""), "tasks": ("TasksMax", "infinity")
+}  # fmt: skip
 
 
 def slice_path(app: str) -> str:
@@ -73,8 +74,7 @@ def in_scope(app: str, unit: str, argv: Sequence[str]) -> list[str]:
 def properties(limits: Mapping[str, str]) -> list[str]:
     """The properties of a slice for the limits of an app; without a limit it is unlimited."""
     return [
-        f"{_PROPERTIES[what]}={limits[what]}" if what in limits else unlimited
-        for what, unlimited in _UNLIMITED.items()
+        f"{name}={limits.get(what, unlimited)}" for what, (name, unlimited) in _PROPERTIES.items()
     ]
 
 

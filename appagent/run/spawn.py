@@ -57,6 +57,18 @@ class _Shim:
     warning: str = ""
     overdue: asyncio.TimerHandle | None = field(default=None, repr=False)
 
+    def close_proceed(self) -> None:
+        """Close our end of its stdin: without the word before that it runs nothing."""
+        if self.proceed >= 0:
+            os.close(self.proceed)
+            self.proceed = -1
+
+    def signal(self, number: int) -> None:
+        """Send it a signal, if it is still there."""
+        if self.pidfd >= 0:
+            with contextlib.suppress(ProcessLookupError):
+                signal.pidfd_send_signal(self.pidfd, number)
+
 
 class Spawner:
     """All runs of this agent, its own and adopted ones. Lives in the agent's loop."""
@@ -143,8 +155,7 @@ class Spawner:
         shim.proceeded = True
         with contextlib.suppress(BrokenPipeError):  # it died: its end is noticed by itself
             os.write(shim.proceed, PROCEED)
-        os.close(shim.proceed)
-        shim.proceed = -1
+        shim.close_proceed()
         self._expect_end(shim, shim.run.longest)
 
     def end(self, run_id: str, why: str) -> None:
@@ -154,10 +165,9 @@ class Spawner:
             return
         shim.why = why
         if shim.proceed >= 0:
-            os.close(shim.proceed)
-            shim.proceed = -1
+            shim.close_proceed()
         else:
-            _signal(shim, signal.SIGTERM)
+            shim.signal(signal.SIGTERM)
 
     def without_scopes(self) -> None:
         """The machine goes down: systemd starts no scope any more for the runs that remain."""
@@ -207,8 +217,7 @@ class Spawner:
     def _expect_end(self, shim: _Shim, seconds: float) -> None:
         """Kill it long after its deadline: a stopped or broken shim must not block its app."""
         later = seconds + shim.run.grace + self.overdue
-        loop = asyncio.get_running_loop()
-        shim.overdue = loop.call_later(later, _signal, shim, signal.SIGKILL)
+        shim.overdue = asyncio.get_running_loop().call_later(later, shim.signal, signal.SIGKILL)
 
     def _on_exit(self, run_id: str) -> None:
         """A shim has ended: with its result, or killed."""
@@ -270,9 +279,7 @@ class Spawner:
             asyncio.get_running_loop().remove_reader(shim.pidfd)
             os.close(shim.pidfd)
             shim.pidfd = -1
-        if shim.proceed >= 0:
-            os.close(shim.proceed)
-            shim.proceed = -1
+        shim.close_proceed()
 
     def _result(self, run: Run, *, adopted: bool, status: int | None) -> Ended:
         """Read the result of a run, or report that there is none."""
@@ -326,12 +333,6 @@ def _never_began(ended: Ended, why: str) -> Ended:
 def _key(run: Run) -> tuple[str, ...]:
     """What the targets that make was found to know belong to."""
     return run.version.release, run.version.conf, run.release_dir
-
-
-def _signal(shim: _Shim, number: int) -> None:
-    if shim.pidfd >= 0:
-        with contextlib.suppress(ProcessLookupError):
-            signal.pidfd_send_signal(shim.pidfd, number)
 
 
 def _pidfd(identity: Identity) -> int:

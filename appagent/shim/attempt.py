@@ -99,9 +99,7 @@ class Attempts:
             if self.status is not None:
                 self._read_reports()
                 return self._judge(self.status)
-            now = time.monotonic()
-            limit = self._limit()
-            if now >= limit or self._is_to_end():
+            if time.monotonic() >= self._limit() or self._is_to_end():
                 return self._end_it()
 
     def _start(self, call: str) -> None:
@@ -233,7 +231,10 @@ class Attempts:
         cancelled = self._is_to_end()
         phase = self.phase
         if phase in _PREPARING:
-            self._kill_child()
+            killed_by = time.monotonic() + _KILLED_SOON
+            kill.send({self.child}, signal.SIGKILL)
+            while self.status is None and (rest := killed_by - time.monotonic()) > 0:
+                self._pause(rest)
             what = "the name service" if phase == "names" else "the share"
             if cancelled:
                 return "cancelled", None, "ended before anything ran"
@@ -245,12 +246,6 @@ class Attempts:
             return "cancelled", None, "ended"
         what = "reading the Makefile" if phase == "ask" else self.step
         return "timeout", None, f"{what} did not finish within {span(self.timeout)}"
-
-    def _kill_child(self) -> None:
-        until = time.monotonic() + _KILLED_SOON
-        kill.send({self.child}, signal.SIGKILL)
-        while self.status is None and (rest := until - time.monotonic()) > 0:
-            self._pause(rest)
 
     def _pause(self, seconds: float) -> None:
         """Wait a little during an end, and take note of everything."""

@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 
 from appagent.host import files
+from appagent.shim.trust import Refused
 
 MAX_BYTES = 1024 * 1024  # of a Makefile; of a larger one no copy is kept
 
@@ -28,16 +29,15 @@ class Kept:
 
 
 def read(folder: str) -> Kept | None:
-    """Read what is kept of an app; None if nothing is, or its user is not in it.
-
-    Raises OSError if it cannot be read.
-    """
+    """Read what is kept of an app; None if nothing is, or its user is not in it."""
     try:
         fd = os.open(f"{folder}/{_NAME}", os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        with open(fd, "rb") as file:
+            head, _, makefile = file.read(len(_HEAD) + 32 + MAX_BYTES).partition(b"\n")
     except FileNotFoundError:
         return None
-    with open(fd, "rb") as file:
-        head, _, makefile = file.read(len(_HEAD) + 32 + MAX_BYTES).partition(b"\n")
+    except OSError as error:
+        raise Refused(f"{folder}: {error.strerror}") from None
     uid = head.removeprefix(_HEAD)
     return Kept(int(uid), makefile) if head.startswith(_HEAD) and uid.isdigit() else None
 

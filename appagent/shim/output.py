@@ -186,9 +186,5 @@ def clean(data: bytes | str) -> str:
 def failure_line(tail: str) -> str:
     """Pick the last line of output; make's own only where the app printed nothing else."""
     lines = [line.strip() for line in tail.splitlines() if line.strip()]
-    printed = [line for line in lines if not _is_makes(line)]
+    printed = [line for line in lines if not (line.startswith("make") and "***" in line)]
     return printed[-1][:300] if printed else lines[-1] if lines else ""
-
-
-def _is_makes(line: str) -> bool:
-    return line.startswith("make") and "***" in line

@@ -37,15 +37,7 @@ if TYPE_CHECKING:
 INTERNAL_ERROR = "internal error (this is a bug in appagent; please report it)"
 KEEPS_COPY = ("install", "start", "restart")
 
-_RESET = (
-    signal.SIGHUP,
-    signal.SIGINT,
-    signal.SIGQUIT,
-    signal.SIGPIPE,
-    signal.SIGTERM,
-    signal.SIGCHLD,
-    signal.SIGXFSZ,
-)
+_RESET = "SIGHUP SIGINT SIGQUIT SIGPIPE SIGTERM SIGCHLD SIGXFSZ".split()
 
 
 class Missing(Over):
@@ -96,8 +88,8 @@ class Child:
 
     def _set_up(self, output: int) -> None:
         os.setpgid(0, 0)
-        for number in _RESET:
-            signal.signal(number, signal.SIG_DFL)
+        for name in _RESET:
+            signal.signal(getattr(signal, name), signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_SETMASK, [])
         self._stay_with_parent()
         if self.group:
@@ -121,7 +113,7 @@ class Child:
         self.report("phase share")
         hit("child.share")
         if spec["target"] == "stop":
-            self.kept = self._kept()
+            self.kept = kept.read(spec["kept"])
         owner = self._owner()
         self.report("phase names")
         user = users.find_user(spec["run_as"], owner, self.kept)
@@ -142,12 +134,6 @@ class Child:
         self._stay_with_parent()  # the change of user has undone it
         made = environment.build(spec, user, read.values, where.path)
         self._become_make(made)
-
-    def _kept(self) -> kept.Kept | None:
-        try:
-            return kept.read(self.spec["kept"])
-        except OSError as error:
-            raise Refused(f"{self.spec['kept']}: {error.strerror}") from None
 
     def _owner(self) -> Directory | None:
         """Find the owner of the app's directory, if it matters, before anybody is trusted."""

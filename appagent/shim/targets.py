@@ -76,16 +76,11 @@ def first(steps: Sequence[str], known: Collection[str]) -> tuple[str, tuple[str,
 
 def ask(make: str, environment: dict[str, str]) -> dict[str, str]:
     """Ask make, in the current directory. Its output goes to memory, never through a pipe."""
-    answer, words = _memory("targets"), _memory("words")
+    sealable = os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING
+    answer, words = (os.memfd_create(name, sealable) for name in ("targets", "words"))
     try:
         status = _run(
-            [
-                make,
-                "-prq",
-                f"--eval=.PHONY: {_GOAL}",
-                f"--eval={_GOAL}: ; @:",
-                _GOAL,
-            ],
+            [make, "-prq", f"--eval=.PHONY: {_GOAL}", f"--eval={_GOAL}: ; @:", _GOAL],
             {**environment, "LC_ALL": "C"},
             answer,
             words,
@@ -104,11 +99,6 @@ def ask(make: str, environment: dict[str, str]) -> dict[str, str]:
     return read_database(text)
 
 
-def _memory(name: str) -> int:
-    """Make a file in memory."""
-    return os.memfd_create(name, os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
-
-
 def _release(fd: int) -> None:
     """Free a file in memory. Whatever still writes to it, such as a daemon, uses none any more."""
     os.ftruncate(fd, 0)
@@ -122,10 +112,7 @@ def _run(argv: list[str], environment: dict[str, str], answer: int, words: int) 
         argv[0],
         argv,
         environment,
-        file_actions=[
-            (os.POSIX_SPAWN_DUP2, answer, 1),
-            (os.POSIX_SPAWN_DUP2, words, 2),
-        ],
+        file_actions=[(os.POSIX_SPAWN_DUP2, answer, 1), (os.POSIX_SPAWN_DUP2, words, 2)],
         setpgroup=0,  # so that all of it can be ended at once
     )
     watch = os.pidfd_open(pid)

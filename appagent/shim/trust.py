@@ -75,7 +75,8 @@ class Trust:
         another user.
         """
         self.demand_owner(status, path)
-        if base and _sticky(status):
+        sticky = stat.S_ISDIR(status.st_mode) and status.st_mode & stat.S_ISVTX
+        if base and sticky and status.st_uid == 0:
             return
         others, remedy = self.others(status, has_acl)
         if others:
@@ -110,9 +111,3 @@ class Trust:
         if has_acl():
             return "those whom its ACL names", "setfacl -b it, or chmod g-w it"
         return "", ""
-
-
-def _sticky(status: os.stat_result) -> bool:
-    return (
-        stat.S_ISDIR(status.st_mode) and bool(status.st_mode & stat.S_ISVTX) and status.st_uid == 0
-    )

@@ -117,7 +117,7 @@ def _of_uid(uid: int, *, strict: bool) -> User:
 
 
 def _with_groups(entry: pwd.struct_passwd) -> User:
-    found = User(entry.pw_uid, entry.pw_gid, entry.pw_name, entry.pw_dir, entry.pw_shell)
+    found = _user_of(entry)
     found.groups = os.getgrouplist(entry.pw_name, entry.pw_gid)
     return found
 
@@ -132,21 +132,17 @@ def trust_of(user: User, names: list[str]) -> Trust:
     gids = _private_group(user) | _private_group(_ROOT)
     for name in names:
         try:
-            entry = pwd.getpwnam(name)
+            named = _user_of(pwd.getpwnam(name))
         except KeyError:
             pass
         else:
-            uids.add(entry.pw_uid)
-            gids |= _private_group(_user_of(entry))
-        gids |= _group_called(name)
+            uids.add(named.uid)
+            gids |= _private_group(named)
+        try:
+            gids.add(grp.getgrnam(name).gr_gid)
+        except KeyError:
+            continue
     return Trust(frozenset(uids), frozenset(gids), user.name, name_of)
-
-
-def _group_called(name: str) -> set[int]:
-    try:
-        return {grp.getgrnam(name).gr_gid}
-    except KeyError:
-        return set()
 
 
 def _user_of(entry: pwd.struct_passwd) -> User:

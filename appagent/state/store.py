@@ -36,7 +36,6 @@ from appagent.host import clock, files
 from appagent.model.applied import Hold, Record
 from appagent.model.codec import MAX_BYTES, Damaged, Newer, dump, parse
 from appagent.model.notices import Fields, Notice, NoticeKind, notice
-from appagent.model.words import Now
 from appagent.state.directory import make_directory, take_lock
 
 SECRET_BYTES = 32
@@ -78,17 +77,11 @@ class Store:
     Make it after daemonizing, which closes every descriptor, the lock's too.
     """
 
-    def __init__(
-        self,
-        state_dir: str,
-        *,
-        write: Write = replace_file,
-        clock: Callable[[], Now] = clock.now,
-    ) -> None:
+    def __init__(self, state_dir: str, *, write: Write = replace_file) -> None:
         """Create, check and lock the directory, or raise StateError."""
         self.path = Path(state_dir)
+        self._node_file = self.path / "node.json"
         self._write = write
-        self._clock = clock
         self._unwritten: dict[Path, bytes | None] = {}  # None: remove its directory
         self._reported: set[int | None] = set()  # errno
         self._node = NodeState()
@@ -179,10 +172,6 @@ class Store:
         return tuple(sorted(str(path.relative_to(self.path)) for path in self._unwritten))
 
     # --- inside ----------------------------------------------------------------------------------
-
-    @property
-    def _node_file(self) -> Path:
-        return self.path / "node.json"
 
     def _put(self, path: Path, content: bytes | None) -> list[Notice]:
         # The newest goes first: on a disk with little room it matters most.
@@ -280,7 +269,7 @@ class Store:
         self, kind: NoticeKind, path: Path, app: str = "", /, **fields: Unpack[Fields]
     ) -> Notice:
         fields["path"] = str(path)
-        return notice(kind, self._clock(), app, **fields)
+        return notice(kind, clock.now(), app, **fields)
 
 
 def _has_entries(directory: Path) -> bool:
