@@ -24,8 +24,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from appagent.share.disk import Disk, Listing
-from appagent.share.pulse import Pulse
+from appagent.share.disk import Disk, Listing, Pulse
 
 AWAY = (
     errno.ENOTCONN,

@@ -31,13 +31,12 @@ from appagent.model.seen import AppSeen, EnvSeen, RootSeen, Slow
 from appagent.model.settings import AppSettings, RootSettings
 from appagent.model.words import Layout
 from appagent.share import manifest
-from appagent.share.grouping import group
 from appagent.share.layouts import SETTINGS
 from appagent.share.process import Report, Watcher
 from appagent.share.protocol import LogLine, Recheck
 from appagent.share.requests import Answer
 from appagent.share.signature import SCHEME
-from appagent.share.watchlist import Also, AppSpec, RootSpec, Watchlist
+from appagent.share.watchlist import Also, AppSpec, RootSpec, Watchlist, group
 
 POLLS_PER_SECOND = 50.0  # of one node, over all its markers
 SETTLE_LISTS = 0.02  # s in which several changes become one new watchlist

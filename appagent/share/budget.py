@@ -9,11 +9,6 @@ paid too.
 
 from __future__ import annotations
 
-from collections.abc import Hashable
-from typing import Generic, TypeVar
-
-Key = TypeVar("Key", bound=Hashable)
-
 SHARE = 0.1  # of the time, for scanning: of the processor's, if that is what it costs
 _WAITING = 0.25  # of the time that may be spent on a share: nearly all of that is waiting
 # … and how many directories of a share may be read in a second. Each is 5 to 7 operations of its
@@ -32,21 +27,21 @@ def price(processor: float, shared: float, directories: int) -> float:
     return max(processor, shared * SHARE / _WAITING, directories * SHARE / _DIRECTORIES)
 
 
-class Budget(Generic[Key]):
+class Budget:
     """The accounts, by what is scanned. All times are in seconds."""
 
     def __init__(self, now: float, share: float = SHARE) -> None:
         self._share = share
-        self._saved: dict[Key, float] = {}
-        self._needy: set[Key] = set()  # those that are not full
+        self._saved: dict[object, float] = {}
+        self._needy: set[object] = set()  # those that are not full
         self._at = now
 
-    def drop(self, key: Key) -> None:
+    def drop(self, key: object) -> None:
         """Close an account."""
         self._saved.pop(key, None)
         self._needy.discard(key)
 
-    def pay(self, key: Key, now: float, seconds: float) -> None:
+    def pay(self, key: object, now: float, seconds: float) -> None:
         """Pay for a scan that ended now."""
         self._fill(now)
         if key not in self._saved:
@@ -54,13 +49,13 @@ class Budget(Generic[Key]):
         self._saved[key] = max(self._saved[key] - seconds, -_DEEPEST * seconds)
         self._needy.add(key)
 
-    def _open(self, key: Key) -> None:
+    def _open(self, key: object) -> None:
         """Open an account that is full, and have none that holds more."""
         self._saved[key] = full = _SAVED / (len(self._saved) + 1)
         for other, saved in self._saved.items():
             self._saved[other] = min(saved, full)
 
-    def free_at(self, key: Key, now: float) -> float:
+    def free_at(self, key: object, now: float) -> float:
         """When its next scan may begin, if nobody pays for another one until then."""
         self._fill(now)
         debt = -self._saved.get(key, 0.0)
@@ -69,7 +64,7 @@ class Budget(Generic[Key]):
         full = self._full
         return now + sum(min(full - self._saved[one], debt) for one in self._needy) / self._share
 
-    def owes(self, key: Key, seconds: float) -> bool:
+    def owes(self, key: object, seconds: float) -> bool:
         """Whether it owes more than this."""
         return self._saved.get(key, 0.0) < -seconds
 

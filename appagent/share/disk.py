@@ -20,12 +20,13 @@ import errno
 import os
 import select
 import stat
+import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from itertools import islice
 from typing import NamedTuple
 
 from appagent.share.open_parent import OpenParent
-from appagent.share.pulse import Pulse
 
 LINK, DIR, FILE, OTHER = "l", "d", "f", "o"
 
@@ -35,8 +36,42 @@ _SEE = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
 _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _REPLACED = (errno.ESTALE, errno.ENOENT)
 _NO_DEVICE = 0  # major number of what lies on no disk of this machine: shares, tmpfs, overlays
+_NEEDS = 2.0  # s that one operation may take before it counts as one that hung
 _BEAT_EVERY = 512  # entries of one directory between two beats of the pulse
 _MOST_ENTRIES = 100_000  # of a directory that is listed by names
+
+
+class Pulse:
+    """Shows the main thread since when another one has been in one operation, and in which."""
+
+    __slots__ = ("_clock", "_state", "hung")
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._state: tuple[float, str, str] | None = None
+        self.hung = 0.0  # s, so far: what operations took beyond what any of them needs
+
+    def begin(self, doing: str, path: str) -> None:
+        """An operation begins."""
+        now = self._clock()
+        self._ended(now)
+        self._state = (now, doing, path)  # one assignment: other threads read it
+
+    def rest(self) -> None:
+        """Nothing is being done."""
+        if self._state is not None:
+            self._ended(self._clock())
+            self._state = None
+
+    def _ended(self, now: float) -> None:
+        state = self._state
+        if state is not None and now - state[0] > _NEEDS:
+            self.hung += now - state[0] - _NEEDS
+
+    def read(self, now: float) -> tuple[float, str]:
+        """Since when, and what; a thread that rests is between two operations now."""
+        state = self._state
+        return (now, "") if state is None else (state[0], f"{state[1]} {state[2]}")
 
 
 class NotPlain(Exception):
@@ -62,8 +97,7 @@ class Disk:
 
     def names(self, path: str, *, base: str = "") -> dict[str, str]:
         """List a directory: names and kinds (l, d, f or o), without the status of any."""
-        self.pulse.begin("listing", path)
-        with OpenParent(path, base) as (at, name):
+        with self._at("listing", path, base) as (at, name):
             if at is None:
                 with os.scandir(name) as entries:
                     return self._names(entries, path)
@@ -91,22 +125,24 @@ class Disk:
                 self.pulse.begin("listing", path)
         return found
 
+    def _at(self, doing: str, path: str, base: str) -> OpenParent:
+        """Begin an operation on what bears this name."""
+        self.pulse.begin(doing, path)
+        return OpenParent(path, base)
+
     def status(self, path: str, *, base: str = "") -> os.stat_result:
         """Give the status of what bears this name; a symlink is not followed."""
-        self.pulse.begin("reading the status of", path)
-        with OpenParent(path, base) as (at, name):
+        with self._at("reading the status of", path, base) as (at, name):
             return os.stat(name, dir_fd=at, follow_symlinks=False)
 
     def readlink(self, path: str, *, base: str = "") -> str:
         """Read a symlink."""
-        self.pulse.begin("reading the link", path)
-        with OpenParent(path, base) as (at, name):
+        with self._at("reading the link", path, base) as (at, name):
             return os.readlink(name, dir_fd=at)
 
     def read(self, path: str, most: int, *, base: str = "") -> bytes:
         """Read a small regular file; what else bears the name is never opened. Of a link: ELOOP."""
-        self.pulse.begin("reading", path)
-        with OpenParent(path, base) as (at, name):
+        with self._at("reading", path, base) as (at, name):
             fd = _open_file(name, at)
             try:
                 data = _read(fd, most)
@@ -156,32 +192,36 @@ class Disk:
 
     def mkdir(self, path: str, mode: int = 0o755, *, base: str = "") -> None:
         """Make a directory."""
-        self.pulse.begin("making the directory", path)
-        with OpenParent(path, base) as (at, name):
+        with self._at("making the directory", path, base) as (at, name):
             os.mkdir(name, mode, dir_fd=at)
+
+    @contextmanager
+    def _two(
+        self, doing: str, path: str, to: str, base: str
+    ) -> Iterator[tuple[str, str, int | None, int | None]]:
+        """Begin an operation on two names: the names, and the directories in which they are."""
+        self.pulse.begin(doing, path)
+        with OpenParent(to, base) as (to_at, to_name), OpenParent(path, base) as (at, name):
+            yield name, to_name, at, to_at
 
     def rename(self, path: str, to: str, *, base: str = "") -> None:
         """Rename a path, also over what bears the other name."""
-        self.pulse.begin("renaming", path)
-        with OpenParent(to, base) as (to_at, to_name), OpenParent(path, base) as (at, name):
-            os.rename(name, to_name, src_dir_fd=at, dst_dir_fd=to_at)
+        with self._two("renaming", path, to, base) as (name, new, at, new_at):
+            os.rename(name, new, src_dir_fd=at, dst_dir_fd=new_at)
 
     def symlink(self, path: str, text: str, *, base: str = "") -> None:
         """Make a new symlink with this text."""
-        self.pulse.begin("making the link", path)
-        with OpenParent(path, base) as (at, name):
+        with self._at("making the link", path, base) as (at, name):
             os.symlink(text, name, dir_fd=at)
 
     def link(self, path: str, to: str, *, base: str = "") -> None:
         """Give a file a second name, `to`, which must be new; a symlink is not followed."""
-        self.pulse.begin("linking", path)
-        with OpenParent(to, base) as (to_at, to_name), OpenParent(path, base) as (at, name):
-            os.link(name, to_name, src_dir_fd=at, dst_dir_fd=to_at, follow_symlinks=False)
+        with self._two("linking", path, to, base) as (name, new, at, new_at):
+            os.link(name, new, src_dir_fd=at, dst_dir_fd=new_at, follow_symlinks=False)
 
     def write(self, path: str, data: bytes, mode: int = 0o644, *, base: str = "") -> None:
         """Write a new file and sync it. After an error a part of it may be there."""
-        self.pulse.begin("writing", path)
-        with OpenParent(path, base) as (at, name):
+        with self._at("writing", path, base) as (at, name):
             fd = os.open(name, _NEW_FILE, mode, dir_fd=at)
             try:
                 left = memoryview(data)
@@ -194,8 +234,7 @@ class Disk:
 
     def sync_dir(self, path: str, *, base: str = "") -> None:
         """Sync a directory: the names in it are on disk then."""
-        self.pulse.begin("syncing", path)
-        with OpenParent(path, base) as (at, name):
+        with self._at("syncing", path, base) as (at, name):
             fd = os.open(name, _OPEN_DIR, dir_fd=at)
             try:
                 os.fsync(fd)
@@ -204,14 +243,12 @@ class Disk:
 
     def unlink(self, path: str, *, base: str = "") -> None:
         """Remove a file or a symlink."""
-        self.pulse.begin("removing", path)
-        with OpenParent(path, base) as (at, name):
+        with self._at("removing", path, base) as (at, name):
             os.unlink(name, dir_fd=at)
 
     def rmdir(self, path: str, *, base: str = "") -> None:
         """Remove an empty directory."""
-        self.pulse.begin("removing", path)
-        with OpenParent(path, base) as (at, name):
+        with self._at("removing", path, base) as (at, name):
             os.rmdir(name, dir_fd=at)
 
     # --- this machine -----------------------------------------------------------------------------

@@ -8,16 +8,16 @@ name is written \\, \t, \n. The watcher writes it; `explain` compares two of the
 from __future__ import annotations
 
 import gzip
+import io
 import os
-import time
 import zlib
 from collections.abc import Collection, Iterable, Iterator
 from typing import NamedTuple
 
+from appagent.host import files
 from appagent.share.signature import Scan
 
 _FIELDS = ("type", "mode", "inode", "size", "mtime", "ctime", "link")
-_STALE = 3600.0  # seconds until a temporary file that a crash left is removed
 
 
 class Change(NamedTuple):
@@ -35,21 +35,13 @@ def path_of(directory: str, app: str, release: str) -> str:
 def write(directory: str, app: str, scan: Scan) -> bool:
     """Keep a scan, unless it is kept already; whole or not at all."""
     path = path_of(directory, app, scan.release)
-    try:
-        os.stat(path)
-    except FileNotFoundError:
-        pass
-    else:
+    if os.path.exists(path):
         return False
     os.makedirs(f"{directory}/{app}", mode=0o700, exist_ok=True)
-    temporary = f"{path}.{os.getpid()}.new"
-    try:
-        with gzip.GzipFile(temporary, "wb", compresslevel=1, mtime=0) as file:
-            file.writelines(_lines(scan))
-        os.replace(temporary, path)
-    except OSError:
-        _remove(temporary)
-        raise
+    compressed = io.BytesIO()
+    with gzip.GzipFile(fileobj=compressed, mode="wb", compresslevel=1, mtime=0) as file:
+        file.writelines(_lines(scan))
+    files.replace(path, compressed.getvalue())
     return True
 
 
@@ -112,25 +104,10 @@ def prune(directory: str, app: str, keep: Collection[str]) -> None:
         names = os.listdir(f"{directory}/{app}")
     except FileNotFoundError:
         return
-    now = time.time()
     for name in names:
-        path = f"{directory}/{app}/{name}"
-        if name.endswith(".gz") and name not in kept:
-            _remove(path)
-        elif name.endswith(".new"):
-            try:
-                stale = now - os.stat(path).st_mtime > _STALE
-            except FileNotFoundError:
-                continue
-            if stale:
-                _remove(path)
-
-
-def _remove(path: str) -> None:
-    try:
-        os.unlink(path)
-    except FileNotFoundError:
-        return
+        # A release has one temporary file, which a crash may leave.
+        if name.removesuffix(".new") not in kept:
+            files.remove(f"{directory}/{app}/{name}")
 
 
 def _escape(text: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-from appagent.share.requests import MOST_WAITING, Answer, raise_failure
+from appagent.share.requests import MOST_WAITING, Answer, error_of
 
 
 class Pending:
@@ -39,11 +39,8 @@ class Pending:
             return
         if answer.failure is None:
             future.set_result(answer)
-            return
-        try:
-            raise_failure(answer.failure)
-        except Exception as error:  # noqa: BLE001 - it is raised where the request was made
-            future.set_exception(error)
+        else:
+            future.set_exception(error_of(answer.failure))
 
     def end(self, why: str) -> None:
         """Fail all that wait: the watcher has ended. They may have been done, or not."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import get_args
 
 from appagent.model import codec
 from appagent.model.seen import AppSeen, Beat, EnvSeen, RootSeen
@@ -48,23 +49,13 @@ Order = Watchlist | PollNow | Recheck | Request  # from the daemon
 Message = AppSeen | RootSeen | EnvSeen | Beat | LogLine | Answer  # from the watcher
 
 _TYPES: Mapping[str, type[Order | Message]] = {
-    "watch": Watchlist,
-    "poll": PollNow,
-    "recheck": Recheck,
-    "request": Request,
-    "app": AppSeen,
-    "root": RootSeen,
-    "env": EnvSeen,
-    "beat": Beat,
-    "log": LogLine,
-    "answer": Answer,
+    kind.__name__: kind for kind in (*get_args(Order), *get_args(Message))
 }
-_NAMES = {kind: name for name, kind in _TYPES.items()}
 
 
 def line(message: Order | Message) -> bytes:
     """Write one line."""
-    return codec.to_json({_NAMES[type(message)]: message})
+    return codec.to_json({type(message).__name__: message})
 
 
 def read(data: bytes) -> Order | Message:

@@ -106,16 +106,6 @@ def _names(disk: Disk, operation: Operation, path: str) -> _Result:
     return names
 
 
-def _rename(disk: Disk, operation: Operation, path: str) -> _Result:
-    disk.rename(path, _inside(operation.root, operation.to), base=operation.root)
-    return None
-
-
-def _link(disk: Disk, operation: Operation, path: str) -> _Result:
-    disk.link(path, _inside(operation.root, operation.to), base=operation.root)
-    return None
-
-
 _OPERATIONS: Mapping[str, Callable[[Disk, Operation, str], _Result]] = {
     "read": lambda disk, it, path: disk.read(path, MOST_CONTENT, base=it.root),
     "readlink": lambda disk, it, path: os.fsencode(disk.readlink(path, base=it.root)),
@@ -123,8 +113,8 @@ _OPERATIONS: Mapping[str, Callable[[Disk, Operation, str], _Result]] = {
     "mkdir": lambda disk, it, path: disk.mkdir(path, base=it.root),
     "write": lambda disk, it, path: disk.write(path, it.content, base=it.root),
     "symlink": lambda disk, it, path: disk.symlink(path, it.to, base=it.root),
-    "link": _link,
-    "rename": _rename,
+    "link": lambda disk, it, path: disk.link(path, _inside(it.root, it.to), base=it.root),
+    "rename": lambda disk, it, path: disk.rename(path, _inside(it.root, it.to), base=it.root),
     "sync_dir": lambda disk, it, path: disk.sync_dir(path, base=it.root),
     "unlink": lambda disk, it, path: disk.unlink(path, base=it.root),
     "rmdir": lambda disk, it, path: disk.rmdir(path, base=it.root),

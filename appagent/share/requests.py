@@ -76,16 +76,16 @@ class RequestRefused(ValueError):
     """The request itself is wrong; the operation was not done."""
 
 
-def raise_failure(failure: Failure) -> None:
-    """Raise what a request failed with, as if it had been done here."""
-    match failure.problem:
-        case Problem.OS:
-            raise OSError(failure.errno, failure.text, failure.path or None)
-        case Problem.DEADLINE:
-            raise TimeoutError(failure.text)
-        case Problem.UNAVAILABLE:
-            raise ConnectionError(failure.text)
-        case Problem.REFUSED:
-            raise RequestRefused(failure.text)
-        case Problem.INTERNAL:
-            raise RuntimeError(failure.text)
+_ERRORS: Mapping[Problem, type[Exception]] = {
+    Problem.DEADLINE: TimeoutError,
+    Problem.UNAVAILABLE: ConnectionError,
+    Problem.REFUSED: RequestRefused,
+    Problem.INTERNAL: RuntimeError,
+}
+
+
+def error_of(failure: Failure) -> Exception:
+    """Make the error that a request failed with, as if it had been done here."""
+    if failure.problem is Problem.OS:
+        return OSError(failure.errno, failure.text, failure.path or None)
+    return _ERRORS[failure.problem](failure.text)

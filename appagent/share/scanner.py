@@ -67,7 +67,7 @@ class Scanner:
         self._work = work
         self._guard = MountGuard(disk, work)
         self._watches = watches
-        self._budget: Budget[AppState] = Budget(clock(), share)
+        self._budget = Budget(clock(), share)
         self._scanned: list[AppState] = []  # now: a long one, and one that was let in between
         self._let_in_at = 0.0  # when others were last let in
         self._inner = _Cost(0.0, 0.0)  # of all that was let in

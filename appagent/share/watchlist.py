@@ -1,10 +1,15 @@
-"""What a watcher is to watch: made by the daemon, sent as one line, replaced as a whole."""
+"""What a watcher is to watch: made by the daemon, sent as one line, replaced as a whole.
+
+There is one watcher for each mounted share, and one for all that is local.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import os
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
+from appagent.host.mounts import Mounts, real
 from appagent.model.words import Layout
 
 
@@ -74,3 +79,27 @@ class Watchlist:
     def paths(self) -> tuple[str, ...]:
         """The roots and env files by their paths."""
         return (*(root.path for root in self.roots), *self.env)
+
+
+def local_link(path: str) -> str | None:
+    """Give the text of a symlink on a local filesystem, None for anything else."""
+    try:
+        return os.readlink(path)
+    except OSError:
+        return None
+
+
+def group(
+    table: str, paths: Iterable[str], link: Callable[[str], str | None] = local_link
+) -> dict[str, tuple[str, ...]]:
+    """Group paths by the mount point of the share that holds them; "" for local ones.
+
+    `table` is the text of /proc/self/mountinfo. No share is touched: only local symlinks are read,
+    and where a path leads through one, what counts is where it leads.
+    """
+    mounts = Mounts(table)
+    groups: dict[str, list[str]] = {}
+    for path in paths:
+        mount = mounts.holding(real(path, mounts, link))
+        groups.setdefault(mount.point if mount.is_share else "", []).append(path)
+    return {share: tuple(found) for share, found in groups.items()}

@@ -9,7 +9,7 @@ from appagent.share.budget import Budget
 
 def played(takes: dict[str, float], every: float = 2.0, end: float = 20_000.0) -> dict[str, float]:
     """Scan trees that take so long, each `every` seconds where it is free to; its mean interval."""
-    budget: Budget[str] = Budget(0.0)
+    budget = Budget(0.0)
     due = dict.fromkeys(takes, 0.0)
     scans = dict.fromkeys(takes, 0)
     now = 0.0
@@ -54,7 +54,7 @@ def test_what_some_leave_goes_to_the_others() -> None:
 
 
 def test_after_a_quiet_time_a_few_scans_go_at_once() -> None:
-    budget: Budget[str] = Budget(0.0)
+    budget = Budget(0.0)
     now = 100.0
     for _ in range(5):
         assert budget.free_at("tree", now) == now
@@ -63,7 +63,7 @@ def test_after_a_quiet_time_a_few_scans_go_at_once() -> None:
 
 
 def test_scans_that_wait_for_nothing_are_paid_up_to_a_bound() -> None:
-    budget: Budget[str] = Budget(0.0)
+    budget = Budget(0.0)
     budget.pay("tree", 0.0, 2.0)
     assert budget.free_at("tree", 0.0) == pytest.approx(10.0)
     budget.pay("tree", 0.0, 2.0)
@@ -74,7 +74,7 @@ def test_scans_that_wait_for_nothing_are_paid_up_to_a_bound() -> None:
 
 
 def test_an_account_that_is_closed_takes_nothing() -> None:
-    budget: Budget[str] = Budget(0.0)
+    budget = Budget(0.0)
     budget.pay("tree", 0.0, 2.0)
     budget.pay("gone", 0.0, 100.0)
     shared = budget.free_at("tree", 0.0)
@@ -83,7 +83,7 @@ def test_an_account_that_is_closed_takes_nothing() -> None:
 
 
 def test_many_that_begin_together_have_no_more_saved_than_one() -> None:
-    budget: Budget[int] = Budget(0.0)
+    budget = Budget(0.0)
     for tree in range(50):
         budget.pay(tree, 0.0, 0.01)
     at_once = 50

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from appagent.host.mounts import Mounts, real
-from appagent.share.grouping import group
+from appagent.share.watchlist import group
 from tests.share_disk import LOCAL_ROOT, mounted
 
 

@@ -60,7 +60,7 @@ def test_what_is_seen() -> None:
 
 
 def test_a_field_that_a_newer_watcher_has_is_ignored() -> None:
-    line = b'{"env": {"path": "/e", "state": "missing", "new": 1}}'
+    line = b'{"EnvSeen": {"path": "/e", "state": "missing", "new": 1}}'
     assert protocol.read(line) == EnvSeen("/e", "missing")
 
 

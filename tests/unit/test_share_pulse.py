@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
-
 import pytest
 
-from appagent.share import pulse
+from appagent.share.disk import Pulse
 
 
-def test_what_hung_is_told_apart_from_what_was_done(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_hung_is_told_apart_from_what_was_done() -> None:
     clock = [100.0]
-    monkeypatch.setattr(pulse, "time", SimpleNamespace(monotonic=lambda: clock[0]))
-    it = pulse.Pulse()
+    it = Pulse(lambda: clock[0])
     for seconds in (0.1, 1.5, 79.0, 0.5, 30.0):
         it.begin("listing", "/files")
         clock[0] += seconds

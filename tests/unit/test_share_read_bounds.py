@@ -10,10 +10,9 @@ import pytest
 
 from appagent.core.envfile import MAX_BYTES
 from appagent.host.mounts import Mounts, real
-from appagent.share.disk import Disk, NotPlain
+from appagent.share.disk import Disk, NotPlain, Pulse
 from appagent.share.layouts import inspect
 from appagent.share.markers import NotDeployable, is_listed
-from appagent.share.pulse import Pulse
 from tests.share_disk import LOCAL_ROOT, Faults, FaultyDisk
 from tests.share_watcher import Driven, commit, git, put, swap
 
