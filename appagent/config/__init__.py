@@ -11,7 +11,6 @@
 - effective.py: the configuration in force as YAML, with the origin of each value
 - locate.py: the directories of the agent, also where the rest is wrong
 - app_file.py: the app's own appagent.yaml
-- table.py: the table of all keys, for the documentation
 - users.py: whether the users it names exist here, for `check-config` and `doctor`
 """
 

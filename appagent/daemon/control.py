@@ -150,7 +150,9 @@ class Control:
         peer = peer_of(writer)
         self.clients[peer.may_change] += 1
         try:
-            async with self.place(peer):
+            if self.clients[peer.may_change] > self.bounds.clients + self.bounds.queue:
+                raise Refused(LATER, TOO_MANY)  # noqa: TRY301 - answered like any other refusal
+            async with one_of(self.places[peer.may_change], self.bounds.place):
                 await self.answer(reader, writer, peer)
         except Refused as end:
             await self.finish(writer, end.code, end.text)
@@ -164,14 +166,6 @@ class Control:
         finally:
             await self.hang_up(writer)
             self.clients[peer.may_change] -= 1
-
-    @contextlib.asynccontextmanager
-    async def place(self, peer: Peer) -> AsyncIterator[None]:
-        """One of the places; after that the next in the queue gets it."""
-        if self.clients[peer.may_change] > self.bounds.clients + self.bounds.queue:
-            raise Refused(LATER, TOO_MANY)
-        async with one_of(self.places[peer.may_change], self.bounds.place):
-            yield
 
     @contextlib.asynccontextmanager
     async def turn(self, verb: Verb, peer: Peer) -> AsyncIterator[None]:

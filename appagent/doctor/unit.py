@@ -146,11 +146,9 @@ def _inherited(one: Directive) -> Iterator[Finding]:
             why = "an app loses its /tmp when the agent stops"
         text = f"{line} gives the agent, and every app, a mount namespace: {why}"
         yield problem(SERVICE, text, remove)
-    elif key in _RESTRICTION:
-        yield warning(SERVICE, f"{line} is inherited by every app", remove)
-    elif _LIMIT.fullmatch(key):
-        do = f"{remove}; set limits of an app under `limits`"
-        yield warning(SERVICE, f"{line} is inherited by every app", do)
+    elif key in _RESTRICTION or _LIMIT.fullmatch(key):
+        more = "" if key in _RESTRICTION else "; set limits of an app under `limits`"
+        yield warning(SERVICE, f"{line} is inherited by every app", remove + more)
     elif _GROUP_LIMIT.fullmatch(key):
         text = f"{line} limits the agent together with every process that has no scope of its own"
         do = f"{remove}; for all apps together: systemctl set-property appagent.slice {line}"

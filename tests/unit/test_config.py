@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from appagent.config import BadValueError, Machine, load, seconds, table
+from appagent.config import BadValueError, Machine, load, seconds
 from appagent.core.settings import settings_for
 from appagent.model.settings import (
     DEFAULT_TIMEOUT,
@@ -19,6 +19,7 @@ from appagent.model.settings import (
     Settings,
 )
 from appagent.model.words import Layout, Target
+from tests import config_table as table
 from tests.config_texts import AS_PERSON, GOOD, loaded, of
 
 # As the documentation has it: every key, each with its default where it has one.

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from appagent.config import effective, planned, table
+from appagent.config import effective, planned
+from tests import config_table as table
 from tests.config_texts import AS_PERSON, AS_ROOT, GOOD, loaded
 from tests.unit.test_config import APP_KEYS, EVERY_KEY, NODE_KEYS, ROOT_KEYS
 

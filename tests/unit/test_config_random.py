@@ -11,7 +11,8 @@ import yaml
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from appagent.config import ConfigErrors, Loaded, load, parse_app_file, table, yaml_tree
+from appagent.config import ConfigErrors, Loaded, load, parse_app_file, yaml_tree
+from tests import config_table as table
 from tests.config_texts import AS_ROOT
 
 _WORDS = sorted({part for row in table.rows() for part in row.path.replace("[]", "").split(".")})

@@ -8,10 +8,10 @@ import pytest
 
 from appagent import config
 from appagent.cli import parser
-from appagent.config import table
 from appagent.config.schema import APP_FILE
 from appagent.core.settings import settings_for
 from appagent.shim.environment import AGENTS_OWN
+from tests import config_table as table
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 README, APPS, CONFIGURATION, OPERATIONS = (
@@ -26,7 +26,7 @@ BLOCKS = re.findall(r"```yaml\n(.*?)```", CONFIGURATION, re.DOTALL)
 
 def test_the_table_of_keys_is_the_one_that_the_schema_makes() -> None:
     shown = CONFIGURATION[CONFIGURATION.index("| key | value |") :].split("\n\n")[0] + "\n"
-    assert shown == table.markdown(), "put in what `python -m appagent.config.table` prints"
+    assert shown == table.markdown(), "put in what `python -m tests.config_table` prints"
 
 
 def commands() -> dict[str, argparse.ArgumentParser]:

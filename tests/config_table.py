@@ -1,4 +1,4 @@
-"""The keys as the documentation's table; `python -m appagent.config.table` prints it."""
+"""The keys as the documentation's table; `python -m tests.config_table` prints it."""
 
 from __future__ import annotations
 
