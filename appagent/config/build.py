@@ -142,14 +142,14 @@ class Builder:
     def _check_order(self, path: str, keys: tuple[str, ...], app: AppSettings) -> None:
         """Check rules between two keys, where one of them was written."""
         written = self._position
-        position = written(*keys, "retry", "first") or written(*keys, "retry", "max")
-        if position and app.retry_first > app.retry_max:
+        retry = written(*keys, "retry", "first") or written(*keys, "retry", "max")
+        if retry and app.retry_first > app.retry_max:
             message = f"first ({app.retry_first:g}s) is longer than max ({app.retry_max:g}s)"
-            self._wrong(position, join_path(path, "retry"), message)
-        position = written(*keys, "settle") or written(*keys, "max_wait")
-        if position and app.settle > app.max_wait:
+            self._wrong(retry, join_path(path, "retry"), message)
+        settle = written(*keys, "settle") or written(*keys, "max_wait")
+        if settle and app.settle > app.max_wait:
             message = f"is longer ({app.settle:g}s) than max_wait ({app.max_wait:g}s)"
-            self._wrong(position, join_path(path, "settle"), message)
+            self._wrong(settle, join_path(path, "settle"), message)
 
     def _check_directories(self, settings: Settings) -> None:
         for key in ("state_dir", "runtime_dir"):
@@ -178,15 +178,10 @@ def app_fields(values: Mapping[str, Any], rollout: Rollout) -> dict[str, Any]:
     if "timeout" in fields:
         fields["timeout"] = {Target(key): value for key, value in fields["timeout"].items()}
     if "rollout" in fields:
-        fields["rollout"] = replace(rollout, **_rollout_fields(fields["rollout"]))
-    return fields
-
-
-def _rollout_fields(values: Mapping[str, Any]) -> dict[str, Any]:
-    fields = dict(values)
-    parallel = fields.pop("parallel", None)
-    if isinstance(parallel, int):
-        fields |= {"parallel_count": parallel, "parallel_share": None}
-    elif parallel is not None:
-        fields |= {"parallel_count": None, "parallel_share": parallel}
+        given = dict(fields["rollout"])
+        if parallel := given.pop("parallel", None):
+            number = isinstance(parallel, int)  # else a share of the live nodes
+            given["parallel_count"] = parallel if number else None
+            given["parallel_share"] = None if number else parallel
+        fields["rollout"] = replace(rollout, **given)
     return fields

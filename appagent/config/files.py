@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import stat
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -95,17 +96,13 @@ def open_directories(main: str) -> list[str]:
     In a sticky one, such as /tmp, nobody else can replace the main file; but every file in conf.d
     is read.
     """
+    above = Path(main).parent
     found = []
-    for directory, sticky_is_safe in (
-        (Path(main).parent, True),
-        (Path(main).parent / "conf.d", False),
-    ):
-        try:
+    for directory, safe_bit in ((above, stat.S_ISVTX), (above / "conf.d", 0)):
+        with suppress(OSError, ValueError):
             mode = directory.stat().st_mode
-        except (OSError, ValueError):
-            continue
-        if mode & stat.S_IWOTH and not (sticky_is_safe and mode & stat.S_ISVTX):
-            found.append(printable(str(directory)))
+            if mode & stat.S_IWOTH and not mode & safe_bit:
+                found.append(printable(str(directory)))
     return found
 
 
