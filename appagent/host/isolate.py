@@ -17,7 +17,7 @@ import contextlib
 import os
 import signal
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING, Generic, NamedTuple, NoReturn, TypeVar, cast
@@ -68,8 +68,12 @@ def run_all(tasks: Iterable[Task[T]], deadline: float) -> list[Outcome[T]]:
     until = time.monotonic() + deadline
     children: list[_Child[T]] = []
     try:
-        with _interrupt_blocked() as mask:
+        # A SIGINT waits until all children are known; inside a fork it would be lost.
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
             children.extend(_Child(task, until, mask) for task in tasks)
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         running = {child.reader: child for child in children}
         while running:
             left = min(child.due for child in running.values()) - time.monotonic()
@@ -95,7 +99,7 @@ class _Child(Generic[T]):
         self.started = self.last_item = time.monotonic()
         self.until = min(until, self.started + task.deadline)
         self.outcome = Outcome[T]()
-        self.ended = self.killed = False
+        self.ended = False
         parent = os.getpid()
         self.reader, writer = Pipe(duplex=False)
         self.pid = os.fork()
@@ -139,8 +143,7 @@ class _Child(Generic[T]):
 
     def kill(self) -> None:
         """End it with all that it started."""
-        if not self.killed:
-            self.killed = True
+        if not self.reader.closed:
             self.reader.close()
             _kill_group(self.pid)
 
@@ -171,16 +174,6 @@ def _send_items(
         name = type(error).__name__
         return End.FAILED, f"{name}: {error}" if str(error) else name
     return End.DONE, ""
-
-
-@contextlib.contextmanager
-def _interrupt_blocked() -> Iterator[Iterable[int]]:
-    """Hold a SIGINT back until all children are known; inside a fork it would be lost."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield before
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _kill_group(pid: int) -> None:

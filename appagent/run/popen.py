@@ -47,7 +47,8 @@ def start(run: Run, message: bytes, unit: str, errors_path: str) -> Started:
                 stdout=stdout,
                 stderr=errors,
                 cwd="/",
-                env=_environment(),
+                # What the shim itself needs; nothing of it reaches a target.
+                env={"PATH": os.defpath, "LC_ALL": "C.UTF-8", "HOME": os.environ.get("HOME", "/")},
                 start_new_session=True,
             )
         finally:
@@ -85,8 +86,3 @@ def _missing(program: str, error: OSError) -> str:
         f"cannot start the agent's own Python ({program}: {error.strerror}): install appagent "
         "again and restart it"
     )
-
-
-def _environment() -> dict[str, str]:
-    """What the shim itself needs; nothing of it reaches a target."""
-    return {"PATH": os.defpath, "LC_ALL": "C.UTF-8", "HOME": os.environ.get("HOME", "/")}

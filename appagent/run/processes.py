@@ -49,33 +49,30 @@ class AppProcesses:
         if self.scopes:
             return []
         if app not in self._left:
-            self._left[app] = self._from_lock(app)
+            self._left[app] = []
+            last = lockfile.read(self.places.lock(app))
+            if last is not None and last.identity.boot == self.boot:
+                self._left[app] += last.processes
+                with contextlib.suppress(ValueError, TypeError):
+                    self._left[app] += lockfile.processes_in((last.result or {}).get("left"))
         return self._left[app]
-
-    def _from_lock(self, app: str) -> ProcessIds:
-        last = lockfile.read(self.places.lock(app))
-        if last is None or last.identity.boot != self.boot:
-            return []
-        with contextlib.suppress(ValueError, TypeError):
-            return last.processes + lockfile.processes_in((last.result or {}).get("left"))
-        return last.processes
 
     def to_send(self, app: str) -> ProcessIds:
         """The processes of the app for a shim without a scope, if need be only some of them."""
         if not self.scopes:
-            return kill.sample(living(self.left(app)), MOST_SENT)
+            return kill.sample(kill.living(self.left(app)), MOST_SENT)
         return kill.sample(kill.identify(cgroup.processes(scope.slice_path(app))), MOST_SENT)
 
     def add(self, app: str, new: object) -> None:
         """Note the processes that a run has left, beside those of the runs before it."""
         if not self.scopes and isinstance(new, list):
-            before = living(self.left(app))
+            before = kill.living(self.left(app))
             self._left[app] = before + [one for one in new if one not in before]
 
     def any(self, app: str, shims: Collection[int]) -> bool:
         """Whether the app has any process beside its shims. Fast enough for the loop."""
         if not self.scopes:
-            return bool(living(self.left(app)))
+            return bool(kill.living(self.left(app)))
         path = scope.slice_path(app)
         return bool(self._pids(app, shims)) if shims else scope.populated(path)
 
@@ -91,16 +88,6 @@ class AppProcesses:
         if self.scopes:
             return cgroup.processes(scope.slice_path(app)).difference(shims)
         return kill.family(self.left(app)).difference(shims)
-
-
-def living(ids: ProcessIds) -> ProcessIds:
-    """Those that are still the same process."""
-    kept = []
-    for pid, started in ids:
-        one = proc.process(pid)
-        if one is not None and one.started == started and one.alive:
-            kept.append([pid, started])
-    return kept
 
 
 def of_session(leader: int, started: int) -> set[int]:

@@ -123,12 +123,5 @@ def runs(places: Places) -> set[str]:
     found: set[str] = set()
     for place in (places.runs, places.stops):
         with contextlib.suppress(OSError):
-            found |= {_run_id(name) for name in os.listdir(place)}
+            found |= {name.partition(".")[0] for name in os.listdir(place)}
     return found
-
-
-def _run_id(name: str) -> str:
-    for end in (".json.new", ".json", ".err"):
-        if name.endswith(end):
-            return name.removesuffix(end)
-    return name

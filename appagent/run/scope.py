@@ -82,7 +82,6 @@ class Limits:
     """The limits of the slices, as they were last set."""
 
     def __init__(self) -> None:
-        """None is set yet."""
         self.known: dict[str, Mapping[str, str]] = {}
 
     async def enforce(self, app: str, limits: Mapping[str, str]) -> str:

@@ -41,7 +41,6 @@ class Attempts:
     """A run as far as it is one child after the other, with one deadline."""
 
     def __init__(self, spec: Spec) -> None:
-        """Take the message, and the signals."""
         self.spec = spec
         self.group = ProcessGroup(spec)
         self.asked_to_end = False

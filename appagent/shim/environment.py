@@ -34,7 +34,6 @@ class Read:
     """The content of all env files of one app."""
 
     def __init__(self) -> None:
-        """Nothing is read yet."""
         self.values: dict[str, str] = {}
         self.digests: list[str] = []
         self.warnings: list[str] = []

@@ -23,7 +23,6 @@ class Kept:
     """A Makefile, and the uid it may run as."""
 
     def __init__(self, uid: int, makefile: bytes) -> None:
-        """Hold both."""
         self.uid = uid
         self.makefile = makefile
 

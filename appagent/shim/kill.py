@@ -62,6 +62,15 @@ def _living_tree(tops: set[int], everything: dict[int, proc.Process]) -> set[int
     return {pid for pid in found if pid in everything and everything[pid].alive}
 
 
+def living(ids: ProcessIds) -> ProcessIds:
+    """Those that are still the same process."""
+    return [
+        [pid, started]
+        for pid, started in ids
+        if (one := proc.process(pid)) is not None and one.started == started and one.alive
+    ]
+
+
 def identify(pids: set[int]) -> ProcessIds:
     """Add their start times to those processes that exist."""
     return [[pid, started] for pid, started in sorted(_marked(pids).items())]
@@ -74,12 +83,11 @@ def sample(ids: ProcessIds, most: int) -> ProcessIds:
     firsts: ProcessIds = []
     others: ProcessIds = []
     sessions: set[int] = set()
-    for pid, started in ids:
+    for pid, started in living(ids):
         one = proc.process(pid)
-        if one is None or one.started != started:
-            continue
-        (others if one.session in sessions else firsts).append([pid, started])
-        sessions.add(one.session)
+        session = one.session if one is not None else 0
+        (others if session in sessions else firsts).append([pid, started])
+        sessions.add(session)
     return (firsts + others)[:most]
 
 

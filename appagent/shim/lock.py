@@ -38,7 +38,6 @@ class Lock:
     """The lock of one app, as the shim of a run has it."""
 
     def __init__(self, path: str) -> None:
-        """Take the path; nothing is locked yet."""
         self.path = path
         self.fd = -1
 

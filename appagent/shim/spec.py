@@ -77,21 +77,17 @@ def pack(spec: Spec) -> bytes:
 
 def receive(fd: int) -> Spec | None:
     """Read one message; None if the sender went away before the end of it."""
-    head = _exactly(fd, _LENGTH)
-    if head is None:
-        return None
-    body = _exactly(fd, int.from_bytes(head, "big"))
-    if body is None:
-        return None
-    spec: Spec = marshal.loads(body)  # noqa: S302 - from our own parent, over a private pipe
-    return spec
+    length = _exactly(fd, _LENGTH)
+    body = _exactly(fd, int.from_bytes(length, "big"))
+    return marshal.loads(body) if body else None  # noqa: S302 - over a private pipe of our parent
 
 
-def _exactly(fd: int, count: int) -> bytes | None:
+def _exactly(fd: int, count: int) -> bytes:
+    """Read so many bytes; none if the pipe ends before."""
     data = b""
     while len(data) < count:
         more = os.read(fd, count - len(data))
         if not more:
-            return None
+            return b""
         data += more
     return data

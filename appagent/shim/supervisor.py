@@ -149,15 +149,14 @@ class Shim(Attempts):
         except OSError as error:
             self.warnings.append(f"cannot keep a copy of the Makefile: {error.strerror}")
 
-    def _tail(self) -> str:
-        if self.log is not None:
-            return output.clean(self.log.tail())
-        return output.clean(output.journal_tail(self.spec["app"], self.started_wall))
-
     def _result(self, outcome: str, code: int | None, line: str) -> dict[str, object]:
         tail = ""
         if outcome in {"failed", "timeout"}:
-            tail = self._tail()
+            tail = output.clean(
+                self.log.tail()
+                if self.log is not None
+                else output.journal_tail(self.spec["app"], self.started_wall)
+            )
             shown = output.failure_line(tail)
             if shown and self.phase == "make":
                 line = f"{line}: {shown}"

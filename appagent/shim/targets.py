@@ -43,7 +43,6 @@ class Unreadable(Over):
     outcome = "failed"
 
     def __init__(self, words: str, status: int) -> None:
-        """Take make's message and exit status."""
         super().__init__(words)
         self.status = status
 

@@ -32,7 +32,6 @@ class User:
     """A user, and the home, shell and groups that go with it."""
 
     def __init__(self, uid: int, gid: int, name: str, home: str, shell: str) -> None:
-        """Take an entry of the user database, or a substitute for one."""
         self.uid = uid
         self.gid = gid
         self.name = name
