@@ -158,63 +158,55 @@ def _decoder(kind: Any) -> Decoder:  # noqa: ANN401 - any annotation
     if dataclasses.is_dataclass(kind):
         return _dataclass(kind)
     if isinstance(kind, type) and issubclass(kind, StrEnum):
-        return _enum(kind)
+        return _scalar(f"a {kind.__name__.lower()}", kind, str)
     if isinstance(kind, type) and issubclass(kind, tuple) and hasattr(kind, "_fields"):
         return _named(kind)
     raise TypeError(f"no way to read {kind}")
 
 
-def _text(data: object) -> str:
-    if isinstance(data, str) and "\0" not in data:
-        return data
-    raise _unlike("a string", data)
-
-
-def _whole(data: object) -> int:
-    if isinstance(data, int) and not isinstance(data, bool) and abs(data) < _INT_LIMIT:
-        return data
-    raise _unlike("a whole number", data)
-
-
-def _number(data: object) -> float:
-    if isinstance(data, int | float) and not isinstance(data, bool) and abs(data) < _INT_LIMIT:
-        return float(data)
-    raise _unlike("a number", data)
-
-
-def _truth(data: object) -> bool:
-    if isinstance(data, bool):
-        return data
-    raise _unlike("true or false", data)
-
-
-def _null(data: object) -> None:
-    if data is not None:
-        raise _unlike("null", data)
-
-
-def _bytes(data: object) -> bytes:
+def _at(where: str, read: Decoder, data: object) -> Any:  # noqa: ANN401 - what the decoder makes
+    """Read a value inside another one."""
     try:
-        return bytes.fromhex(_text(data))
-    except ValueError:
-        raise _unlike("hexadecimal digits", data) from None
+        return read(data)
+    except Damaged as error:
+        error.where = where + error.where
+        raise
+
+
+def _scalar(expected: str, make: Callable[[Any], object], *kinds: type) -> Decoder:
+    """A decoder for one value of these kinds, of which `make` may refuse some (ValueError)."""
+
+    def read(data: object) -> object:
+        if type(data) in kinds:
+            try:
+                return make(data)
+            except ValueError:
+                raise _unlike(expected, data) from None
+        raise _unlike(expected, data)
+
+    return read
+
+
+def _without_nul(text: str) -> str:
+    if "\0" in text:
+        raise ValueError
+    return text
+
+
+def _bounded(number: float) -> float:
+    if abs(number) >= _INT_LIMIT:
+        raise ValueError
+    return number
 
 
 _PLAIN: dict[Any, Decoder] = {
-    str: _text, int: _whole, float: _number, bool: _truth, bytes: _bytes, type(None): _null,
-}  # fmt: skip
-
-
-def _enum(kind: type[StrEnum]) -> Decoder:
-    members = {member.value: member for member in kind}
-
-    def read(data: object) -> StrEnum:
-        found = members.get(_text(data))
-        if found is None:
-            raise _unlike(f"a {kind.__name__.lower()}", data)
-        return found
-
-    return read
+    str: _scalar("a string", _without_nul, str),
+    int: _scalar("a whole number", _bounded, int),
+    float: _scalar("a number", lambda number: float(_bounded(number)), int, float),
+    bool: _scalar("true or false", bool, bool),
+    bytes: _scalar("hexadecimal digits", bytes.fromhex, str),
+    type(None): _scalar("null", lambda _: None, type(None)),
+}
 
 
 def _union(kinds: tuple[Any, ...]) -> Decoder:
@@ -238,28 +230,15 @@ def _several(make: Any, read_one: Decoder) -> Decoder:  # noqa: ANN401 - tuple o
     def read(data: object) -> object:
         if not isinstance(data, list):
             raise _unlike("a list", data)
-        values = []
-        try:
-            for each in data:
-                values.append(read_one(each))  # noqa: PERF401 - its length is the place of an error
-        except Damaged as error:
-            error.where = f"[{len(values)}]" + error.where
-            raise
-        return make(values)
+        return make(_at(f"[{at}]", read_one, each) for at, each in enumerate(data))
 
     return read
 
 
 def _mapping(read_key: Decoder, read_value: Decoder) -> Decoder:
     def read(data: object) -> object:
-        found = {}
-        for key, value in _object(data).items():
-            try:
-                found[read_key(key)] = read_value(value)
-            except Damaged as error:
-                error.where = f".{key}" + error.where
-                raise
-        return found
+        pairs = _object(data).items()
+        return {_at(f".{k}", read_key, k): _at(f".{k}", read_value, v) for k, v in pairs}
 
     return read
 
@@ -268,12 +247,9 @@ def _dataclass(kind: Any) -> Decoder:  # noqa: ANN401 - a dataclass
     hints = typing.get_type_hints(kind)
     upgraded = getattr(kind, "upgraded", None)
     missing = dataclasses.MISSING
-    decoders = {field.name: _decoder(hints[field.name]) for field in dataclasses.fields(kind)}
-    needed = [
-        field.name
-        for field in dataclasses.fields(kind)
-        if field.default is missing and field.default_factory is missing
-    ]
+    fields = dataclasses.fields(kind)
+    decoders = [(field.name, f".{field.name}", _decoder(hints[field.name])) for field in fields]
+    needed = [f.name for f in fields if f.default is missing and f.default_factory is missing]
 
     def read(data: object) -> object:
         given = _object(data)
@@ -282,36 +258,22 @@ def _dataclass(kind: Any) -> Decoder:  # noqa: ANN401 - a dataclass
                 given = upgraded(given)
             except (AttributeError, TypeError) as error:  # it holds something else than it did
                 raise Damaged(str(error)) from error
-        values = {}
-        for name, read_one in decoders.items():
-            if name in given:
-                try:
-                    values[name] = read_one(given[name])
-                except Damaged as error:
-                    error.where = f".{name}" + error.where
-                    raise
         for name in needed:
-            if name not in values:
+            if name not in given:
                 raise Damaged(f"no {name}")
-        return kind(**values)
+        return kind(**{n: _at(at, read, given[n]) for n, at, read in decoders if n in given})
 
     return read
 
 
 def _named(kind: Any) -> Decoder:  # noqa: ANN401 - a NamedTuple
-    decoders = [(name, _decoder(hint)) for name, hint in typing.get_type_hints(kind).items()]
+    decoders = [(f".{name}", _decoder(hint)) for name, hint in typing.get_type_hints(kind).items()]
 
     def read(data: object) -> object:
         if not isinstance(data, list) or len(data) != len(decoders):
             raise _unlike(f"{len(decoders)} values", data)
-        values = []
-        for (name, read_one), each in zip(decoders, data, strict=True):
-            try:
-                values.append(read_one(each))
-            except Damaged as error:
-                error.where = f".{name}" + error.where
-                raise
-        return kind(*values)
+        pairs = zip(decoders, data, strict=True)
+        return kind(*(_at(at, read_one, each) for (at, read_one), each in pairs))
 
     return read
 
