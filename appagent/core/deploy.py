@@ -15,7 +15,7 @@ from appagent.core.want import Kind, Want
 from appagent.model.applied import Deploy
 from appagent.model.commands import Drop, Rewatch
 from appagent.model.notices import NoticeKind
-from appagent.model.words import Layout, Location
+from appagent.model.words import Layout, Location, Version
 
 
 def reason_for(turn: Turn, app: App, wanted: Want) -> str:
@@ -43,6 +43,34 @@ def reason_for(turn: Turn, app: App, wanted: Want) -> str:
     return "new release" if known is None or known.release != wanted.version.release else "again"
 
 
+def new_deploy(
+    turn: Turn, app: App, version: Version, path: str, reason: str = ""
+) -> tuple[App, Deploy]:
+    """Give a difference the id of a deploy, and report that it was seen."""
+    previous = app.record.last_good.release if app.record.last_good else ""
+    how = app.seen.latest.how if app.seen.latest is not None else ""
+    deploy = Deploy(turn.make_id(), version, previous, how, turn.now)
+    app = turn.put(replace(app, attempt=replace(app.attempt, deploy=deploy)))
+    turn.report(
+        NoticeKind.DEPLOY_SEEN,
+        app,
+        release=version.release,
+        previous=previous,
+        how=how,
+        reason=reason,
+        path=path,
+    )
+    return app, deploy
+
+
+def supersede(turn: Turn, app: App, deploy: Deploy, reason: str, newer: str = "") -> App:
+    """End a deploy that began and is not wanted any more."""
+    release = deploy.version.release
+    turn.report(NoticeKind.DEPLOY_SUPERSEDED, app, release=release, newer=newer, reason=reason)
+    attempt = replace(app.attempt, deploy=None, in_progress=False)
+    return turn.save(replace(app, attempt=attempt), app.record)
+
+
 def note_deploy(turn: Turn, app: App, wanted: Want) -> App:
     """Give the steps to what is wanted the id of one deploy, and report from where to where."""
     if wanted.kind not in (Kind.RUN, Kind.KEEP):
@@ -51,31 +79,10 @@ def note_deploy(turn: Turn, app: App, wanted: Want) -> App:
     if deploy is not None and deploy.version == version and deploy.settled is not None:
         return app
     reason = reason_for(turn, app, wanted)
-    how = app.seen.latest.how if app.seen.latest is not None else ""
     if deploy is not None and deploy.began is not None:
-        turn.report(
-            NoticeKind.DEPLOY_SUPERSEDED,
-            app,
-            release=deploy.version.release,
-            newer=version.release,
-            reason=reason,
-        )
-        deploy = None
-        app = replace(app, attempt=replace(app.attempt, deploy=None, in_progress=False))
-        app = turn.save(app, app.record)
+        app, deploy = supersede(turn, app, deploy, reason, version.release), None
     if deploy is None:
-        previous = app.record.last_good.release if app.record.last_good else ""
-        deploy = Deploy(turn.make_id(), version, previous, how, turn.now)
-        app = turn.put(replace(app, attempt=replace(app.attempt, deploy=deploy)))
-        turn.report(
-            NoticeKind.DEPLOY_SEEN,
-            app,
-            release=version.release,
-            previous=previous,
-            how=how,
-            reason=reason,
-            path=wanted.at.directory,
-        )
+        app, deploy = new_deploy(turn, app, version, wanted.at.directory, reason)
     deploy = replace(deploy, version=version, settled=turn.now)
     app = turn.put(replace(app, attempt=replace(app.attempt, deploy=deploy)))
     turn.report(
@@ -141,7 +148,7 @@ def finish(turn: Turn, app: App, wanted: Want) -> None:
         if app.record.applied.running == deploy.version:
             app = conclude(turn, app)
         else:
-            app = leave(turn, app, deploy, wanted)
+            app = supersede(turn, app, deploy, wanted.why)
     elif deploy is not None and (deploy.settled is not None or at_rest(app)):
         # The change was reverted before anything began.
         turn.report(NoticeKind.DEPLOY_VOID, app)
@@ -160,14 +167,3 @@ def finish(turn: Turn, app: App, wanted: Want) -> None:
 def at_rest(app: App) -> bool:
     """Whether the newest release that was seen is the newest complete one."""
     return app.seen.latest is not None and app.seen.latest.release == app.seen.settled
-
-
-def leave(turn: Turn, app: App, deploy: Deploy, wanted: Want) -> App:
-    """End a deploy that began and is not wanted any more, while nothing newer is wanted."""
-    turn.report(
-        NoticeKind.DEPLOY_SUPERSEDED,
-        app,
-        release=deploy.version.release,
-        reason=wanted.why,
-    )
-    return turn.save(replace(app, attempt=replace(app.attempt, deploy=None)), app.record)

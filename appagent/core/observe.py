@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import fields, is_dataclass, replace
+from typing import Any
 
+from appagent.core.deploy import new_deploy
 from appagent.core.discovery import apps_of, note_absence, note_names, note_refused, take_in
 from appagent.core.ignore import made_under
 from appagent.core.settle import is_settled
 from appagent.core.state import App, Root, Unsettled
 from appagent.core.transition import Turn
 from appagent.core.want import env_paths
-from appagent.model.applied import Deploy
 from appagent.model.commands import PollNow, Rewatch, SaveRoots
 from appagent.model.events import AppObserved, WatcherBack, WatcherStuck
 from appagent.model.notices import NoticeKind
 from appagent.model.seen import EnvSeen, RootSeen
-from appagent.model.words import Location, Version
+from appagent.model.words import Version
 
 UNNOTICED = 5.0  # s that a share may be unavailable before its watcher notices
 
@@ -96,53 +97,28 @@ def app_observed(turn: Turn, event: AppObserved) -> None:
         note_settled(turn, app)
 
 
+def renamed(value: Any, old: str, new: str) -> Any:  # noqa: ANN401 - any value of a record
+    """The same value with another release id wherever the old one stands."""
+    if type(value) is tuple:
+        return tuple(renamed(each, old, new) for each in value)
+    if is_dataclass(value) and not isinstance(value, type):
+        names = [field.name for field in fields(value) if field.name != "app"]
+        return replace(value, **{name: renamed(getattr(value, name), old, new) for name in names})
+    return new if value == old else value
+
+
 def rerecord(turn: Turn, app: App) -> App:
     """The same files under an id of another scheme or of other `ignore` lines: no deploy."""
     seen, record = app.seen.latest, app.record
     old = record.applied.installed
     if seen is None or not old or seen.also != old or seen.release == old:
         return app
-
-    def renamed(version: Version | None) -> Version | None:
-        if version is not None and version.release == old:
-            return replace(version, release=seen.release)
-        return version
-
-    def moved(at: Location | None) -> Location | None:
-        return replace(at, release=seen.release) if at is not None and at.release == old else at
-
-    applied = replace(
-        record.applied,
-        installed=seen.release,
-        serving=seen.release if record.applied.serving == old else record.applied.serving,
-        running=renamed(record.applied.running),
-        healthy=renamed(record.applied.healthy),
-    )
-    ignore = turn.node.settings_of(app).ignore
-    record = replace(
-        record,
-        applied=applied,
-        ignore=ignore,
-        built=tuple(seen.release if release == old else release for release in record.built),
-        last_good=renamed(record.last_good),
-        ran=moved(record.ran),
-        last_good_at=moved(record.last_good_at),
-        failed_for=renamed(record.failed_for),
-        failures=tuple(
-            replace(failure, version=renamed(failure.version) or failure.version)
-            for failure in record.failures
-        ),
-    )
-    if record.run is not None:
-        run = replace(record.run, version=renamed(record.run.version) or record.run.version)
-        record = replace(record, run=run)
-    if app.starting is not None:
-        run = replace(app.starting, version=renamed(app.starting.version) or app.starting.version)
-        app = replace(app, starting=run)
+    record = replace(renamed(record, old, seen.release), ignore=turn.node.settings_of(app).ignore)
+    app = replace(app, starting=renamed(app.starting, old, seen.release))
     app = turn.save(app, record)
     turn.do(Rewatch())
     turn.report(NoticeKind.APP_RERECORDED, app, release=seen.release, previous=old)
-    settled = seen.release if app.seen.settled == old else app.seen.settled
+    settled = renamed(app.seen.settled, old, seen.release)
     return turn.put(replace(app, seen=replace(app.seen, settled=settled)))
 
 
@@ -158,17 +134,7 @@ def note_settled(turn: Turn, app: App) -> None:
     if app.seen.unsettled is None:
         app = replace(app, seen=replace(app.seen, unsettled=Unsettled(turn.now)))
     if app.attempt.deploy is None and seen.release != app.record.applied.installed:
-        previous = app.record.last_good.release if app.record.last_good else ""
-        deploy = Deploy(turn.make_id(), Version(seen.release, ""), previous, seen.how, turn.now)
-        app = turn.put(replace(app, attempt=replace(app.attempt, deploy=deploy)))
-        turn.report(
-            NoticeKind.DEPLOY_SEEN,
-            app,
-            release=seen.release,
-            previous=previous,
-            how=seen.how,
-            path=seen.release_dir,
-        )
+        app, _ = new_deploy(turn, app, Version(seen.release, ""), seen.release_dir)
     turn.put(app)
 
 
