@@ -25,12 +25,13 @@ from appagent.core.progress import (
 from appagent.core.state import App, Attempt, Backoff, Override
 from appagent.core.transition import Turn
 from appagent.core.want import hold_of, rollback_target, seen_version
-from appagent.model.applied import Failure, Run
+from appagent.model.applied import Failure, Record, Run
 from appagent.model.commands import End, PollNow, Proceed
 from appagent.model.events import Ended, ShimReady
 from appagent.model.notices import Fields, NoticeKind
 from appagent.model.words import Outcome, Target, Version
 
+FAILURES_KEPT = 10
 MOVED_FIRST, MOVED_MAX = 0.5, 30.0  # s; the watcher sees later what the shim saw
 
 
@@ -180,29 +181,21 @@ def record_failure(turn: Turn, app: App, run: Run, event: Ended) -> bool:
         return False  # the environment changed meanwhile: compare again
     if run.version.release != seen.release and run.version != rollback_version(turn, app, seen):
         return False
-    failure = Failure(run.version, run.target, event.outcome, event.line, turn.now.wall)
-    record = replace(
-        app.record,
-        failures=(*app.record.failures, failure)[-10:],
-        failed_for=seen,
-    )
+    record = replace(with_failure(turn, app.record, run, event), failed_for=seen)
     back = rollback_target(turn.node, replace(app, record=record), seen)
     if down and back is None:
         return False  # an app that is down is retried for ever
-    turn.report(
-        NoticeKind.DEPLOY_FAILED,
-        app,
-        release=run.version.release,
-        target=run.target,
-        outcome=event.outcome,
-        run_id=run.id,
-        exit_code=event.exit_code,
-        line=event.line,
-        tail=event.tail,
-        rollback=back.version.release if back is not None else "",
-    )
+    rollback = back.version.release if back is not None else ""
+    fields = how_it_ended(run, event) | Fields(target=run.target, rollback=rollback)
+    turn.report(NoticeKind.DEPLOY_FAILED, app, **fields)
     turn.save(replace(app, attempt=Attempt()), record)
     return True
+
+
+def with_failure(turn: Turn, record: Record, run: Run, event: Ended) -> Record:
+    """The record with one more failure of a version."""
+    failure = Failure(run.version, run.target, event.outcome, event.line, turn.now.wall)
+    return replace(record, failures=(*record.failures, failure)[-FAILURES_KEPT:])
 
 
 def rollback_version(turn: Turn, app: App, seen: Version) -> Version | None:
@@ -216,8 +209,7 @@ def rollback_target_gone(turn: Turn, app: App, run: Run, event: Ended) -> bool:
     seen = seen_version(turn.node, app)
     if seen is None or not app.record.failures or run.version != rollback_version(turn, app, seen):
         return False
-    failure = Failure(run.version, run.target, event.outcome, event.line, turn.now.wall)
-    record = replace(app.record, failures=(*app.record.failures, failure)[-10:], last_good_at=None)
+    record = replace(with_failure(turn, app.record, run, event), last_good_at=None)
     turn.save(replace(app, attempt=replace(app.attempt, deploy=None)), record)
     turn.report(NoticeKind.APP_NO_ROLLBACK, app, release=run.version.release, line=event.line)
     return True
@@ -259,18 +251,24 @@ def report_end(turn: Turn, app: App, run: Run, event: Ended, steps: Sequence[Tar
 
 def end_fields(run: Run, event: Ended, steps: Sequence[Target]) -> Fields:
     """The fields of a run that ended; it belongs to the deploy that it began in."""
-    return Fields(
+    return how_it_ended(run, event) | Fields(
         target=event.calls[0] if len(event.calls) == 1 else run.target,
-        run_id=run.id,
         deploy_id=run.deploy,
-        release=run.version.release,
         reason=run.reason,
-        outcome=event.outcome,
-        exit_code=event.exit_code,
         duration_ms=round(event.seconds * 1000),
-        line=event.line,
-        tail=event.tail,
         adopted="yes" if event.adopted else "",
         calls=" ".join(event.calls),
         steps="" if event.calls else " ".join(steps),
+    )
+
+
+def how_it_ended(run: Run, event: Ended) -> Fields:
+    """The fields of a run's end that stand in each notice of it."""
+    return Fields(
+        release=run.version.release,
+        run_id=run.id,
+        outcome=event.outcome,
+        exit_code=event.exit_code,
+        line=event.line,
+        tail=event.tail,
     )
