@@ -35,13 +35,6 @@ def slowed(churn: Churn, now: float) -> bool:
     return len([t for t in churn.times if now < t + CHURN_WINDOW]) >= CHURN_FREE
 
 
-def churn_until(churn: Churn, now: float) -> float:
-    """When the next deploy of a tree may begin, on the monotonic clock; `now`: at once."""
-    if not slowed(churn, now):
-        return now
-    return churn.times[-1] + churn_delay(churn.level + 1)
-
-
 def churned(churn: Churn, now: float, *, new: bool) -> Churn:
     """Count one more deploy that begins; the first one of a new app does not count."""
     if new and not churn.first:
@@ -55,11 +48,11 @@ def churned(churn: Churn, now: float, *, new: bool) -> Churn:
 
 def throttled(app: App, wanted: Want, now: float) -> float | None:
     """Until when (mono) a tree that deploys too often has to wait; None: not at all."""
-    deploy = app.attempt.deploy
+    deploy, churn = app.attempt.deploy, app.churn
     fresh = app.record.applied.installed != wanted.version.release
     if wanted.kind is not Kind.RUN or wanted.at.layout is not Layout.TREE or not fresh:
         return None
-    if deploy is None or deploy.began:
+    if deploy is None or deploy.began or not slowed(churn, now):
         return None
-    until = churn_until(app.churn, now)
+    until = churn.times[-1] + churn_delay(churn.level + 1)
     return until if until > now else None

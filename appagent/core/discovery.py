@@ -15,7 +15,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from appagent.core.names import managed
-from appagent.core.state import App, Attempt, Root, Seen
+from appagent.core.state import App, Attempt, Seen
 from appagent.core.transition import Turn
 from appagent.model.applied import Record
 from appagent.model.commands import PollNow, Rewatch
@@ -67,8 +67,8 @@ def note_names(turn: Turn, seen: RootSeen) -> None:
 
 def note_absence(turn: Turn, root: str) -> None:
     """Note since when each app of a root is absent, and which absence is a mass removal."""
-    state = turn.node.roots.get(root, Root())
-    good = state.known and not state.stuck and state.seen is not None and not state.seen.empty
+    listing = turn.node.listing(root)
+    good = listing is not None and not listing.empty
     apps = [turn.node.apps[name] for name in apps_of(turn, root)]
     many = vanished(turn, apps) if good else False
     for app in apps:
@@ -104,10 +104,8 @@ def vanished(turn: Turn, apps: list[App]) -> bool:
 def take_in(turn: Turn) -> None:
     """Add an app for each new name that a root lists; report the names that are taken."""
     for root in turn.node.settings.roots:
-        state = turn.node.roots.get(root.path)
-        if state is None or not state.known or state.stuck or state.seen is None:
-            continue
-        for name in sorted(state.seen.names):
+        listing = turn.node.listing(root.path)
+        for name in sorted(listing.names) if listing is not None else ():
             if not managed(name, root.include, root.exclude):
                 continue
             known = turn.node.apps.get(name)
@@ -158,11 +156,10 @@ def refuse(turn: Turn, app: App, root: str) -> None:
 def moved_to(turn: Turn, app: App) -> str:
     """Another root that lists an app which is removed from its own, or ""."""
     for root in turn.node.settings.roots:
-        state = turn.node.roots.get(root.path)
-        if root.path == app.record.root or state is None or not state.known or state.stuck:
+        listing = turn.node.listing(root.path)
+        if listing is None or root.path == app.record.root or app.name not in listing.names:
             continue
-        names = state.seen.names if state.seen is not None else ()
-        if app.name in names and managed(app.name, root.include, root.exclude):
+        if managed(app.name, root.include, root.exclude):
             return root.path
     return ""
 

@@ -50,8 +50,5 @@ def unseen(node: Node, app: App, since: float) -> dict[Place, float]:
 
 def unlisted(node: Node, path: str, since: float) -> dict[Place, float]:
     """The same for the listing of a root."""
-    state = node.roots.get(path)
-    good = state is not None and state.known and not state.stuck and state.seen is not None
-    if good and state is not None and state.seen is not None and state.seen.at >= since:
-        return {}
-    return {Place(path): since}
+    listing = node.listing(path)
+    return {} if listing is not None and listing.at >= since else {Place(path): since}

@@ -28,7 +28,7 @@ BUILT_KEPT = 50
 
 def boot_of(turn: Turn, run: Run) -> str:
     """The boot in which a run was; one whose shim is not known was in this one, if at all."""
-    return (run.identity.boot if run.identity is not None else "") or turn.node.boot
+    return run.boot or turn.node.boot
 
 
 def accomplish(  # noqa: PLR0913 - each is one property of the step
@@ -63,13 +63,12 @@ def accomplish(  # noqa: PLR0913 - each is one property of the step
 
 def with_run(record: Record, run: Run) -> Record:
     """The record with a run that begins, and without what its step clears."""
-    boot = run.identity.boot if run.identity is not None else ""
     starts = run.target in (Target.START, Target.RESTART)
     return replace(
         record,
         root=record.root or run.root,
         run=run,
-        applied=begin(record.applied, run.target, boot),
+        applied=begin(record.applied, run.target, run.boot),
         ran=run.location if starts else record.ran,
     )
 

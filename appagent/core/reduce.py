@@ -47,19 +47,18 @@ def first(  # noqa: PLR0913 - each is one thing that the disk keeps
     they are installed and restarted, not started a second time, and stopped when removed.
     `unrecorded` are runs that were begun but are not in the records.
     """
-    apps = {name: resumed(record, boot) for name, record in records.items()}
+    apps = {}
+    for name, record in records.items():
+        deploy = record.deploy  # it continues, unless the machine was down
+        apps[name] = App(
+            record, attempt=Attempt(deploy if deploy and deploy.boot == boot else None)
+        )
     for name in lost:
         apps.setdefault(name, App(Record(app=name, root="", applied=Applied(up=boot))))
     for name, run in (unrecorded or {}).items():
         app = apps.get(name) or App(Record(app=name, root=run.root))
         apps[name] = replace(app, record=with_run(app.record, run))
     return Node(settings=settings, boot=boot, apps=apps, mounted=mounted, hold=hold)
-
-
-def resumed(record: Record, boot: str) -> App:
-    """An app as an earlier agent left it. Its deploy continues, unless the machine was down."""
-    deploy = record.deploy
-    return App(record, attempt=Attempt(deploy if deploy and deploy.boot == boot else None))
 
 
 def step(node: Node, event: Event, now: Now) -> tuple[Node, list[Command]]:

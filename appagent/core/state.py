@@ -196,6 +196,11 @@ class Node:
         """The settings of a root, or None if it is not in the configuration."""
         return next((r for r in self.settings.roots if r.path == path), None)
 
+    def listing(self, path: str) -> RootSeen | None:
+        """The newest listing of a root, if it can be trusted now."""
+        root = self.roots.get(path)
+        return root.seen if root is not None and root.known and not root.stuck else None
+
     def busy(self) -> tuple[str, ...]:
         """The apps that use a place (`parallel_apps`): those with a run that is not a check.
 

@@ -79,6 +79,11 @@ class Run:
         return Location(self.version.release, self.release_dir, self.layout)
 
     @property
+    def boot(self) -> str:
+        """The boot in which it was, or "" if its shim is not known."""
+        return self.identity.boot if self.identity is not None else ""
+
+    @property
     def steps(self) -> tuple[Target, ...]:
         """The steps that it may come to, in order."""
         return (self.target, *(later.target for later in self.then))
