@@ -164,10 +164,10 @@ class _Composer:
         return node
 
     def _list(self, position: Position, path: str) -> List:
-        items: list[Node] = []
+        made = List(position)
         while not isinstance(event := next(self._events), yaml.SequenceEndEvent):
-            items.append(self._node(event, f"{path}[{len(items)}]"))
-        return List(position, items)
+            made.items.append(self._node(event, f"{path}[{len(made.items)}]"))
+        return made
 
     def _map(self, position: Position, path: str) -> Map:
         made = Map(position)

@@ -25,21 +25,7 @@ from appagent.daemon.shutdown import stop_apps
 from appagent.daemon.unreported import Unreported
 from appagent.daemon.watchers import Watchers
 from appagent.host import boot
-from appagent.model.commands import (
-    AskPermit,
-    Begin,
-    Command,
-    Drop,
-    End,
-    PollNow,
-    Proceed,
-    Report,
-    ReturnPermit,
-    Rewatch,
-    Save,
-    SaveNodeHold,
-    SaveRoots,
-)
+from appagent.model import commands
 from appagent.model.events import Configured, Stopping
 from appagent.model.exit_codes import LATER
 from appagent.model.notices import Level, NoticeKind
@@ -97,36 +83,36 @@ class Agent:
 
     # --- what the core decides -------------------------------------------------------------------
 
-    def carry_out(self, command: Command) -> None:
+    def carry_out(self, command: commands.Command) -> None:
         """Do one thing that the core decided. What it leads to comes back as an event."""
         match command:
-            case Save(record):
+            case commands.Save(record):
                 self.loop.report(self.store.save(record))
                 self.loop.hit("saved", record.app)
-            case Drop(app):
+            case commands.Drop(app):
                 self.loop.report(self.store.drop(app))
                 lockfile.remove(self.places.lock(app))
                 self.cleanup.drop(app)
-            case SaveRoots(mounted):
+            case commands.SaveRoots(mounted):
                 self.loop.report(self.store.save_roots(mounted))
-            case SaveNodeHold(hold):
+            case commands.SaveNodeHold(hold):
                 self.loop.report(self.store.save_node_hold(hold))
-            case AskPermit():
+            case commands.AskPermit():
                 self.loop.feed(self.permits.ask(command))
-            case ReturnPermit(app, permit):
+            case commands.ReturnPermit(app, permit):
                 self.permits.give_back(app, permit)
-            case Begin(run):
+            case commands.Begin(run):
                 self.runner.begin(run)
-            case Proceed(app, run_id):
+            case commands.Proceed(app, run_id):
                 self.runner.spawner.proceed(run_id)
                 self.loop.hit("went", app)
-            case End(_, run_id, why):
+            case commands.End(_, run_id, why):
                 self.runner.spawner.end(run_id, why)
-            case Report():
+            case commands.Report():
                 self.loop.report([command.notice])
-            case PollNow(root, app):
+            case commands.PollNow(root, app):
                 self.watchers.poll_now(root, app)
-            case Rewatch():
+            case commands.Rewatch():
                 self.watchers.rewatch_soon()
 
     # --- life ------------------------------------------------------------------------------------

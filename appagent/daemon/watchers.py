@@ -16,6 +16,7 @@ from asyncio import Future
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from functools import lru_cache, partial
+from itertools import islice
 from typing import Any
 
 from appagent import config
@@ -270,17 +271,13 @@ class Watchers:
             manifest.path_of(self.manifests, app.name, release)
             for release in (installed, latest.release)
         )
-        shown: list[str] = []
-        more = 0
         try:
-            for change in manifest.compare(old, new):
-                if len(shown) < CHANGES_SHOWN:
-                    shown.append(f"{change.path} ({change.what})")
-                else:
-                    more += 1
+            changes = manifest.compare(old, new)
+            shown = [f"{each.path} ({each.what})" for each in islice(changes, CHANGES_SHOWN)]
+            more = sum(1 for _ in changes)
         except OSError:
             return tuple(app.seen.changed[:CHANGES_SHOWN])
-        return (*shown, *([f"and {more} more"] if more else []))
+        return (*shown, f"and {more} more") if more else tuple(shown)
 
     def prune(self, node: Node) -> None:
         """Keep the scans that something may still be compared with."""
