@@ -16,8 +16,10 @@ NOBODY = 65534
 # not be readable for that one. Runs each command line of stdin; answers with what came of it.
 STRANGER = """\
 import contextlib, io, json, os, sys
-from appagent import (cli, config)
-from appagent.commands import (change, check, dispatch, follow, history, logs, status, wait)
+import importlib, pkgutil
+from appagent import cli, commands, config
+for module in pkgutil.iter_modules(commands.__path__):
+    importlib.import_module("appagent.commands." + module.name)
 lines = json.load(sys.stdin)
 os.setgroups([])
 os.setgid({nobody})
