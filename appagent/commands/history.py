@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +43,7 @@ def without_agent(agent: Agent, app: str, limit: int, refused: Refused) -> list[
     try:
         if not path.exists():
             raise refused
-        found = [asdict(each) for each in database.deploys(path, app or None, limit)]
+        found = list(database.deploys(path, app or None, limit))
     except (OSError, sqlite3.Error) as error:
         denied = isinstance(error, PermissionError) or "unable to open" in str(error)
         raise Refused(NOT_ALLOWED if denied else LATER, f"{path}: {error}") from None

@@ -6,7 +6,7 @@ import asyncio
 import os
 import time
 from collections.abc import AsyncIterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 from appagent import __version__
 from appagent.daemon.client import MOST_DEPLOYS
@@ -167,7 +167,7 @@ class Verbs:
         if name and deploy is None:
             self.known(name)  # what was forgotten long ago may still be read
         while deploy is not None:
-            yield {"deploy": asdict(deploy)}
+            yield {"deploy": deploy}
             deploy = await asyncio.to_thread(next, past, None)
 
     async def where(self, request: Request, _: Peer) -> Lines:

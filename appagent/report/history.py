@@ -27,7 +27,7 @@ from appagent.host.clock import now
 from appagent.model.notices import Fields, Notice, NoticeKind, notice
 from appagent.model.words import Now
 from appagent.report import history_db
-from appagent.report.history_db import PastDeploy
+from appagent.report.history_db import Row
 
 FILE = "history.sqlite"
 
@@ -96,7 +96,7 @@ class History:
 
     def deploys(
         self, app: str | None = None, limit: int = 20, alive: AbstractSet[str] = frozenset()
-    ) -> Iterator[PastDeploy]:
+    ) -> Iterator[Row]:
         """Read the newest deploys with their runs, newest first, one at a time.
 
         For another thread than the loop; each step may be in another one. `alive`: ids of the
@@ -272,7 +272,7 @@ def _prepare(db: sqlite3.Connection) -> None:
 
 def deploys(
     path: Path, app: str | None, limit: int, alive: AbstractSet[str] = frozenset()
-) -> Iterator[PastDeploy]:
+) -> Iterator[Row]:
     """Read the newest deploys from a file, for when no agent answers. Raises what SQLite does."""
     with reading(path) as db:
         if db is not None:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterator, Mapping
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass, replace
 from typing import Any
 
 from appagent.host.text import one_line, tail
@@ -23,9 +22,14 @@ _TABLES = """
 CREATE TABLE deploys (
     seq INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, app TEXT NOT NULL,
     release TEXT, previous TEXT, conf TEXT, reason TEXT, how TEXT,
-    seen REAL, settled REAL, began REAL, ended REAL,
-    settled_ms INTEGER, queue_ms INTEGER, run_ms INTEGER, duration_ms INTEGER,
-    outcome TEXT, target TEXT, exit_code INTEGER, line TEXT, tail TEXT);
+    seen REAL, settled REAL, began REAL, ended REAL, -- wall
+    settled_ms INTEGER, -- seen -> settled
+    queue_ms INTEGER, -- settled -> began
+    run_ms INTEGER, -- began -> ended
+    duration_ms INTEGER, -- seen -> ended
+    outcome TEXT, -- done, failed, superseded; read also: running, interrupted
+    target TEXT, -- that failed
+     exit_code INTEGER, line TEXT, tail TEXT);
 CREATE TABLE runs (
     seq INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, app TEXT NOT NULL, deploy_id TEXT,
     target TEXT, release TEXT, reason TEXT, adopted TEXT,
@@ -69,53 +73,9 @@ _RUNS_SHOWN, _RUNS_OF_OLDER = 50, 10
 _TAILS_SHOWN = 5  # of one deploy
 
 Value = str | int | float
-
-
-@dataclass(frozen=True, slots=True)
-class PastRun:
-    """One run in the history."""
-
-    id: str
-    app: str
-    deploy_id: str
-    target: str
-    release: str
-    reason: str
-    adopted: bool
-    began: float | None  # wall
-    ended: float | None
-    duration_ms: int | None
-    outcome: str  # of model.Outcome, "running" or "interrupted"
-    exit_code: int | None
-    line: str
-    tail: str
-
-
-@dataclass(frozen=True, slots=True)
-class PastDeploy:
-    """One deploy with its runs; a run that belongs to none is in one without an id."""
-
-    id: str
-    app: str
-    release: str
-    reason: str
-    outcome: str  # done | failed | superseded | interrupted | running
-    target: str  # that failed
-    exit_code: int | None
-    line: str
-    tail: str
-    began: float | None  # wall
-    ended: float | None
-    run_ms: int | None  # began → end
-    duration_ms: int | None  # seen → end
-    previous: str = ""
-    conf: str = ""
-    how: str = ""
-    seen: float | None = None
-    settled: float | None = None
-    settled_ms: int | None = None  # seen → settled
-    queue_ms: int | None = None  # settled → began
-    runs: tuple[PastRun, ...] = ()  # in the order in which they ran
+Row = dict[
+    str, Any
+]  # the columns but `seq`; of a deploy also `runs`, in the order in which they ran
 
 
 def create(db: sqlite3.Connection) -> None:
@@ -192,7 +152,7 @@ def prune(db: sqlite3.Connection, before: float, most: int) -> None:
 
 def read(
     db: sqlite3.Connection, app: str | None, limit: int, alive: AbstractSet[str]
-) -> Iterator[PastDeploy]:
+) -> Iterator[Row]:
     """Read the newest deploys one by one, newest first; only one is held at a time.
 
     In the order in which their first runs began, which is what is shown of them; one that was only
@@ -214,78 +174,69 @@ def read(
     for number, (_, what, name) in enumerate(found):
         read_one = _deploy if what == "deploy" else _lone_run
         deploy = read_one(db, name, alive, in_full=number < _IN_FULL)
-        if deploy is not None:  # or it was pruned just now
+        if deploy:  # or it was pruned just now
             yield deploy
 
 
-def _deploy(
-    db: sqlite3.Connection, name: str, alive: AbstractSet[str], *, in_full: bool
-) -> PastDeploy | None:
-    row = next(_rows(db, "SELECT * FROM deploys WHERE id = ?", name), None)
-    if row is None:
-        return None
+def _deploy(db: sqlite3.Connection, name: str, alive: AbstractSet[str], *, in_full: bool) -> Row:
+    row = _row(db, "SELECT * FROM deploys WHERE id = ?", name)
+    if not row:
+        return row
     sql = "SELECT * FROM runs WHERE deploy_id = ? ORDER BY seq DESC LIMIT ?"
     tails = _TAILS_SHOWN if in_full else 0
-    runs: list[PastRun] = []
+    runs: list[Row] = []
     for each in _rows(db, sql, name, _RUNS_SHOWN if in_full else _RUNS_OF_OLDER):
-        run = _run(each, alive, with_tail=tails > 0)
-        tails -= bool(run.tail)
-        runs.append(run)
-    going = name in alive or any(run.outcome == "running" for run in runs)
-    del row["seq"]
+        runs.insert(0, _run(each, alive, with_tail=tails > 0))
+        tails -= bool(runs[0]["tail"])
+    going = name in alive or any(run["outcome"] == "running" for run in runs)
     row["outcome"] = row["outcome"] or ("running" if going else "interrupted")
     row["tail"] = row["tail"] if in_full else ""
-    deploy = PastDeploy(**_without_none(row), runs=tuple(reversed(runs)))
-    return replace(
-        deploy,
-        settled_ms=_part(deploy.settled_ms, deploy.seen, deploy.settled),
-        queue_ms=_part(deploy.queue_ms, deploy.settled or deploy.seen, deploy.began),
-        run_ms=_part(deploy.run_ms, deploy.began, deploy.ended),
-        duration_ms=_part(deploy.duration_ms, deploy.seen, deploy.ended),
-    )
+    settled = row["settled"] or row["seen"]
+    for part, begin, end in (
+        ("settled_ms", row["seen"], row["settled"]),
+        ("queue_ms", settled, row["began"]),
+        ("run_ms", row["began"], row["ended"]),
+        ("duration_ms", row["seen"], row["ended"]),
+    ):
+        # As reported (monotonic clock), else from the times kept.
+        if row[part] is None and begin is not None and end is not None:
+            row[part] = max(0, round((end - begin) * 1000))
+    return row | {"runs": runs}
 
 
-def _lone_run(
-    db: sqlite3.Connection, name: str, alive: AbstractSet[str], *, in_full: bool
-) -> PastDeploy | None:
-    row = next(_rows(db, "SELECT * FROM runs WHERE id = ?", name), None)
-    if row is None:
-        return None
+def _lone_run(db: sqlite3.Connection, name: str, alive: AbstractSet[str], *, in_full: bool) -> Row:
+    """Read a run that belongs to no deploy, as one without an id."""
+    row = _row(db, "SELECT * FROM runs WHERE id = ?", name)
+    if not row:
+        return row
     run = _run(row, alive, with_tail=in_full)
-    mine = {name: getattr(run, name) for name in _OF_A_LONE_RUN}
-    return PastDeploy(id="", run_ms=run.duration_ms, runs=(run,), **mine)
+    texts = dict.fromkeys(("id", "previous", "conf", "how"), "")
+    times = dict.fromkeys(("seen", "settled", "settled_ms", "queue_ms"))
+    mine = {key: run[key] for key in run if key not in ("id", "deploy_id", "adopted")}
+    return {**mine, **texts, **times, "run_ms": run["duration_ms"], "runs": [run]}
 
 
-def _run(row: dict[str, Any], alive: AbstractSet[str], *, with_tail: bool) -> PastRun:
-    del row["seq"]
+def _run(row: Row, alive: AbstractSet[str], *, with_tail: bool) -> Row:
     row["tail"] = row["tail"] if with_tail else ""
     row["adopted"] = bool(row["adopted"])
     row["outcome"] = row["outcome"] or ("running" if row["id"] in alive else "interrupted")
-    return PastRun(**_without_none(row))
+    return row
 
 
-def _rows(db: sqlite3.Connection, sql: str, *values: Value) -> Iterator[dict[str, Any]]:
+def _row(db: sqlite3.Connection, sql: str, name: str) -> Row:
+    return next(_rows(db, sql, name), {})
+
+
+def _rows(db: sqlite3.Connection, sql: str, *values: Value) -> Iterator[Row]:
+    """Read rows without their numbers; a text that is not there is ""."""
     cursor = db.execute(sql, values)
     names = [column[0] for column in cursor.description]
-    return (dict(zip(names, row, strict=True)) for row in cursor)
-
-
-# What a run that belongs to no deploy has for one.
-_OF_A_LONE_RUN = (
-    *("app", "release", "reason", "outcome", "target", "exit_code", "line", "tail"),
-    *("began", "ended", "duration_ms"),
-)
-
-
-def _without_none(row: dict[str, Any]) -> dict[str, Any]:
-    return {k: "" if v is None and k in _WORDS else v for k, v in row.items()}
+    for row in cursor:
+        yield {
+            name: "" if value is None and name in _WORDS else value
+            for name, value in zip(names, row, strict=True)
+            if name != "seq"
+        }
 
 
 _WORDS = frozenset((*_TEXTS["deploys"], *_TEXTS["runs"], "line", "tail"))
-
-
-def _part(reported: int | None, begin: float | None, end: float | None) -> int | None:
-    """Milliseconds of a part: as reported (monotonic clock), else from the times kept."""
-    if reported is not None or begin is None or end is None:
-        return reported
-    return max(0, round((end - begin) * 1000))

@@ -19,7 +19,7 @@ from appagent.daemon.api import Verbs
 from appagent.daemon.client import ask
 from appagent.daemon.control import Bounds, Control, Peer, Request, Verb
 from appagent.host import clock
-from appagent.report.history_db import PastDeploy
+from appagent.report.history_db import Row
 
 LARGE = "x" * 1_000_000
 
@@ -163,7 +163,7 @@ class Reading:
         self.readers: list[int] = [0]
         self.over = threading.Event()
 
-    def deploys(self, *_: object) -> Iterator[PastDeploy]:
+    def deploys(self, *_: object) -> Iterator[Row]:
         """Read, for as long as it takes."""
         self.readers.append(self.readers[-1] + 1)
         self.over.wait(60)

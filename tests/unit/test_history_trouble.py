@@ -29,7 +29,7 @@ def test_a_damaged_file_is_kept_aside_and_a_new_one_begun(place: Place, content:
     place.file.write_bytes(content)
     with place.opened() as history:
         report_deploy(history.report, 1)
-        assert [each.id for each in history.deploys()] == ["d1"]
+        assert [each["id"] for each in history.deploys()] == ["d1"]
     assert place.kinds() == ["history.damaged"]
     assert place.file.with_name("history.sqlite.damaged").read_bytes() == content
 
@@ -43,7 +43,7 @@ def test_damage_inside_the_file_is_found(place: Place) -> None:
     place.file.write_bytes(content)
     with place.opened() as history:
         report_deploy(history.report, 1)
-        assert [each.id for each in history.deploys()] == ["d1"]
+        assert [each["id"] for each in history.deploys()] == ["d1"]
     assert place.kinds() == ["history.damaged"]
 
 
@@ -53,7 +53,7 @@ def test_a_file_with_other_tables_is_kept_aside(place: Place) -> None:
         db.commit()
     with place.opened() as history:
         report_deploy(history.report, 1)
-        assert [each.id for each in history.deploys()] == ["d1"]
+        assert [each["id"] for each in history.deploys()] == ["d1"]
     assert place.kinds() == ["history.damaged"]
 
 
@@ -62,7 +62,7 @@ def test_a_newer_agents_file_is_kept_aside(place: Place) -> None:
         db.execute("PRAGMA user_version = 7")
     with place.opened() as history:
         report_deploy(history.report, 1)
-        assert [each.id for each in history.deploys()] == ["d1"]
+        assert [each["id"] for each in history.deploys()] == ["d1"]
     assert place.kinds() == ["history.newer"]
     assert place.file.with_name("history.sqlite.newer").exists()
 
@@ -86,7 +86,7 @@ def test_a_place_that_cannot_be_written_is_said_once_and_so_is_its_healing(place
         assert list(history.deploys()) == []
         place.path.unlink()
         wait_for(lambda: "history.works" in place.kinds())
-        assert [each.id for each in history.deploys()] == ["d2", "d1"]
+        assert [each["id"] for each in history.deploys()] == ["d2", "d1"]
     assert place.kinds() == ["history.failed", "history.works"]
 
 
@@ -102,7 +102,7 @@ def test_a_full_disk_costs_nothing_else(place: Place) -> None:
         ballast = tiny / "ballast"
         with place.opened(again=0.01) as history:
             report_deploy(history.report, 1)
-            assert [each.id for each in history.deploys()] == ["d1"]
+            assert [each["id"] for each in history.deploys()] == ["d1"]
             with contextlib.suppress(OSError), ballast.open("wb", buffering=0) as file:
                 while True:
                     file.write(b"x" * 4096)
@@ -136,7 +136,7 @@ def test_a_database_that_somebody_holds_keeps_nobody_waiting(place: Place) -> No
             assert not history.close(timeout=0.01)
             db.execute("ROLLBACK")
         assert history.close(timeout=30)
-    assert [each.id for each in deploys(place.file, None, 10)] == ["d1"]
+    assert [each["id"] for each in deploys(place.file, None, 10)] == ["d1"]
 
 
 REPORTS_FOR_EVER = """
@@ -175,6 +175,6 @@ def test_killed_at_any_moment_it_has_what_was_written(place: Place) -> None:
                 last = int(line)
         place.clock.wall = 0.0
         with place.opened() as history:
-            found = {each.id: each for each in history.deploys(limit=1000)}
+            found = {each["id"]: each for each in history.deploys(limit=1000)}
         assert place.reported == []
-        assert all(found[f"d{n}"].outcome == "done" for n in range(1, last + 1))
+        assert all(found[f"d{n}"]["outcome"] == "done" for n in range(1, last + 1))

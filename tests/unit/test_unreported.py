@@ -16,7 +16,7 @@ from appagent.model.applied import Later, Run
 from appagent.model.notices import Fields, Notice, NoticeKind
 from appagent.model.words import Layout, Now, Target, Version
 from appagent.report.history import History
-from appagent.report.history_db import PastRun
+from appagent.report.history_db import Row
 from appagent.run.launch import Places
 from appagent.run.lockfile import run_line
 
@@ -42,8 +42,8 @@ class Node:
     def results(self) -> list[str]:
         return sorted(path.stem for path in Path(self.places.runs).iterdir())
 
-    def runs(self) -> list[PastRun]:
-        return [run for deploy in self.history.deploys() for run in deploy.runs]
+    def runs(self) -> list[Row]:
+        return [run for deploy in self.history.deploys() for run in deploy["runs"]]
 
     def sweep(self, *unwritten: str) -> None:
         asyncio.run(self.unreported.sweep(self.results(), unwritten))
@@ -60,11 +60,16 @@ def test_a_result_has_all_that_the_history_tells_of_a_run(node: Node) -> None:
     node.left("1", outcome="failed", exit_code=2, line="exit 2", tail="no such\x1b[31m file")
     node.unreported.report(["1"])
     (run,) = node.runs()
-    assert (run.id, run.app, run.deploy_id, run.target) == ("1", "web", "deploy-1", "install")
-    assert (run.release, run.reason, run.outcome) == ("r1", "new release", "failed")
-    assert (run.exit_code, run.duration_ms, run.tail) == (2, 500, "no such file")
-    assert run.line == "exit 2"
-    assert run.ended is not None
+    assert (run["id"], run["app"], run["deploy_id"], run["target"]) == (
+        "1",
+        "web",
+        "deploy-1",
+        "install",
+    )
+    assert (run["release"], run["reason"], run["outcome"]) == ("r1", "new release", "failed")
+    assert (run["exit_code"], run["duration_ms"], run["tail"]) == (2, 500, "no such file")
+    assert run["line"] == "exit 2"
+    assert run["ended"] is not None
 
 
 def test_a_run_of_which_only_the_begin_is_known_gets_its_end(node: Node) -> None:
@@ -73,7 +78,7 @@ def test_a_run_of_which_only_the_begin_is_known_gets_its_end(node: Node) -> None
     node.left("1")
     node.unreported.report(["1"])
     (run,) = node.runs()
-    assert (run.began, run.target, run.outcome) == (7.0, "install", "ok")
+    assert (run["began"], run["target"], run["outcome"]) == (7.0, "install", "ok")
 
 
 def test_what_was_told_of_an_end_stays(node: Node) -> None:
@@ -83,7 +88,7 @@ def test_what_was_told_of_an_end_stays(node: Node) -> None:
     node.left("1", outcome="failed")
     node.unreported.report(["1", "1"])
     (run,) = node.runs()
-    assert (run.outcome, run.ended, run.line) == ("cancelled", 7.0, "a newer release")
+    assert (run["outcome"], run["ended"], run["line"]) == ("cancelled", 7.0, "a newer release")
 
 
 @pytest.mark.parametrize(
@@ -103,7 +108,7 @@ def test_results_go_once_the_history_is_on_the_disk(node: Node) -> None:
     node.unreported.report(["1"])
     node.sweep()
     assert node.results() == []
-    assert [run.id for run in node.runs()] == ["1"]
+    assert [run["id"] for run in node.runs()] == ["1"]
 
 
 def test_they_stay_while_a_record_is_in_memory_alone(node: Node) -> None:
