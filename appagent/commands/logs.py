@@ -42,7 +42,7 @@ def logs(args: Args) -> int:
 
 
 def without_agent(agent: Agent, app: str, refused: Refused) -> dict[str, Any]:
-    """Find the output of an app though no agent answers; Refused as before where there is none."""
+    """Find the output of an app without an agent; Refused as before where there is none."""
     places = Places(agent.located.state_dir, agent.located.runtime_dir)
     try:
         if why_no_app(app) or not Path(places.kept(app)).exists():

@@ -57,7 +57,7 @@ def content(path: str, *, main: bool = False) -> tuple[bytes, os.stat_result]:
     """Read the bytes of one file, or raise ParseError with the reason."""
     position = Position(printable(path), 0)
     try:
-        # Without waiting: opening a FIFO would wait for a writer for ever.
+        # Without waiting: opening a FIFO would wait for a writer forever.
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
         try:
             status = os.fstat(descriptor)

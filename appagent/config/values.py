@@ -85,7 +85,7 @@ def choice(expected: str) -> Kind:
 
     def parse(text: str) -> str:
         if text not in words:
-            raise _bad(text, f"is none of {', '.join(words)}")
+            raise _bad(text, f"is not one of {', '.join(words)}")
         return text
 
     return Kind(expected, parse)

@@ -85,7 +85,7 @@ def start_again(turn: Turn, app: App) -> None:
     wanted = want(turn.node, app, turn.now)
     if wanted.kind in (Kind.RUN, Kind.KEEP):
         version = version_of(app, wanted)
-        line = "its processes have ended by themselves"
+        line = "all its processes have exited"
         back = Backoff(version, Target.START, exits, until, line, "exited")
         turn.put(replace(app, attempt=replace(app.attempt, backoff=back)))
     turn.touch(app.name)

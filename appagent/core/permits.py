@@ -82,7 +82,7 @@ def release(turn: Turn, app: App) -> App:
 
 
 def follow(turn: Turn, app: App, steps: Sequence[Target]) -> tuple[Target, ...]:
-    """The steps that a run of the first one may go on with where the Makefile lacks it.
+    """The steps that a run of the first one may continue with where the Makefile lacks it.
 
     A node that decides for itself permits all of them with the first. Any other permit is for one
     step: a run never comes to a step that needs a permit which it does not have.

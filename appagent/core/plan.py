@@ -1,6 +1,6 @@
 """The plan: a comparison of fields, and nothing else.
 
-    want GONE, STOPPED:      stop, if it may run in this boot
+    want REMOVED, STOPPED:   stop, if it may run in this boot
     installed != release:    build, install
     not up in this boot:     start
     else running != version: restart
@@ -22,7 +22,7 @@ from appagent.model.words import Target, Version
 def plan(record: Record, want: Want, boot: str) -> tuple[Target, ...]:
     """The targets that lead from what is applied to what is wanted, in order.
 
-    Whether the Makefile has them does not matter here: the run of one that it lacks goes on with
+    Whether the Makefile has them does not matter here: the run of one that it lacks continues with
     the next, and what is missing counts as done.
     """
     applied = record.applied

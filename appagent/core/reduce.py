@@ -45,7 +45,7 @@ def first(  # noqa: PLR0913 - each is one thing that the disk keeps
 
     `lost` are apps that may run in this boot but have no record: they run something unknown, so
     they are installed and restarted, not started a second time, and stopped when removed.
-    `unrecorded` are runs that were begun but are not in the records.
+    `unrecorded` are runs that were started but are not in the records.
     """
     apps = {}
     for name, record in records.items():

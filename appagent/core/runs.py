@@ -184,7 +184,7 @@ def record_failure(turn: Turn, app: App, run: Run, event: Ended) -> bool:
     record = replace(with_failure(turn, app.record, run, event), failed_for=seen)
     back = rollback_target(turn.node, replace(app, record=record), seen)
     if down and back is None:
-        return False  # an app that is down is retried for ever
+        return False  # an app that is down is retried indefinitely
     rollback = back.version.release if back is not None else ""
     fields = how_it_ended(run, event) | Fields(target=run.target, rollback=rollback)
     turn.report(NoticeKind.DEPLOY_FAILED, app, **fields)

@@ -31,7 +31,7 @@ def is_settled(seen: AppSeen, settings: AppSettings, installed: str) -> bool:
 
 def half_there(seen: AppSeen) -> str:
     """What keeps the release that was seen from being complete; "" if nothing does."""
-    return f"{seen.incomplete} is there" if seen.incomplete else ""
+    return f"{seen.incomplete} exists" if seen.incomplete else ""
 
 
 def ignore_lines(paths: Sequence[str], most: int = 3) -> tuple[str, ...]:

@@ -98,7 +98,7 @@ def at_rest(app: App, wanted: Want) -> tuple[str, str, bool | None]:
         return "removed", "", True
     if app.processes.exited and wanted.kind in (Kind.KEEP, Kind.RUN):
         how = f"`appagent trigger {app.name} start` starts it"
-        return "exited", f"all its processes have ended by themselves; {how}", False
+        return "exited", f"all its processes have exited; {how}", False
     if wanted.kind is Kind.KEEP:
         return wanted.word, wanted.why, wanted.word == "held"
     if wanted.back:

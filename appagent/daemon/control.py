@@ -8,7 +8,7 @@ Who may connect is decided by the socket's mode and group; who may change someth
 the kernel reports (SO_PEERCRED): root and the daemon's own user. What comes in is bounded in every
 direction (Bounds): the length of a line, how long a client may take to send or to read, how many
 clients there are, and how many costly answers are made or sent at the same time. Clients that may
-only read are counted apart, so that however many they are, they keep out nobody who may change
+only read are counted separately, so that however many they are, they keep out nobody who may change
 something. A client that disconnects ends what is done for it, or those who gave up waiting would
 fill all places.
 """

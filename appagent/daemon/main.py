@@ -74,7 +74,7 @@ def run(loaded: Loaded, path: str | None, *, daemonize: bool, pidfile: str | Non
         return LATER
     context = python_daemon.DaemonContext(
         # By default it would not detach where stdin is a socket (ssh) or the parent is process 1
-        # (a container), and the caller would wait for ever.
+        # (a container), and the caller would wait forever.
         detach_process=True,
         # The apps would inherit the defaults.
         prevent_core=False,

@@ -1,6 +1,6 @@
 """Ends of runs that the history may lack: results on the disk that no record waits for.
 
-Theory of operation. A run is over as soon as its record says so; the history is written beside
+Theory of operation. A run is over as soon as it is in its record; the history is written beside
 that, a moment later. If the agent is killed in this moment, the history never gets the end. So the
 result of a run stays on the disk until the history has it there too, and the next agent adds all
 results that it finds to the history. What the history has already stays as it is.

@@ -32,14 +32,14 @@ def check(config_file: str | None, show: Mapping[str, str]) -> Iterator[Item]:
     elif pid is None:
         yield note(AGENT, f"it is not visible whether an agent runs: {why}", "run doctor as root")
     elif pid:
-        text = f"pid {pid} ({proc.name(pid)}) holds {settings.state_dir}, and no agent answers"
+        text = f"pid {pid} ({proc.name(pid)}) holds {settings.state_dir}, but does not answer"
         do = f"{why}; if that is an agent with another runtime_dir, stop it: kill {pid}"
         yield problem(AGENT, text, do)
     else:
         yield note(AGENT, "no agent runs here", "systemctl start appagent, or: appagent run")
     if service and pid and pid != service:
         text = f"{settings.state_dir} is held by pid {pid}, the agent of the service is {service}"
-        yield warning(AGENT, text, f"stop the one that is not wanted: ps -fp {pid},{service}")
+        yield warning(AGENT, text, f"stop the one that should not run: ps -fp {pid},{service}")
     yield from open_files(pid or 0, show)
 
 

@@ -87,7 +87,7 @@ def _caches(about: str, graph: Sequence[Translator]) -> Iterator[Finding]:
     if metadata.get("cache-invalidation", "").lower() in _ON:
         text = (
             f"metadata is cached (group metadata-cache, md-cache-timeout {timeout}): a file that "
-            "another node rewrote with the same size may be read with its old content, for ever"
+            "another node rewrote with the same size may be read with its old content forever"
         )
         do = "write new files and rename them; or: gluster volume set VOLUME "
         yield warning(about, text, f"{do}performance.cache-invalidation off")

@@ -171,7 +171,7 @@ class Record:
 
     @staticmethod
     def upgraded(data: Mapping[str, Any]) -> Mapping[str, Any]:
-        """A record of an older agent, which kept directories apart from their releases."""
+        """A record of an older agent, which kept directories and releases separately."""
         if "release_dir" not in data or "ran" in data:
             return data
         good = (data.get("last_good") or {}).get("release", "")

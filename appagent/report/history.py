@@ -273,7 +273,7 @@ def _prepare(db: sqlite3.Connection) -> None:
 def deploys(
     path: Path, app: str | None, limit: int, alive: AbstractSet[str] = frozenset()
 ) -> Iterator[Row]:
-    """Read the newest deploys from a file, for when no agent answers. Raises what SQLite does."""
+    """Read the newest deploys from a file, without an agent. Raises what SQLite does."""
     with reading(path) as db:
         if db is not None:
             yield from history_db.read(db, app, limit, alive)

@@ -122,7 +122,7 @@ def _symlink(
     elif app.links:
         release, text = app, app.links[0][1]
     else:
-        what = "is not a symlink" if CURRENT in names else "is not there"
+        what = "is not a symlink" if CURRENT in names else "does not exist"
         raise NotDeployable(f"{app.path}/{CURRENT} {what}")
     # Only what has a `current` is meant to be an app: a link may lead to anything.
     _need_makefile(release.path, inside, NotDeployable if CURRENT in names else NoApp)

@@ -29,7 +29,7 @@ class Worker(Protocol):
     """What an emitter's thread does."""
 
     def turn(self, timeout: float, emit: Emit, /) -> None:
-        """Do what is due, or wait for it at most so long (s)."""
+        """Do what is due, or wait for it, at most for a time (s)."""
 
 
 class Observation(FileSystemEvent):

@@ -17,7 +17,7 @@ class Pending:
         self._count = 0
 
     def begin(self, seconds: float, send: Callable[[int], None]) -> asyncio.Future[Answer]:
-        """Send a request with its number; its answer, or TimeoutError after so many seconds.
+        """Send a request with its number; its answer, or TimeoutError after `seconds`.
 
         Raises ConnectionError where too many wait already.
         """

@@ -65,7 +65,7 @@ class Poller:
         self._work.poll.wake()
 
     def turn(self, timeout: float, emit: Emit) -> None:
-        """Poll what is due next, or wait for it at most so long (s)."""
+        """Poll what is due next, or wait for it, at most for a time (s)."""
         self.disk.pulse.rest()
         while self._inbox:
             self._inbox.popleft()()

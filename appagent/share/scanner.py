@@ -104,7 +104,7 @@ class Scanner:
             return None
         if not app.tried or app.debounce.urgent:
             return 0
-        # What goes on changing, or is waited for again and again, is in time only now and then.
+        # What keeps changing, or is waited for again and again, is in time only now and then.
         awaited = app.debounce.requested or (
             app.confirm is not None and self._clock() >= app.confirm
         )

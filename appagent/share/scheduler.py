@@ -91,7 +91,7 @@ class Schedule(Generic[Key]):
         """Take what else may be taken while awake, as long as it is wanted."""
         found: list[Key] = []
         with self._change:
-            while len(found) < most and (key := self._begun()) is not None and wanted(key):
+            while len(found) < most and (key := self._ready()) is not None and wanted(key):
                 del self._spans[key]
                 found.append(key)
         return found
@@ -108,7 +108,7 @@ class Schedule(Generic[Key]):
         """What comes first of what is due."""
         if self._next() <= now:
             self._awake = now
-        key = self._begun()
+        key = self._ready()
         if key is None or rank is None:
             return key
         ranked = [
@@ -118,7 +118,7 @@ class Schedule(Generic[Key]):
         ]
         return min(ranked, key=lambda one: one[:3])[3] if ranked else None
 
-    def _begun(self) -> Key | None:
+    def _ready(self) -> Key | None:
         """What comes first of what may be taken while awake."""
         # What was taken, dropped or put anew is stale in a heap.
         while self._firsts and self._firsts[0][0] <= self._awake:

@@ -4,7 +4,7 @@ Theory of operation. The main thread talks to the daemon over the socket that is
 and sends a beat once a second; it never touches a share. Three threads do, each a worker in
 watchdog's frame (observer.py): the poller (poller.py: roots, markers, env files), the scanner
 (scanner.py: trees) and one for requests (requests.py). An operation that hangs, hangs in its own
-thread; the main thread goes on and reports which thread it is and since when. What they see comes
+thread; the main thread continues and reports which thread it is and since when. What they see comes
 through watchdog's queue to the outbox, where of two messages about one thing only the newest waits,
 so a daemon that does not read costs no memory.
 

@@ -60,7 +60,7 @@ def find_user(run_as: str, owner: Directory | None, kept: Kept | None = None) ->
             return _of_uid(kept.uid, strict=True)
         if owner is None:
             raise Refused(
-                "run_as is owner, the app's directory is gone, and its owner is not known"
+                "run_as is owner, the app's directory no longer exists, and its owner is not known"
             )
         return _of_owner(owner)
     try:

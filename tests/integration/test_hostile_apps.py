@@ -165,8 +165,8 @@ CASES = [
     Case("git-pipe", git(lambda it: os.mkfifo(it / "packed-refs")), "refs is not a regular file"),
     Case("git-deep", git(lambda it: head(it, "refs" + "/a" * 1500)), "ref of more than 255 bytes"),
     # half there
-    Case("half-copied", lambda app, _: (app / ".deploying").touch(), ".deploying is there"),
-    Case("half-pushed", half_pushed, ".git/index.lock is there"),
+    Case("half-copied", lambda app, _: (app / ".deploying").touch(), ".deploying exists"),
+    Case("half-pushed", half_pushed, ".git/index.lock exists"),
 ]
 
 

@@ -107,11 +107,11 @@ APPENDED = [
     ("defaults: {limits: {swap: 1G}}", "4: defaults.limits.swap", "known here: memory"),
     # words
     ("defaults: {layout: simlink}", "4: defaults.layout", "did you mean symlink?"),
-    ("defaults: {layout: on}", "4: defaults.layout", "is none of auto, symlink, git, tree"),
+    ("defaults: {layout: on}", "4: defaults.layout", "is not one of auto, symlink, git, tree"),
     ("defaults: {unsettled: Deploy}", "4: defaults.unsettled", "did you mean deploy?"),
-    ("defaults: {on_failure: rollback}", "4: defaults.on_failure", "is none of previous, leave"),
+    ("defaults: {on_failure: rollback}", "4: defaults.on_failure", "is not one of previous, leave"),
     ("log: {level: warn}", "4: log.level", "did you mean warning?"),
-    ("    mount: yes", "4: roots[0].mount", "is none of required, optional"),
+    ("    mount: yes", "4: roots[0].mount", "is not one of required, optional"),
     ("    watch: polling", "4: roots[0].watch", "did you mean poll?"),
     ("    fleet: maybe", "4: roots[0].fleet", "neither on nor off"),
     # paths and globs
@@ -153,7 +153,7 @@ APPENDED = [
     ("notify: [{url: 'https://x', on: []}]", "4: notify[0].on", "must not be empty"),
     ("notify: [{url: 'https://x', on: failed}]", "4: notify[0].on", "expected a list"),
     ("notify: [{url: 'https://x', on: [fail]}]", "4: notify[0].on[0]", "did you mean failed?"),
-    ("notify: [{url: 'https://x', on: [failed], format: xml}]", "4: notify[0].format", "none of"),
+    ("notify: [{url: 'https://x', on: [failed], format: xml}]", "4: notify[0].format", "one of"),
     ("metrics: {listen: on}", "4: metrics.listen", "write off, 127.0.0.1:9464"),
     ("metrics: {listen: 9464}", "4: metrics.listen", "write off, 127.0.0.1:9464"),
     ("metrics: {listen: '127.0.0.1:0'}", "4: metrics.listen", "no port"),

@@ -229,7 +229,7 @@ def test_anything_else_is_a_tree(tmp_path: Path) -> None:
 def test_the_configuration_can_say_the_layout(tmp_path: Path) -> None:
     work_tree(tmp_path / "web")
     assert inspect(Disk(), str(tmp_path), "web", Layout.TREE).layout is Layout.TREE
-    with pytest.raises(NotDeployable, match="current is not there"):
+    with pytest.raises(NotDeployable, match="current does not exist"):
         inspect(Disk(), str(tmp_path), "web", Layout.SYMLINK)
     put(tmp_path / "web" / "current")
     with pytest.raises(NotDeployable, match="current is not a symlink"):
