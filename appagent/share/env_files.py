@@ -27,7 +27,7 @@ from appagent.share.mount_guard import AllowedPaths, MountGuard, NotMounted
 from appagent.share.observer import RETRY, Emit
 from appagent.share.resolve import PathResolver, parent
 from appagent.share.scheduler import Jitter, Window
-from appagent.share.state import Limits, RootState, Work
+from appagent.share.state import RootState, Work
 
 _CONTENT = attrgetter("state", "digest", "why")  # what is reported when it changes
 _EVERY = 2.0  # s between polls of a directory, without a root that has an interval
@@ -47,7 +47,7 @@ class EnvFile:
 
     def poll(self, owner: EnvFiles, now: float) -> tuple[EnvSeen | None, float]:
         """Read it: what there is to report, and in how many s to read again (0: by listing)."""
-        limits = owner.limits
+        limits = owner.work.limits
         again = limits.again_share
         try:
             before = self._mount(owner)
@@ -120,7 +120,7 @@ class EnvFile:
             items = parse(decode(data, self.path), self.path)
         except EnvFileError as error:
             return "broken", "", str(error)
-        return "present", digest(owner.secret, items), ""
+        return "present", digest(owner.work.watchlist.secret, items), ""
 
     def _report(self, seen: EnvSeen) -> EnvSeen | None:
         old = self.reported
@@ -168,7 +168,7 @@ class EnvFiles:
     def __init__(self, guard: MountGuard, work: Work) -> None:
         self.disk = guard.disk
         self.guard = guard
-        self._work = work
+        self.work = work
         self._roots: list[RootState] = []
         self._files: dict[str, EnvFile] = {}
         self.dirs: dict[str, EnvDir] = {}
@@ -177,7 +177,7 @@ class EnvFiles:
     def set_watchlist(self, roots: list[RootState]) -> None:
         """Poll the files of the watchlist from now on; known ones keep their state."""
         self._roots = roots
-        schedule, paths = self._work.poll, self._work.watchlist.env
+        schedule, paths = self.work.poll, self.work.watchlist.env
         for path in self._files.keys() - set(paths):
             schedule.drop(self._files.pop(path))
         for path in paths:
@@ -196,7 +196,7 @@ class EnvFiles:
     def poll_all(self) -> None:
         """Have all of them read now."""
         for env in self._files.values():
-            self._work.poll.sooner(env, 0.0)
+            self.work.poll.sooner(env, 0.0)
 
     def request(self, paths: Iterable[str] | None = None) -> None:
         """Have these, or all, read now and reported in any case."""
@@ -204,7 +204,7 @@ class EnvFiles:
             env = self._files.get(path)
             if env is not None:
                 env.requested = True
-                self._work.poll.sooner(env, 0.0)
+                self.work.poll.sooner(env, 0.0)
 
     def poll(self, env: EnvFile, emit: Emit) -> None:
         """Read one file."""
@@ -212,29 +212,19 @@ class EnvFiles:
         try:
             seen, again = env.poll(self, began)
         except Exception:  # noqa: BLE001 - logged; it makes this file unknown, and nothing else
-            seen, again = env.unknown(str(self._work.internal_error(env.path, emit)), began), RETRY
+            seen, again = env.unknown(str(self.work.internal_error(env.path, emit)), began), RETRY
         if seen is not None:
             emit(seen)
         env.waiting = again > 0
         if again:  # else it is left to its directory
-            self._work.poll.sooner(env, began + again)
+            self.work.poll.sooner(env, began + again)
 
     def poll_dir(self, env_dir: EnvDir) -> None:
         """Find out which files of a directory have to be read."""
         began = time.monotonic()
         for env in env_dir.doubtful(self):
-            self._work.poll.sooner(env, 0.0)
-        self._work.poll.sooner(env_dir, self._next(began))
-
-    @property
-    def limits(self) -> Limits:
-        """How long to wait for a second read."""
-        return self._work.limits
-
-    @property
-    def secret(self) -> bytes:
-        """The key of the digests."""
-        return self._work.watchlist.secret
+            self.work.poll.sooner(env, 0.0)
+        self.work.poll.sooner(env_dir, self._next(began))
 
     def mount_of(self, path: str) -> Mount:
         """Return the mount that a path lies on. Raises NotMounted for another watcher's."""

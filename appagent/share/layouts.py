@@ -73,30 +73,18 @@ def inspect(  # noqa: PLR0913 - what, where, and two rules for how far
     names = resolver.names(app.path)
     layout = wanted or _auto(names, bool(app.links))
     incomplete = DEPLOYING if DEPLOYING in names else ""
-    owner = status.st_uid
     if layout is Layout.SYMLINK:
         return _symlink(resolver, app, status, names)
     _need_makefile(app.path, names, NoApp if layout is Layout.TREE else NotDeployable)
     settings = _settings(resolver, app.path, names)
-    markers = tuple(resolver.markers(app))
-    dirs = _dirs(app)
-    if layout is Layout.TREE:
-        return Inspection(
-            layout, app.path, "", app.path, owner, incomplete, settings, markers, dirs
-        )
-    found = git.head(resolver, app.path, names)
-    if found.locked and not incomplete:
-        incomplete = ".git/index.lock"
+    release, markers, dirs = "", tuple(resolver.markers(app)), _dirs(app)
+    if layout is Layout.GIT:
+        head = git.head(resolver, app.path, names)
+        release = f"git.1:{head.commit}"
+        incomplete = incomplete or (".git/index.lock" if head.locked else "")
+        markers, dirs = (*markers, *head.markers), (*dirs, *head.dirs)
     return Inspection(
-        layout=layout,
-        base=app.path,
-        release=f"git.1:{found.commit}",
-        release_dir=app.path,
-        owner=owner,
-        incomplete=incomplete,
-        settings=settings,
-        markers=(*markers, *found.markers),
-        dirs=(*dirs, *found.dirs),
+        layout, app.path, release, app.path, status.st_uid, incomplete, settings, markers, dirs
     )
 
 

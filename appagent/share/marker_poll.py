@@ -109,7 +109,11 @@ class MarkerPoll:
         """
         found: dict[AppState, Window] = {}
         now = time.monotonic()
-        apps = [app for app in apps if self._will_do(app, now)]
+        apps = [
+            app
+            for app in apps
+            if app.markers and not (app.how or app.debounce.requested) and now < app.whole.first
+        ]
         if apps:
             mount = self._guard.of_root(root)
             for app in apps:
@@ -124,12 +128,6 @@ class MarkerPoll:
                 now = ended
             self._guard.unmoved(mount, self._guard.of_root(root))
         return found
-
-    @staticmethod
-    def _will_do(app: AppState, now: float) -> bool:
-        """Whether polling the markers is enough, if they did not change."""
-        requested = app.how or app.debounce.requested
-        return bool(app.markers) and not requested and now < app.whole.first
 
     def _are_unchanged(self, app: AppState) -> bool:
         try:
@@ -164,7 +162,7 @@ class MarkerPoll:
         if seen is not None:
             emit(seen)
         app.markers = found.markers
-        watches_added = self._watches.app(app, found, emit)
+        watches_added = self._watches.app(app, found.dirs, emit)
         slow = SAFETY if root.inotify else self._work.limits.whole
         soon = bool(found.incomplete) or watches_added
         app.whole = self._jitter(began, spec.scan_interval if soon else slow)

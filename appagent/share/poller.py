@@ -25,12 +25,7 @@ from appagent.share.watchlist import RootSpec, Watchlist
 
 _RECHECK_PAUSE = 5  # a root is listed for rechecks at most a fifth of the time
 _MOUNTS = 1.0  # s between polls of the mount table, and counts of what is polled
-
-
-class _MountTable:
-    """The entry of the mount table on the schedule, and its text."""
-
-    text = ""
+_MOUNT_TABLE = "mount table"  # its entry on the schedule
 
 
 class Poller:
@@ -42,7 +37,7 @@ class Poller:
         self._watches = watches
         self._inbox: deque[Callable[[], None]] = deque()
         self._roots: dict[str, RootState] = {}
-        self._mount_table = _MountTable()
+        self._mounted = ""  # the mount table, as it was last read
         self._guard = MountGuard(disk, work)
         self.env_files = EnvFiles(self._guard, work)
         self._apps = MarkerPoll(self._guard, work, watches)
@@ -94,16 +89,16 @@ class Poller:
             self._poll_mounts()
 
     def _poll_mounts(self) -> None:
-        table, roots = self._mount_table, self._roots.values()
+        roots = self._roots.values()
         self._apps.polled = sum(root.polled() for root in roots if not root.inotify)
         self._apps.plain = sum(len(root.apps.keys() - root.were_apps) for root in roots)
         text = self._guard.mounts().text
-        if text != table.text:
-            table.text = text
+        if text != self._mounted:
+            self._mounted = text
             for root in roots:
                 self._work.root(root)
             self.env_files.poll_all()
-        self._work.poll.sooner(table, self._jitter(time.monotonic(), _MOUNTS))
+        self._work.poll.sooner(_MOUNT_TABLE, self._jitter(time.monotonic(), _MOUNTS))
 
     # --- orders: to be called from the inbox ---------------------------------------------------
 
@@ -154,7 +149,7 @@ class Poller:
             root.were_apps.update(spec.known)
             self._work.root(root)
         self.env_files.set_watchlist(list(self._roots.values()))
-        self._work.poll.sooner(self._mount_table, time.monotonic())
+        self._work.poll.sooner(_MOUNT_TABLE, time.monotonic())
 
     def _change_root(self, root: RootState, spec: RootSpec) -> None:
         if root.spec.watch != spec.watch:

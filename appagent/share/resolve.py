@@ -57,7 +57,7 @@ class PathResolver:
         return self.disk.names(path, base=self.base(path))
 
     def read(self, path: str, most: int) -> bytes:
-        """Read a small file. Raises Unclear where it is anything else."""
+        """Read a small file. Raises NotDeployable where it is anything else."""
         why = self._allowed(path)
         if why:
             raise NotDeployable(f"{path} {why}")
@@ -105,7 +105,7 @@ class PathResolver:
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path)
 
     def need_inside(self, path: str, leads_to: str) -> None:
-        """Raise Unclear where a path leads out of the named directories."""
+        """Raise NotDeployable where a path leads out of the named directories."""
         if self.base(leads_to) == _TOP:
             what = "is" if path == leads_to else f"leads to {leads_to}, which is"
             raise NotDeployable(f"{path} {what} neither in {self.root} nor in release_dirs")

@@ -50,7 +50,6 @@ class Scan:
 
     release: str
     blocks: Mapping[str, bytes]
-    entries: int
     torn: tuple[str, ...] = ()  # paths that were gone before their status was read
     key_names: Mapping[str, bool] = field(default_factory=dict)  # of those names: is it a directory
 
@@ -72,7 +71,6 @@ class SignatureScanner:
     """Scans one app's tree; the ignore lines are understood once."""
 
     def __init__(self, ignore: tuple[str, ...], scheme: str = SCHEME) -> None:
-        self.ignore = ignore
         self._ignored = matcher(ignore)
         self._scheme = scheme
         self._prefix = f"{self._scheme}:{ignore_id(ignore)}:"
@@ -95,8 +93,8 @@ class SignatureScanner:
 
         `before` is an earlier scan of this scanner's; `between` is called between directories.
         """
-        pass_ = _Pass(disk, base, self._ignored, others, before.blocks if before else {})
-        pass_.between = between
+        blocks = before.blocks if before else {}
+        pass_ = _Pass(disk, base, self._ignored, others, blocks, between)
         fd = disk.open_dir(base)
         try:
             pass_.directory(fd, "", 0)
@@ -104,7 +102,7 @@ class SignatureScanner:
             disk.close(fd)
         torn = tuple(pass_.torn)
         if before is not None and pass_.is_as_before():
-            return Scan(before.release, before.blocks, pass_.entries, torn, pass_.key_names)
+            return Scan(before.release, before.blocks, torn, pass_.key_names)
         state = blake2b(digest_size=16, person=f"appagent.{self._scheme}".encode())
         for path, block in pass_.blocks.items():
             state.update(b"%d %d " % (len(path), len(block)))
@@ -113,30 +111,22 @@ class SignatureScanner:
         if pass_.torn:
             state.update(b"torn %r" % began)
         release = self._prefix + state.hexdigest()
-        return Scan(release, pass_.blocks, pass_.entries, torn, pass_.key_names)
+        return Scan(release, pass_.blocks, torn, pass_.key_names)
 
 
+@dataclass(slots=True)
 class _Pass:
     """One scan under way."""
 
-    def __init__(
-        self,
-        disk: Disk,
-        base: str,
-        ignored: Callable[[str, bool], bool],
-        others: frozenset[str],
-        before: Mapping[str, bytes],
-    ) -> None:
-        self.disk = disk
-        self.base = base
-        self.ignored = ignored
-        self.others = others
-        self.before = before
-        self.between: Callable[[], None] = lambda: None
-        self.blocks: dict[str, bytes] = {}
-        self.torn: list[str] = []
-        self.key_names: dict[str, bool] = {}
-        self.entries = 0
+    disk: Disk
+    base: str
+    ignored: Callable[[str, bool], bool]
+    others: frozenset[str]
+    before: Mapping[str, bytes]
+    between: Callable[[], None]
+    blocks: dict[str, bytes] = field(default_factory=dict)
+    torn: list[str] = field(default_factory=list)
+    key_names: dict[str, bool] = field(default_factory=dict)
 
     def is_as_before(self) -> bool:
         """Whether nothing differs: a block that does not is the very same object."""
@@ -165,7 +155,6 @@ class _Pass:
 
         listing = self.disk.entries(fd, where, skip)
         self.torn += [prefix + name for name in listing.vanished]
-        self.entries += len(listing.found)
         lines, inside = [], []
         for name, status in sorted(listing.found):
             mode = status.st_mode

@@ -37,10 +37,10 @@ class Watches:
         """
         if not mount.has_inotify(root.spec.watch) or root.no_inotify:
             if root.inotify:
-                self._leave(root)
+                self.drop_root(root)
             return False
         if root.inotify and root.inode != inode:
-            self._leave(root)
+            self.drop_root(root)
         root.inode = inode
         try:
             watcher = self._roots.get(root)
@@ -63,18 +63,14 @@ class Watches:
         """A root is unknown: it is polled until it is known again."""
         if root.inotify:
             emit(LogLine("warning", f"{root.path} is polled until it is available again: {why}"))
-            self._leave(root)
-
-    def app(self, app: AppState, found: Inspection, emit: Emit) -> bool:
-        """Watch an app that is not a tree; whether to inspect it again soon because of that."""
-        return self._app(app, found.dirs, emit)
+            self.drop_root(root)
 
     def tree(self, app: AppState, found: Inspection, scan: Scan, emit: Emit) -> bool:
         """Watch every directory of a tree that was just scanned."""
         if not app.root.inotify:
             return False
         inside = (f"{found.base}/{path}" if path else found.base for path in scan.blocks)
-        return self._app(app, (*found.dirs, *inside), emit, f"{found.base}/")
+        return self.app(app, (*found.dirs, *inside), emit, f"{found.base}/")
 
     def drop(self, app: AppState) -> None:
         """Stop watching an app."""
@@ -82,11 +78,8 @@ class Watches:
         if watcher is not None:
             watcher.close()
 
-    def drop_root(self, root: RootState) -> None:
-        """Stop watching a root and its apps."""
-        self._leave(root)
-
-    def _app(self, app: AppState, dirs: Iterable[str], emit: Emit, base: str = "") -> bool:
+    def app(self, app: AppState, dirs: Iterable[str], emit: Emit, base: str = "") -> bool:
+        """Watch directories of an app; whether to inspect it again soon because of that."""
         if not app.root.inotify:
             return False
         watcher = self._apps.get(app)
@@ -120,9 +113,10 @@ class Watches:
             root.no_inotify = what
             what = f"{what}; {_HINT}"
         emit(LogLine("warning", f"{root.path} is polled: inotify: {what}"))
-        self._leave(root)
+        self.drop_root(root)
 
-    def _leave(self, root: RootState) -> None:
+    def drop_root(self, root: RootState) -> None:
+        """Stop watching a root and its apps."""
         root.inotify = False
         watcher = self._roots.pop(root, None)
         if watcher is not None:
