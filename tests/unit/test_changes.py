@@ -22,7 +22,7 @@ def explained(state: Path, files: int) -> tuple[int, int]:
     names = [f"{number:06d}{'n' * 100}" for number in range(files)]
     for size in (1, 2):
         block = "\n".join(f"{name}\tf\t644\t1\t{size}\t1\t1\t" for name in names)
-        scan = Scan(f"tree.1:{size}", {"": block.encode()}, files)
+        scan = Scan(f"tree.1:{size}", {"": block.encode()})
         manifest.write(str(state / "manifests"), "web", scan)
     look = AppSeen("/files", "web", known=True, layout=Layout.TREE, release="tree.1:2")
     app = App(Record("web", "/files", Applied("tree.1:1")), Seen(look))
