@@ -2,6 +2,7 @@
 
 The values are dataclasses, written and read by the codec of the state files: strict about types,
 while a field that one side lacks takes its default, so a watcher of another release is understood.
+A message is named by its class: to rename one is to change the protocol.
 File names that are not UTF-8 pass as lone surrogates, escaped.
 """
 

@@ -193,10 +193,10 @@ def test_what_a_watcher_should_not_say_is_said_and_no_harm(root: Path, tmp_path:
             tmp_path / "watcher",
             f"#!{sys.executable}\n"
             "import os\n"
-            "bad = (b'junk', b'{}', b'{\"app\": {\"bad\": 1}}', b'{\"beat\": {}}', b'\\xff')\n"
+            "bad = (b'junk', b'{}', b'{\"AppSeen\": {\"bad\": 1}}', b'{\"Beat\": {}}', b'\\xff')\n"
             "for line in bad:\n"
             "    os.write(0, line + b'\\n')\n"
-            'os.write(0, b\'{"log": {"level": "info", "text": "done"}}\\n\')\n'
+            'os.write(0, b\'{"LogLine": {"level": "info", "text": "done"}}\\n\')\n'
             "os.read(0, 1)\n"
             "while os.read(0, 65536): pass\n",
         )
