@@ -9,11 +9,12 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from appagent.model.applied import Applied, Failure, Hold, Identity, Record, Run
+from appagent.model.applied import Applied, Failure, Hold, Identity, Record
 from appagent.model.codec import MAX_BYTES, Damaged, Newer, decode, dump, parse, to_json
 from appagent.model.seen import AppSeen, Beat, RootSeen, Slow
 from appagent.model.settings import AppSettings
-from appagent.model.words import Layout, Location, Now, Outcome, Target, Version
+from appagent.model.words import Layout, Location, Outcome, Target, Version
+from tests.unit.a_run import run_of
 
 FULL = Record(
     app="web",
@@ -27,22 +28,7 @@ FULL = Record(
     stopped=True,
     mass_removal=True,
     hold=Hold("a sale", 1e9, "root"),
-    run=Run(
-        id="r1",
-        app="web",
-        root="/files/production",
-        target=Target.RESTART,
-        version=Version("r", "c"),
-        previous="",
-        layout=Layout.GIT,
-        release_dir="/files/production/web",
-        reason="new release",
-        deploy="d1",
-        timeout=60.0,
-        grace=5.0,
-        began=Now(1.25, 2.5),
-        identity=Identity(17, 4711, "web.scope"),
-    ),
+    run=replace(run_of(), deploy="d1", identity=Identity(17, 4711, "web.scope")),
     ended="r0",
 )
 

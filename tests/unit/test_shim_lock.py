@@ -18,37 +18,19 @@ from appagent.host import proc
 from appagent.model.applied import Applied, Identity, Record, Run
 from appagent.model.notices import Level
 from appagent.model.settings import Settings
-from appagent.model.words import Layout, Location, Now, Target, Version
+from appagent.model.words import Layout, Location, Target
 from appagent.report import messages
 from appagent.run import lockfile
 from appagent.run.launch import Places, spec_for
 from appagent.run.lockfile import run_line
 from appagent.run.processes import AppProcesses
 from appagent.shim import lock
+from tests.unit.a_run import VERSION, run_of
 
 if TYPE_CHECKING:  # it is a type and nothing else: see spec.py
     from appagent.shim.spec import Spec
 
 BOOT = "boot-1"
-VERSION = Version("symlink.1:releases/2:9", "env.1:1")
-
-
-def run_of(number: int = 7, target: Target = Target.RESTART, app: str = "web") -> Run:
-    return Run(
-        id=f"{number:011x}-1",
-        app=app,
-        root="/files",
-        target=target,
-        version=VERSION,
-        previous="",
-        layout=Layout.SYMLINK,
-        release_dir="/files/web/releases/2",
-        reason="new release",
-        deploy="",
-        timeout=10.0,
-        grace=1.0,
-        began=Now(0.0, 0.0),
-    )
 
 
 @pytest.fixture
