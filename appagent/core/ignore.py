@@ -15,6 +15,9 @@ for one name, or `**` for any number of names. A glob takes the first place that
 behind a star and never goes back on it. Across segments nothing is tried and taken back either:
 for each directory it is kept which segments the pattern may be at there, which follows from the
 directory above. So an entry needs only the last segment.
+
+Not pathspec: its regular expressions backtrack (1.1: a line `*a*a*a*a*a*a*a*ab` takes 45 s for one
+name of 60 letters), so that one pushed line would stop all scans of a share.
 """
 
 from __future__ import annotations
