@@ -54,7 +54,8 @@ def first(  # noqa: PLR0913 - each is one thing that the disk keeps
             record, attempt=Attempt(deploy if deploy and deploy.boot == boot else None)
         )
     for name in lost:
-        apps.setdefault(name, App(Record(app=name, root="", applied=Applied(up=boot))))
+        unknown = Applied(up=boot, may_run=boot)
+        apps.setdefault(name, App(Record(app=name, root="", applied=unknown)))
     for name, run in (unrecorded or {}).items():
         app = apps.get(name) or App(Record(app=name, root=run.root))
         apps[name] = replace(app, record=with_run(app.record, run))

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from appagent.model.words import Layout, Location, Now, Outcome, Target, Version
 
@@ -23,11 +22,6 @@ class Applied:
     up: str = ""  # boot in which it was last started well; a stop that succeeded clears it
     serving: str = ""  # release of that start; any later step but an install clears it
     may_run: str = ""  # boot in which a start or restart last began; a stop clears it likewise
-
-    def __post_init__(self) -> None:
-        """What was started well may run: records of older agents do not have the field."""
-        if self.up and not self.may_run:
-            object.__setattr__(self, "may_run", self.up)
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,18 +162,3 @@ class Record:
     def has_failed(self, version: Version) -> bool:
         """Whether a version failed here while the same one was seen."""
         return any(failure.version == version for failure in self.failures)
-
-    @staticmethod
-    def upgraded(data: Mapping[str, Any]) -> Mapping[str, Any]:
-        """A record of an older agent, which kept directories and releases separately."""
-        if "release_dir" not in data or "ran" in data:
-            return data
-        good = (data.get("last_good") or {}).get("release", "")
-        release = data.get("applied", {}).get("installed", "") or good
-        layout = data.get("layout")
-        places = {"ran": (release, "release_dir"), "last_good_at": (good, "last_good_dir")}
-        return dict(data) | {
-            field: {"release": of, "directory": data[old], "layout": layout}
-            for field, (of, old) in places.items()
-            if of and layout and data.get(old)
-        }

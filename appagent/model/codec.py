@@ -2,11 +2,10 @@
 
 What is read may be damaged, truncated or from another version, so reading is strict and driven by
 the types of the model: every value must be of the type its field has, or `Damaged` says where it
-is not. Four rules keep files readable over versions:
+is not. Three rules keep files readable over versions:
 
 - A field that the data lacks takes its default; without a default the data is damaged.
 - A field that the model lacks is ignored. What an older agent must not ignore raises FORMAT.
-- A type whose older data had other fields says with `upgraded` what they are called now.
 - Data whose "format" is above FORMAT is `Newer`; nothing in it is read.
 
 What is written can be read again. A NUL, which no file name can hold and which is refused when
@@ -245,7 +244,6 @@ def _mapping(read_key: Decoder, read_value: Decoder) -> Decoder:
 
 def _dataclass(kind: Any) -> Decoder:  # noqa: ANN401 - a dataclass
     hints = typing.get_type_hints(kind)
-    upgraded = getattr(kind, "upgraded", None)
     missing = dataclasses.MISSING
     fields = dataclasses.fields(kind)
     decoders = [(field.name, f".{field.name}", _decoder(hints[field.name])) for field in fields]
@@ -253,11 +251,6 @@ def _dataclass(kind: Any) -> Decoder:  # noqa: ANN401 - a dataclass
 
     def read(data: object) -> object:
         given = _object(data)
-        if upgraded is not None:
-            try:
-                given = upgraded(given)
-            except (AttributeError, TypeError) as error:  # it holds something else than it did
-                raise Damaged(str(error)) from error
         for name in needed:
             if name not in given:
                 raise Damaged(f"no {name}")

@@ -89,26 +89,6 @@ def test_a_field_of_the_future_in_the_same_format_is_passed_over() -> None:
     assert decode(Hold, {"why": "w", "colour": "red"}) == Hold("w")
 
 
-def test_a_record_of_an_older_agent_says_which_release_lies_where() -> None:
-    version = {"release": "symlink.1:releases/1:7", "conf": "c"}
-    old = {
-        "app": "web",
-        "root": "/files",
-        "applied": {"installed": "symlink.1:releases/2:8", "up": "boot-1"},
-        "layout": "symlink",
-        "release_dir": "/files/web/releases/2",
-        "last_good": version,
-        "last_good_dir": "/files/web/releases/1",
-    }
-    record = decode(Record, old)
-    at = Location("symlink.1:releases/2:8", "/files/web/releases/2", Layout.SYMLINK)
-    assert record.ran == at
-    good = Location("symlink.1:releases/1:7", "/files/web/releases/1", Layout.SYMLINK)
-    assert record.last_good_at == good
-    assert record.applied.may_run == "boot-1"
-    assert decode(Record, json.loads(to_json(record))) == record
-
-
 def test_a_field_without_default_must_be_there() -> None:
     with pytest.raises(Damaged, match="no why"):
         decode(Hold, {})

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import json
-
 import pytest
 
-from appagent.model import codec
-from appagent.model.applied import Applied, Record
 from appagent.model.events import ShuttingDown
 from appagent.model.words import Outcome, Version
 from tests.unit.core_play import Play, deployed
@@ -141,16 +137,3 @@ def test_a_failure_just_before_a_boot_is_not_held_against_the_release(target: st
     assert play.after(1.7) == [f"start web {release}", f"check web {release}"]
     assert play.word() == "ok"
     assert play.app().record.failures == ()
-
-
-# --- records and marks ---------------------------------------------------------------------------
-
-
-def test_a_record_of_an_older_agent_tells_what_may_run_by_what_is_up() -> None:
-    record = Record("web", "/files", Applied(V1.release, V1, V1, up="boot-1"))
-    body = json.loads(codec.to_json(record))
-    assert isinstance(body, dict)
-    assert isinstance(body["applied"], dict)
-    del body["applied"]["may_run"]
-    assert codec.decode(Record, body) == record
-    assert record.applied.may_run == "boot-1"
