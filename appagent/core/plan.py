@@ -53,7 +53,8 @@ def begin(applied: Applied, target: Target, boot: str) -> Applied:
 
     That a started app is up is not undone by an install or by a restart that fails: its processes
     may well live on, and the next plan must not start it a second time beside them. From the
-    beginning of a start on there may be processes, however it ends. `boot` is the run's.
+    beginning of a start on there may be processes, however it ends. `boot` is the run's; it is ""
+    where the shim is not known, which then never proceeded: what may run stays as it was.
     """
     match target:
         case Target.BUILD:
@@ -61,7 +62,8 @@ def begin(applied: Applied, target: Target, boot: str) -> Applied:
         case Target.INSTALL:
             return replace(applied, installed="", running=None, healthy=None)
         case Target.START | Target.RESTART:
-            return replace(applied, running=None, healthy=None, serving="", may_run=boot)
+            may_run = boot or applied.may_run
+            return replace(applied, running=None, healthy=None, serving="", may_run=may_run)
         case Target.STOP:
             return replace(applied, running=None, healthy=None, serving="")
         case Target.CHECK:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from appagent.model.settings import RootSettings
+from appagent.model.words import Outcome
 from tests.unit.core_play import ROOT, Play, deployed, steps
 
 OK, LATER = 0, 75
@@ -94,3 +95,15 @@ def test_a_stop_of_what_is_held_stops_it() -> None:
     assert play.rest() == steps("r1", "stop")
     assert play.trigger("web", "start") == OK
     assert play.rest() == steps("r1", "start")
+
+
+def test_an_app_is_stopped_although_the_shim_of_its_restart_never_proceeded() -> None:
+    play = deployed()
+    play.shims.slow = 60.0
+    play.trigger("web", "restart")
+    play.after(1.0)
+    (shim,) = play.shims.living()
+    play.shims.over(shim.run.id, Outcome.LOST)
+    play.trigger("web", "stop")
+    assert play.rest()[-1:] == steps("r1", "stop")
+    assert play.word() == "stopped"
