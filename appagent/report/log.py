@@ -1,8 +1,9 @@
 """Notices as lines: to the journal with fields, as JSON, or readable on a terminal.
 
 Everything that is logged goes one way: a notice (or a message of a library, by the standard
-logging) → `Line` → one of the outputs. An output never raises and never waits for
-long: the daemon's loop must keep running whatever happens to its log.
+logging) → structlog: the filter of levels and the processors, which make an event dict of known
+order whose texts are bounded and safe to show → one of the outputs. An output never raises and
+never waits for long: the daemon's loop must keep running whatever happens to its log.
 
     journal   fields: KIND APP RELEASE TARGET RUN_ID REASON OUTCOME …; falls back to stderr
     json      one object a line, on stderr
@@ -16,8 +17,6 @@ import logging
 import math
 import os
 import sys
-import time
-import traceback
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TextIO
@@ -26,8 +25,9 @@ from appagent.host.text import one_line, plain
 from appagent.model.notices import Level, Notice
 from appagent.report import journal, messages
 from appagent.report.sinks import (
+    RESERVED,
+    EventDict,
     JournalOutput,
-    Line,
     Output,
     StreamOutput,
     SyslogOutput,
@@ -35,6 +35,7 @@ from appagent.report.sinks import (
     console,
     prefixed,
 )
+from appagent.report.structlog_setup import structlog
 from appagent.report.terminal import is_terminal, wants_colour
 
 LEVELS = {
@@ -56,26 +57,22 @@ class Log:
 
     def report(self, notice: Notice) -> None:
         """Log a notice."""
-        level = messages.level(notice)
-        if LEVELS[level] >= self._level:
-            text, fields = one_line(messages.text(notice), 8_000), _safe(notice.fields)
-            self.output.write(Line(level, notice.at.wall, text, notice.kind, notice.app, fields))
+        self._logger.log(LEVELS[messages.level(notice)], notice)
 
-    def write(self, level: Level, text: str, **fields: str | float) -> None:
+    def write(
+        self, level: Level, text: str, error: BaseException | None = None, **fields: str | float
+    ) -> None:
         """Log a message that is not a notice."""
-        if LEVELS[level] >= self._level:
-            self.output.write(
-                Line(level, time.time(), one_line(text, 8_000), "", "", _safe(fields))
-            )
+        self._logger.log(LEVELS[level], text, fields=fields, exc_info=error)
 
     def fault(self, text: str, error: BaseException | None = None) -> None:
         """Log an exception (or the one being handled) with its traceback: a bug in appagent."""
-        found = "".join(traceback.format_exception(error or sys.exception()))
-        self.write(Level.ERROR, text, exception=found)
+        self.write(Level.ERROR, text, error or sys.exception())
 
     def set_level(self, level: str) -> None:
         """Set the minimum level of what is logged."""
-        self._level = LEVELS[Level(level)]
+        only = structlog.make_filtering_bound_logger(LEVELS[Level(level)])
+        self._logger = structlog.wrap_logger(self.output, PROCESSORS, wrapper_class=only).bind()
 
     def close(self) -> None:
         """Close the sockets. What is logged after that is lost."""
@@ -154,6 +151,36 @@ def _safe(fields: Mapping[str, object]) -> dict[str, str | int | float]:
     return safe
 
 
+def _described(_: object, __: str, event: EventDict) -> EventDict:
+    """Unpack a notice. Its words are made only here, after the filter of levels."""
+    if isinstance(notice := event["event"], Notice):
+        event.update(event=messages.text(notice), timestamp=notice.at.wall)
+        event.update(kind=notice.kind, app=notice.app, fields=notice.fields)
+    return event
+
+
+def _bounded(_: object, __: str, event: EventDict) -> tuple[tuple[EventDict], dict[str, object]]:
+    """Order the event: the reserved keys first, then the fields, which cannot take their place."""
+    event["text"] = one_line(event["text"], 8_000)
+    made = {key: event[key] for key in RESERVED if event.get(key) not in (None, "")}
+    fields = dict(event.get("fields", {}))
+    if "exception" in event:
+        fields["exception"] = event["exception"]
+    for name, value in _safe(fields).items():
+        made[f"field_{name}" if name in RESERVED else name] = value
+    return (made,), {}  # the argument of the output
+
+
+PROCESSORS = (
+    _described,
+    structlog.processors.add_log_level,
+    structlog.processors.MaybeTimeStamper(fmt=None),
+    structlog.processors.format_exc_info,
+    structlog.processors.EventRenamer("text"),
+    _bounded,
+)
+
+
 class _Bridge(logging.Handler):
     """Takes what libraries log by the standard logging: asyncio, watchdog, warnings."""
 
@@ -168,9 +195,7 @@ class _Bridge(logging.Handler):
                 key=LEVELS.__getitem__,
                 default=Level.DEBUG,
             )
-            fields = {"logger": record.name}
-            if record.exc_info and record.exc_info[1]:
-                fields["exception"] = "".join(traceback.format_exception(record.exc_info[1]))
-            self._log.write(level, record.getMessage(), **fields)
+            error = record.exc_info[1] if record.exc_info else None
+            self._log.write(level, record.getMessage(), error, logger=record.name)
         except Exception:  # noqa: BLE001 - by contract a handler never raises
             self.handleError(record)

@@ -9,6 +9,8 @@ import logging
 import os
 import pty
 import socket
+import subprocess
+import sys
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -318,3 +320,15 @@ def test_what_libraries_log_goes_the_same_way(stream: io.StringIO) -> None:
         "error",
     )
     assert "old ways" in said[-1]["text"]
+
+
+def test_rich_is_not_imported_and_can_be_by_others(tmp_path: Path) -> None:
+    for name in ("rich", "twisted", "better_exceptions"):
+        (tmp_path / f"{name}.py").write_text("")
+    program = (
+        "import sys, appagent.report.log; assert not {'rich', 'twisted'} & set(sys.modules);"
+        "import rich, twisted; assert rich and twisted"
+    )
+    paths = os.pathsep.join([str(tmp_path), *filter(None, sys.path)])
+    environ = {**os.environ, "PYTHONPATH": paths}
+    subprocess.run([sys.executable, "-c", program], env=environ, check=True)
