@@ -69,19 +69,19 @@ BUILT_IN = (
 
 _CACHED = 8192  # names of which is kept what fits: the same few thousand come back in every scan
 _ALL = ".*"
+# Letters without a wildcard, then `**` up to a slash or to the end.
+_LETTERS_THEN_STARS = re.compile(r"([^*?[\\]*[^/*?[\\])\*{2,}(?:/\*{2,})*(/|\Z)")
 _DIRECTORIES = 1024  # of which is kept where in its segments each pattern is
 
 
 class _Rule:
-    """One line, understood. Where a pattern is in its segments is a set, a bit for each segment."""
+    """One pattern. Where it is in its segments is a set, a bit for each segment."""
 
     __slots__ = ("anywhere", "begin", "dirs_only", "last", "negated", "ready", "segments", "stars")
 
-    def __init__(self, line: str) -> None:
-        self.negated = line.startswith("!")
-        glob = line[1:] if self.negated else line
-        self.dirs_only = glob.endswith("/")
-        glob = glob.removesuffix("/")  # one alone: "a//" fits nothing, as git has it
+    def __init__(self, glob: str, *, negated: bool, dirs_only: bool) -> None:
+        self.negated = negated
+        self.dirs_only = dirs_only
         parts = _segments(glob)
         self.anywhere = parts[:-1] == ["**"]
         self.last = _regex(parts[-1])
@@ -132,7 +132,9 @@ def matcher(
     lines: Iterable[str], built_in: Iterable[str] = BUILT_IN
 ) -> Callable[[str, bool], bool]:
     """Make the function that decides whether (path within the app, is a directory) is ignored."""
-    return _Matcher([_Rule(line) for line in effective([*built_in, *lines])]).ignored
+    return _Matcher(
+        [rule for line in effective([*built_in, *lines]) for rule in _rules(line)]
+    ).ignored
 
 
 class _Matcher:
@@ -195,10 +197,33 @@ class _Matcher:
         return places, frozenset(rule for rule, at in both if at & rule.ready)
 
 
+def _rules(line: str) -> list[_Rule]:
+    negated = line.startswith("!")
+    glob = line[1:] if negated else line
+    dirs_only = glob.endswith("/")
+    glob = glob.removesuffix("/")  # one alone: "a//" fits nothing, as git has it
+    return [_Rule(one, negated=negated, dirs_only=dirs_only) for one in _patterns(glob)]
+
+
+def _patterns(glob: str) -> tuple[str, ...]:
+    """The patterns of a line: any of them may match.
+
+    git compares the text before the first wildcard by itself, and matches what is behind it as a
+    pattern of its own. So `**` crosses directories also where it follows letters: `a**/b` is `ab`
+    and `a*/**/b`.
+    """
+    found = _LETTERS_THEN_STARS.match(glob) if "/" in glob else None
+    if found is None:
+        return (glob,)
+    tied, rest = f"/{found[1].removeprefix('/')}", glob[found.end() :]
+    return (f"{tied}{rest}", f"{tied}*/**/{rest}") if found[2] else (f"{tied}*", f"{tied}*/**")
+
+
 def _segments(glob: str) -> list[str]:
     """Parse a pattern; one without a slash matches in every directory."""
     parts: list[str] = []
-    for part in glob.removeprefix("/").split("/") if "/" in glob else ("**", glob):
+    for name in glob.removeprefix("/").split("/") if "/" in glob else ("**", glob):
+        part = "**" if len(name) > 1 and not name.strip("*") else name  # `***` is `**`
         if part != "**" or parts[-1:] != ["**"]:
             parts.append(part)
     return [*parts, "*"] if parts[-1] == "**" else parts  # what is inside, so one name at least

@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from appagent.core.ignore import BUILT_IN, effective, ignore_id, matcher
@@ -132,6 +132,10 @@ PATH = st.lists(
 
 
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@example(lines=["a**/b"], paths=["ab", "a/b", "a/a/b", "ab/b", "aba"])
+@example(lines=["a**/**"], paths=["a", "ab", "b/a"])
+@example(lines=["*", "!/a**"], paths=["a", "ab/b", "b/a"])
+@example(lines=["***/b"], paths=["b", "a/b", "a/a/b"])
 @given(lines=st.lists(LINE, min_size=1, max_size=3), paths=st.lists(PATH, min_size=1, max_size=6))
 def test_any_lines_mean_what_they_mean_to_git(
     repository: Path, lines: list[str], paths: list[str]
