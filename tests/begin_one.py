@@ -14,7 +14,7 @@ from appagent.host import boot, clock
 from appagent.model.applied import Run
 from appagent.model.events import Ended
 from appagent.model.words import Layout, Target, Version
-from appagent.run.launch import Places
+from appagent.run.launch import Paths
 from appagent.run.spawn import Spawner
 from tests.running import Given
 
@@ -33,9 +33,9 @@ async def main() -> None:
         sys.stdout.flush()
         over.set()
 
-    places = Places(sys.argv[1], sys.argv[3])
-    spawner = Spawner(places, ended, boot=boot.boot(), journal=False)
-    identity = await spawner.begin(run, Given(run_as).spec(run, places), {})
+    paths = Paths(sys.argv[1], sys.argv[3])
+    spawner = Spawner(paths, ended, boot=boot.boot(), journal=False)
+    identity = await spawner.begin(run, Given(run_as).spec(run, paths), {})
     sys.stdout.write(f"began {identity.pid} {identity.started}\n")
     sys.stdout.flush()
     await asyncio.to_thread(sys.stdin.readline)

@@ -20,7 +20,7 @@ from appagent.model.applied import Identity, Later, Run
 from appagent.model.events import Ended, StepFound
 from appagent.model.settings import RootSettings, Settings
 from appagent.model.words import Layout, Target, Version
-from appagent.run.launch import Places, spec_for
+from appagent.run.launch import Paths, spec_for
 from appagent.run.spawn import Spawner
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ class Given:
     limits: dict[str, str] = field(default_factory=dict)
     patience: dict[str, float] = field(default_factory=lambda: {"names": 10.0, "share": 30.0})
 
-    def spec(self, run: Run, places: Places) -> Spec:
+    def spec(self, run: Run, paths: Paths) -> Spec:
         """The message for the shim."""
         root = RootSettings(
             path=run.root,
@@ -57,7 +57,7 @@ class Given:
             env_files=self.env_files,
         )
         node = Node(Settings(environment="test", node="app1", roots=(root,)), boot.boot())
-        spec = spec_for(run, node, places, SECRET)
+        spec = spec_for(run, node, paths, SECRET)
         return {**spec, "seen": self.seen, "fstype": self.fstype, "patience": self.patience}
 
 
@@ -186,9 +186,9 @@ class Runs:
         self.world = world
         self.ends: asyncio.Queue[Ended] = asyncio.Queue()
         self.found: list[StepFound] = []
-        self.places = Places(str(world.state), str(world.runtime))
+        self.paths = Paths(str(world.state), str(world.runtime))
         self.spawner = Spawner(
-            self.places,
+            self.paths,
             self.ends.put_nowait,
             on_step=self.found.append,
             boot=boot.boot(),
@@ -199,7 +199,7 @@ class Runs:
 
     async def begin(self, run: Run, given: Given | None = None) -> Identity:
         given = given or self.world.given
-        identity = await self.spawner.begin(run, given.spec(run, self.places), given.limits)
+        identity = await self.spawner.begin(run, given.spec(run, self.paths), given.limits)
         self.world.sessions.append(identity.pid)
         return Identity(identity.pid, identity.started, identity.unit, boot.boot())
 

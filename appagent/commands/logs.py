@@ -18,7 +18,7 @@ from appagent.commands.printing import data, flush, message
 from appagent.core.names import why_no_app
 from appagent.host import units
 from appagent.model.exit_codes import LATER, NO_AGENT, NOT_ALLOWED, OK, Refused
-from appagent.run.launch import Places
+from appagent.run.launch import Paths
 
 
 def logs(args: Args) -> int:
@@ -43,12 +43,12 @@ def logs(args: Args) -> int:
 
 def without_agent(agent: Agent, app: str, refused: Refused) -> dict[str, Any]:
     """Find the output of an app without an agent; Refused as before where there is none."""
-    places = Places(agent.located.state_dir, agent.located.runtime_dir)
+    paths = Paths(agent.located.state_dir, agent.located.runtime_dir)
     try:
-        if why_no_app(app) or not Path(places.kept(app)).exists():
+        if why_no_app(app) or not Path(paths.kept(app)).exists():
             raise refused
-        owner = Path(places.state_dir).stat().st_uid
-        file = places.log(app)
+        owner = Path(paths.state_dir).stat().st_uid
+        file = paths.log(app)
         in_file = Path(file).exists()
     except OSError as error:
         code = NOT_ALLOWED if isinstance(error, PermissionError) else LATER

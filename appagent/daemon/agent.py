@@ -35,7 +35,7 @@ from appagent.report.sd_notify import Service
 from appagent.report.sinks import JournalOutput
 from appagent.report.status import status_line
 from appagent.run import lockfile
-from appagent.run.launch import Places
+from appagent.run.launch import Paths
 from appagent.state.store import Store
 
 HOUSEKEEPING = 60.0  # s
@@ -50,9 +50,9 @@ class Agent:
         """Put the parts together; nothing runs yet."""
         settings, this_boot = loaded.settings, boot.boot()
         self.store, self.log = store, log
-        self.places = Places(settings.state_dir, settings.runtime_dir)
+        self.paths = Paths(settings.state_dir, settings.runtime_dir)
         stored = store.load()
-        recovered = recover(self.places, this_boot, stored.records, stored.lost)
+        recovered = recover(self.paths, this_boot, stored.records, stored.lost)
         self.first_notices = [*stored.notices, *recovered.notices]
         node = core.first(
             settings,
@@ -67,12 +67,12 @@ class Agent:
         self.service = Service()
         self.history = History(settings.state_dir, log.report)
         self.loop.reporters.append(self.history)
-        self.unreported = Unreported(self.places, self.history)
+        self.unreported = Unreported(self.paths, self.history)
         self.watchers = Watchers(self.loop)
         self.permits = LocalPermits()
         journal = isinstance(log.output, JournalOutput)
-        self.runner = Runner(self.loop, self.places, journal=journal)
-        self.cleanup = GoneApps(self.watchers.manifests, self.places.logs)
+        self.runner = Runner(self.loop, self.paths, journal=journal)
+        self.cleanup = GoneApps(self.watchers.manifests, self.paths.logs)
         self.configuration = Configuration(
             self.loop, loaded, path, self.service, self.runner.keep_limits
         )
@@ -91,7 +91,7 @@ class Agent:
                 self.loop.hit("saved", record.app)
             case commands.Drop(app):
                 self.loop.report(self.store.drop(app))
-                lockfile.remove(self.places.lock(app))
+                lockfile.remove(self.paths.lock(app))
                 self.cleanup.drop(app)
             case commands.SaveRoots(mounted):
                 self.loop.report(self.store.save_roots(mounted))

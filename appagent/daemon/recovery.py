@@ -18,7 +18,7 @@ from appagent.host import clock
 from appagent.model.applied import Record, Run
 from appagent.model.notices import Notice, NoticeKind, notice
 from appagent.run import lockfile
-from appagent.run.launch import Places
+from appagent.run.launch import Paths
 from appagent.run.processes import AppProcesses
 from appagent.run.scope import has_scopes
 
@@ -35,7 +35,7 @@ class Recovered:
 
 
 def recover(
-    places: Places, boot: str, records: Mapping[str, Record], damaged: Collection[str] = ()
+    paths: Paths, boot: str, records: Mapping[str, Record], damaged: Collection[str] = ()
 ) -> Recovered:
     """Read all locks, once. `damaged` are apps whose record cannot be read.
 
@@ -43,7 +43,7 @@ def recover(
     has it so, or if processes of it exist.
     """
     found = Recovered()
-    for last in lockfile.all_in(places.locks):
+    for last in lockfile.all_in(paths.locks):
         if last.identity.boot != boot:
             continue
         run = _adopted(last)
@@ -63,7 +63,7 @@ def recover(
                     pid=last.identity.pid,
                 )
             )
-    processes = AppProcesses(places, boot, scopes=has_scopes())
+    processes = AppProcesses(paths, boot, scopes=has_scopes())
     lost = [app for app in damaged if app not in records]
     found.may_run.update(app for app in lost if processes.any(app, ()))
     return found

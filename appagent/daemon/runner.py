@@ -17,7 +17,7 @@ from appagent.model.applied import Run
 from appagent.model.events import Alive, Ended, ShimReady
 from appagent.model.notices import NoticeKind
 from appagent.model.words import Outcome
-from appagent.run.launch import Places, spec_for
+from appagent.run.launch import Paths, spec_for
 from appagent.run.spawn import Spawner
 from appagent.shim import output
 
@@ -25,14 +25,14 @@ from appagent.shim import output
 class Runner:
     """All runs of this daemon, adopted ones too."""
 
-    def __init__(self, loop: Loop, places: Places, *, journal: bool) -> None:
+    def __init__(self, loop: Loop, paths: Paths, *, journal: bool) -> None:
         """With `journal`, output goes to the journal, else to a file for each app."""
         self.loop = loop
-        self.places = places
+        self.paths = paths
         self.journal = journal
         self.tasks: set[asyncio.Task[None]] = set()
         self.spawner = Spawner(
-            places, self._ended, on_step=loop.feed, boot=loop.node.boot, journal=journal
+            paths, self._ended, on_step=loop.feed, boot=loop.node.boot, journal=journal
         )
 
     def _do(self, work: Coroutine[Any, Any, None]) -> None:
@@ -45,7 +45,7 @@ class Runner:
         self._do(self._begin(run))
 
     async def _begin(self, run: Run) -> None:
-        spec = spec_for(run, self.loop.node, self.places, self.loop.secret)
+        spec = spec_for(run, self.loop.node, self.paths, self.loop.secret)
         try:
             identity = await self.spawner.begin(run, spec, self._limits(run.app))
         except OSError as error:
@@ -110,9 +110,9 @@ class Runner:
 
     def log_file(self, app: str) -> str:
         """The file that holds an app's output, or "" where the journal does."""
-        return "" if self.journal else self.places.log(app)
+        return "" if self.journal else self.paths.log(app)
 
     def trim(self, apps: Collection[str]) -> None:
         """Cut output files that have grown too large. Safe in another thread."""
         for app in apps:
-            output.trim(self.places.log(app))
+            output.trim(self.paths.log(app))

@@ -23,7 +23,7 @@ from appagent.model.notices import Notice, NoticeKind, notice
 from appagent.model.words import Now
 from appagent.report.history import History
 from appagent.run import results
-from appagent.run.launch import Places
+from appagent.run.launch import Paths
 
 MOST_KEPT = 1_000  # results, for a history that cannot be written
 
@@ -31,9 +31,9 @@ MOST_KEPT = 1_000  # results, for a history that cannot be written
 class Unreported:
     """The results of runs, until the history has them."""
 
-    def __init__(self, places: Places, history: History) -> None:
+    def __init__(self, paths: Paths, history: History) -> None:
         """Take where results are and the history that needs them."""
-        self.places = places
+        self.paths = paths
         self.history = history
 
     def report(self, over: Sequence[str]) -> None:
@@ -54,11 +54,11 @@ class Unreported:
 
     def _clear(self, run_ids: Sequence[str]) -> None:
         for run_id in run_ids:
-            results.clear(self.places, run_id)
+            results.clear(self.paths, run_id)
 
     def _result(self, run_id: str) -> Notice | None:
         """Make the notice of a result; None where nothing of the app ran, or it is not valid."""
-        path = Path(self.places.result(run_id))
+        path = Path(self.paths.result(run_id))
         found = results.load(str(path))
         if found is None:
             return None

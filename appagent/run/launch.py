@@ -22,7 +22,7 @@ SHARE_WITHIN = 30.0  # s for the share to answer, before anything runs
 
 
 @dataclass(frozen=True, slots=True)
-class Places:
+class Paths:
     """Where on the local disk the runs of one agent keep their files."""
 
     state_dir: str
@@ -73,7 +73,7 @@ class Places:
         return f"{self.state_dir}/apps/{app}"
 
 
-def spec_for(run: Run, node: Node, places: Places, secret: bytes) -> Spec:
+def spec_for(run: Run, node: Node, paths: Paths, secret: bytes) -> Spec:
     """Build the message for a run from the node as it is now.
 
     The spawner adds what it alone knows: journal, unit, processes, targets.
@@ -118,16 +118,16 @@ def spec_for(run: Run, node: Node, places: Places, secret: bytes) -> Spec:
         "unit": "",
         "processes": [],
         "journal": False,
-        "log": places.log(run.app),
+        "log": paths.log(run.app),
         "log_limit": output.LIMIT,
-        "result": places.result(run.id),
-        "lock": places.lock(run.app),
+        "result": paths.result(run.id),
+        "lock": paths.lock(run.app),
         "run": run_line(run),
         "boot": node.boot,
         "may_run": app is not None
         and node.boot in (app.record.applied.may_run, app.record.applied.up),
-        "kept": places.kept(run.app),
-        "stop_dir": places.stop_dir(run.id),
+        "kept": paths.kept(run.app),
+        "stop_dir": paths.stop_dir(run.id),
         "failpoints": os.environ.get(FAILPOINTS, ""),
     }
 

@@ -16,7 +16,7 @@ import psutil
 
 from appagent.host import proc
 from appagent.run import lockfile, scope
-from appagent.run.launch import Places
+from appagent.run.launch import Paths
 from appagent.shim import cgroup, kill
 
 if TYPE_CHECKING:
@@ -37,9 +37,9 @@ class Usage:
 class AppProcesses:
     """The processes of each app of this node."""
 
-    def __init__(self, places: Places, boot: str, *, scopes: bool) -> None:
+    def __init__(self, paths: Paths, boot: str, *, scopes: bool) -> None:
         """Read slices with `scopes`, else what runs of this boot have left."""
-        self.places = places
+        self.paths = paths
         self.boot = boot
         self.scopes = scopes
         self._left: dict[str, ProcessIds] = {}
@@ -50,7 +50,7 @@ class AppProcesses:
             return []
         if app not in self._left:
             self._left[app] = []
-            last = lockfile.read(self.places.lock(app))
+            last = lockfile.read(self.paths.lock(app))
             if last is not None and last.identity.boot == self.boot:
                 self._left[app] += last.processes
                 with contextlib.suppress(ValueError, TypeError):

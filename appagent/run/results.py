@@ -10,7 +10,7 @@ from appagent.model.applied import Run
 from appagent.model.events import Ended, StepFound
 from appagent.model.words import Outcome, Target
 from appagent.run import lockfile
-from appagent.run.launch import Places
+from appagent.run.launch import Paths
 from appagent.shim import output, targets
 from appagent.shim.lock import holder
 from appagent.shim.result import EXIT_BASE, OUTCOMES
@@ -19,12 +19,12 @@ NO_RESULT = "interrupted: the run left no result"
 _LONGEST_LINE = 300
 
 
-def read(places: Places, run: Run) -> dict[str, object] | None:
+def read(paths: Paths, run: Run) -> dict[str, object] | None:
     """Read the result of a run; None if there is none that makes sense (it was killed).
 
     Where the disk is full, or the state was removed, it is in the app's lock.
     """
-    return load(places.result(run.id)) or _sensible(lockfile.result(places.lock(run.app), run.id))
+    return load(paths.result(run.id)) or _sensible(lockfile.result(paths.lock(run.app), run.id))
 
 
 def load(path: str) -> dict[str, object] | None:
@@ -84,44 +84,44 @@ def step_found(run: Run, line: str) -> StepFound | None:
     return StepFound(run.app, run.id, found[0], found[1:])
 
 
-def without_result(places: Places, run: Run, *, adopted: bool, status: int | None) -> Ended:
+def without_result(paths: Paths, run: Run, *, adopted: bool, status: int | None) -> Ended:
     """Build the end of a run without a result: from the shim's exit status, or LOST."""
     if status is not None and 0 <= status - EXIT_BASE < len(OUTCOMES):
         outcome = Outcome(OUTCOMES[status - EXIT_BASE])
         line = "its result could not be written (is the disk full?)"
         if outcome is Outcome.BUSY:
-            line = holder(places.lock(run.app))
+            line = holder(paths.lock(run.app))
     else:
         outcome = Outcome.LOST
-        line = _error(places, run.id) or NO_RESULT
+        line = _error(paths, run.id) or NO_RESULT
     return Ended(run.app, run.id, outcome, line=line, adopted=adopted)
 
 
-def _error(places: Places, run_id: str) -> str:
+def _error(paths: Paths, run_id: str) -> str:
     """The last line on the stderr of the shim, or of systemd-run."""
     try:
-        with open(places.errors(run_id), "rb") as file:
+        with open(paths.errors(run_id), "rb") as file:
             lines = output.clean(file.read(65536)).strip().splitlines()
     except OSError:
         return ""
     return lines[-1][:_LONGEST_LINE] if lines else ""
 
 
-def clear(places: Places, run_id: str) -> None:
+def clear(paths: Paths, run_id: str) -> None:
     """Remove the files of a run."""
-    result = places.result(run_id)
-    stop_dir = places.stop_dir(run_id)
-    for path in (result, f"{result}.new", places.errors(run_id), f"{stop_dir}/Makefile"):
+    result = paths.result(run_id)
+    stop_dir = paths.stop_dir(run_id)
+    for path in (result, f"{result}.new", paths.errors(run_id), f"{stop_dir}/Makefile"):
         with contextlib.suppress(OSError):
             os.unlink(path)
     with contextlib.suppress(OSError):
         os.rmdir(stop_dir)
 
 
-def runs(places: Places) -> set[str]:
+def runs(paths: Paths) -> set[str]:
     """The ids of all runs with files on the disk."""
     found: set[str] = set()
-    for place in (places.runs, places.stops):
+    for directory in (paths.runs, paths.stops):
         with contextlib.suppress(OSError):
-            found |= {name.partition(".")[0] for name in os.listdir(place)}
+            found |= {name.partition(".")[0] for name in os.listdir(directory)}
     return found

@@ -32,7 +32,7 @@ from appagent.model.applied import Identity, Run
 from appagent.model.events import Ended, StepFound
 from appagent.model.words import Outcome
 from appagent.run import popen, results, scope
-from appagent.run.launch import Places
+from appagent.run.launch import Paths
 from appagent.run.processes import AppProcesses, Usage, of_session
 from appagent.shim import cgroup, kill, output
 from appagent.shim.lock import UNGUARDED
@@ -75,7 +75,7 @@ class Spawner:
 
     def __init__(  # noqa: PLR0913 - all but two have a default
         self,
-        places: Places,
+        paths: Paths,
         on_ended: Callable[[Ended], None],
         *,
         on_step: Callable[[StepFound], None] = lambda _: None,
@@ -91,14 +91,14 @@ class Spawner:
         scopes where systemd can give them, unless `scopes` is given. A shim is killed
         `overdue` seconds after its own deadline.
         """
-        self.places = places
+        self.paths = paths
         self.on_ended, self.on_step = on_ended, on_step
         self.boot = boot
         self.journal = os.path.exists(output.JOURNAL) if journal is None else journal
         self.scopes = scope.has_scopes() if scopes is None else scopes
         self.overdue = overdue
         self._limits = scope.Limits()
-        self._processes = AppProcesses(self.places, boot, scopes=self.scopes)
+        self._processes = AppProcesses(self.paths, boot, scopes=self.scopes)
         self._shims: dict[str, _Shim] = {}  # by run id
         self._targets: dict[str, tuple[tuple[str, ...], dict[str, str]]] = {}
         self._unguarded = False
@@ -113,11 +113,11 @@ class Spawner:
         """
         if why := why_no_app(run.app):  # it becomes part of paths here; checked before, too
             raise OSError(errno.EINVAL, f"invalid app name {run.app!a}: {why}")
-        for path in (self.places.runs, self.places.logs, self.places.stops):
+        for path in (self.paths.runs, self.paths.logs, self.paths.stops):
             with contextlib.suppress(OSError):  # a full disk keeps no run from it
                 os.makedirs(path, 0o755, exist_ok=True)
         with contextlib.suppress(OSError):  # the shim then reports what is wrong with it
-            os.makedirs(self.places.locks, 0o700, exist_ok=True)
+            os.makedirs(self.paths.locks, 0o700, exist_ok=True)
         warning = await self.limit(run.app, limits)
         unit = units.scope_of(run.app, run.id) if self.scopes else ""
         known, targets = self._targets.get(run.app, ((), {}))
@@ -129,7 +129,7 @@ class Spawner:
             message = pack(spec)
         except ValueError as error:
             raise OSError(str(error)) from None
-        child, proceed, reports = popen.start(run, message, unit, self.places.errors(run.id))
+        child, proceed, reports = popen.start(run, message, unit, self.paths.errors(run.id))
         try:
             pidfd = os.pidfd_open(child.pid)
         except OSError:
@@ -283,9 +283,9 @@ class Spawner:
 
     def _result(self, run: Run, *, adopted: bool, status: int | None) -> Ended:
         """Read the result of a run, or report that there is none."""
-        found = results.read(self.places, run)
+        found = results.read(self.paths, run)
         if found is None:
-            return results.without_result(self.places, run, adopted=adopted, status=status)
+            return results.without_result(self.paths, run, adopted=adopted, status=status)
         targets = found.get("targets")
         if isinstance(targets, str):
             pairs = (pair.partition("=") for pair in targets.split())
@@ -311,7 +311,7 @@ class Spawner:
 
         `alive` are those that are under way as far as the core knows.
         """
-        return sorted(results.runs(self.places) - {*alive, *self._shims})
+        return sorted(results.runs(self.paths) - {*alive, *self._shims})
 
     def release(self) -> None:
         """Stop waiting: what runs keeps running, what has not proceeded never runs."""

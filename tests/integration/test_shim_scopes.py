@@ -13,7 +13,7 @@ import pytest
 from appagent.host import boot, units
 from appagent.model.words import Outcome
 from appagent.run import processes, scope
-from appagent.run.launch import Places
+from appagent.run.launch import Paths
 from appagent.shim import cgroup, kill
 from tests import running
 from tests.running import Runs, World, alive, becomes
@@ -263,8 +263,8 @@ def test_limits_are_properties_of_the_slice_and_are_set_when_they_change(scoped:
 
 def family(world: World, app: str = "web") -> set[int]:
     """All processes that runs of an app have left, as the next run would find them."""
-    places = Places(str(world.state), str(world.runtime))
-    return kill.family(processes.AppProcesses(places, boot.boot(), scopes=False).left(app))
+    paths = Paths(str(world.state), str(world.runtime))
+    return kill.family(processes.AppProcesses(paths, boot.boot(), scopes=False).left(app))
 
 
 def test_without_scopes_what_start_leaves_is_remembered_and_counted(world: World) -> None:

@@ -10,7 +10,7 @@ import pytest
 from appagent.daemon.recovery import recover
 from appagent.model.applied import Identity, Record, Run
 from appagent.model.words import Layout, Now, Target, Version
-from appagent.run.launch import Places
+from appagent.run.launch import Paths
 from appagent.run.lockfile import run_line
 
 BOOT = "this-boot"
@@ -18,23 +18,23 @@ BOOT = "this-boot"
 
 def taken(base: Path, run_id: str, started: int, record: Record | None) -> list[str]:
     """The runs that an agent takes over, where a lock tells of this one."""
-    places = Places(str(base), str(base))
+    paths = Paths(str(base), str(base))
     run = Run(run_id, "web", "/r", Target.INSTALL, Version("r", ""), "", Layout.TREE, "/r/web",
               "new release", "", 1.0, 1.0, Now(0.0, 0.0))  # fmt: skip
     head = {"pid": 7, "started": started, "unit": "", "boot": BOOT, "run_id": run_id,
             "target": "install"}  # fmt: skip
-    Path(places.locks).mkdir(exist_ok=True)
-    Path(places.lock("web")).write_text(f"{json.dumps(head)}\n{run_line(run)}\n")
+    Path(paths.locks).mkdir(exist_ok=True)
+    Path(paths.lock("web")).write_text(f"{json.dumps(head)}\n{run_line(run)}\n")
     records = {"web": record} if record is not None else {}
-    return [one.id for one in recover(places, BOOT, records).runs.values()]
+    return [one.id for one in recover(paths, BOOT, records).runs.values()]
 
 
-def write_lock(places: Places, app: str, **head: object) -> None:
+def write_lock(paths: Paths, app: str, **head: object) -> None:
     """A lock whose run cannot be read."""
     whole = {"pid": 7, "started": 1, "unit": "", "boot": BOOT, "run_id": "a-1",
              "target": "install", "may_run": False, **head}  # fmt: skip
-    Path(places.locks).mkdir(exist_ok=True)
-    Path(places.lock(app)).write_text(f"{json.dumps(whole)}\n\n")
+    Path(paths.locks).mkdir(exist_ok=True)
+    Path(paths.lock(app)).write_text(f"{json.dumps(whole)}\n\n")
 
 
 def known(run_id: str, started: int, boot: str = BOOT) -> Record:
@@ -77,15 +77,15 @@ def test_a_known_run_and_an_older_one_are_not(tmp_path: Path) -> None:
 def test_an_app_without_a_record_may_run_if_its_lock_says_so(
     tmp_path: Path, head: dict[str, object], *, may_run: bool
 ) -> None:
-    places = Places(str(tmp_path), str(tmp_path))
-    write_lock(places, "web", **head)
-    assert recover(places, BOOT, {}).may_run == ({"web"} if may_run else set())
-    assert recover(places, BOOT, {"web": known("a-1", 1)}).may_run == set()
+    paths = Paths(str(tmp_path), str(tmp_path))
+    write_lock(paths, "web", **head)
+    assert recover(paths, BOOT, {}).may_run == ({"web"} if may_run else set())
+    assert recover(paths, BOOT, {"web": known("a-1", 1)}).may_run == set()
 
 
 def test_a_record_that_cannot_be_read_says_nothing_of_what_may_run(tmp_path: Path) -> None:
-    places = Places(str(tmp_path), str(tmp_path))
+    paths = Paths(str(tmp_path), str(tmp_path))
     for name in ("locked", "kept"):
-        write_lock(places, name, may_run=True)
+        write_lock(paths, name, may_run=True)
     records = {"kept": known("a-1", 1)}
-    assert recover(places, BOOT, records, {"locked", "damaged"}).may_run == {"locked"}
+    assert recover(paths, BOOT, records, {"locked", "damaged"}).may_run == {"locked"}

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from appagent.host import proc
-from appagent.run.launch import Places
+from appagent.run.launch import Paths
 from appagent.run.processes import AppProcesses
 from appagent.shim import kill, spec
 from appagent.shim.process_group import ProcessGroup
@@ -58,11 +58,11 @@ def test_what_a_run_leaves_is_reported_within_bounds(families: list[set[int]]) -
 
 
 def test_what_thousands_of_processes_are_left_of_can_still_be_run(tmp_path: Path) -> None:
-    places = Places(str(tmp_path), str(tmp_path))
+    paths = Paths(str(tmp_path), str(tmp_path))
     mine = proc.process(os.getpid())
     assert mine is not None
     ids = [[mine.pid, mine.started]] * 4_000
-    app_processes = AppProcesses(places, BOOT, scopes=False)
+    app_processes = AppProcesses(paths, BOOT, scopes=False)
     app_processes.add("web", ids)
     message: spec.Spec = {**SPEC, "processes": app_processes.to_send("web")}
     assert message["processes"]

@@ -21,7 +21,7 @@ from appagent.model.settings import Settings
 from appagent.model.words import Layout, Location, Target
 from appagent.report import messages
 from appagent.run import lockfile
-from appagent.run.launch import Places, spec_for
+from appagent.run.launch import Paths, spec_for
 from appagent.run.lockfile import run_line
 from appagent.run.processes import AppProcesses
 from appagent.shim import lock
@@ -34,8 +34,8 @@ BOOT = "boot-1"
 
 
 @pytest.fixture
-def places(tmp_path: Path) -> Places:
-    made = Places(str(tmp_path / "state"), str(tmp_path / "run"))
+def paths(tmp_path: Path) -> Paths:
+    made = Paths(str(tmp_path / "state"), str(tmp_path / "run"))
     Path(made.locks).mkdir(parents=True)
     return made
 
@@ -51,14 +51,14 @@ def taken() -> Iterator[list[lock.Lock]]:
             one.fd = -1
 
 
-def message(places: Places, run: Run, boot: str = BOOT) -> Spec:
-    return {**spec_for(run, Node(Settings(), boot), places, b""), "unit": "a.scope"}
+def message(paths: Paths, run: Run, boot: str = BOOT) -> Spec:
+    return {**spec_for(run, Node(Settings(), boot), paths, b""), "unit": "a.scope"}
 
 
-def take(places: Places, run: Run, boot: str = BOOT) -> lock.Lock:
-    made = lock.Lock(places.lock(run.app))
+def take(paths: Paths, run: Run, boot: str = BOOT) -> lock.Lock:
+    made = lock.Lock(paths.lock(run.app))
     assert made.take()
-    made.write(message(places, run, boot))
+    made.write(message(paths, run, boot))
     return made
 
 
@@ -70,24 +70,24 @@ def let_go(made: lock.Lock) -> None:
 # --- the lock ------------------------------------------------------------------------------------
 
 
-def test_one_has_it_and_is_named_to_the_other(places: Places, taken: list[lock.Lock]) -> None:
-    taken.append(take(places, run_of()))
-    other = lock.Lock(places.lock("web"))
+def test_one_has_it_and_is_named_to_the_other(paths: Paths, taken: list[lock.Lock]) -> None:
+    taken.append(take(paths, run_of()))
+    other = lock.Lock(paths.lock("web"))
     assert not other.take()
     who = f"make restart (pid {os.getpid()}, run {run_of().id})"
-    assert lock.holder(places.lock("web")).endswith(f"still alive: {who}")
+    assert lock.holder(paths.lock("web")).endswith(f"still alive: {who}")
     let_go(taken.pop())
     assert other.take()
     taken.append(other)
 
 
-def test_apps_do_not_stand_in_each_others_way(places: Places, taken: list[lock.Lock]) -> None:
-    taken += [take(places, run_of()), take(places, run_of(app="web.lock"))]
-    assert {one.app for one in lockfile.all_in(places.locks)} == {"web", "web.lock"}
+def test_apps_do_not_stand_in_each_others_way(paths: Paths, taken: list[lock.Lock]) -> None:
+    taken += [take(paths, run_of()), take(paths, run_of(app="web.lock"))]
+    assert {one.app for one in lockfile.all_in(paths.locks)} == {"web", "web.lock"}
 
 
-def test_a_child_does_not_keep_it(places: Places, taken: list[lock.Lock]) -> None:
-    made = take(places, run_of())
+def test_a_child_does_not_keep_it(paths: Paths, taken: list[lock.Lock]) -> None:
+    made = take(paths, run_of())
     heard, say = os.pipe()
     child = os.fork()
     if child == 0:
@@ -96,7 +96,7 @@ def test_a_child_does_not_keep_it(places: Places, taken: list[lock.Lock]) -> Non
     try:
         os.read(heard, 1)
         let_go(made)
-        taken.append(take(places, run_of(8)))
+        taken.append(take(paths, run_of(8)))
     finally:
         os.kill(child, signal.SIGKILL)
         os.waitpid(child, 0)
@@ -104,20 +104,20 @@ def test_a_child_does_not_keep_it(places: Places, taken: list[lock.Lock]) -> Non
         os.close(say)
 
 
-def test_a_lock_is_its_owners_alone(places: Places, taken: list[lock.Lock]) -> None:
-    taken.append(take(places, run_of()))
-    assert Path(places.lock("web")).stat().st_mode & 0o777 == 0o600
+def test_a_lock_is_its_owners_alone(paths: Paths, taken: list[lock.Lock]) -> None:
+    taken.append(take(paths, run_of()))
+    assert Path(paths.lock("web")).stat().st_mode & 0o777 == 0o600
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"pid": []}', "\0"])
-def test_a_holder_that_cannot_be_identified_is_reported_as_that(places: Places, text: str) -> None:
-    Path(places.lock("web")).write_text(text)
-    assert "see what holds" in lock.holder(places.lock("web"))
+def test_a_holder_that_cannot_be_identified_is_reported_as_that(paths: Paths, text: str) -> None:
+    Path(paths.lock("web")).write_text(text)
+    assert "see what holds" in lock.holder(paths.lock("web"))
 
 
-def test_it_is_not_removed_while_a_run_has_it(places: Places, taken: list[lock.Lock]) -> None:
-    path = Path(places.lock("web"))
-    taken.append(take(places, run_of()))
+def test_it_is_not_removed_while_a_run_has_it(paths: Paths, taken: list[lock.Lock]) -> None:
+    path = Path(paths.lock("web"))
+    taken.append(take(paths, run_of()))
     lockfile.remove(str(path))
     assert path.exists()
     let_go(taken.pop())
@@ -126,20 +126,20 @@ def test_it_is_not_removed_while_a_run_has_it(places: Places, taken: list[lock.L
     lockfile.remove(str(path))  # nor does it matter when it is not there
 
 
-def test_a_link_in_its_place_is_not_followed(places: Places, tmp_path: Path) -> None:
-    Path(places.lock("web")).symlink_to(tmp_path / "elsewhere")
+def test_a_link_in_its_place_is_not_followed(paths: Paths, tmp_path: Path) -> None:
+    Path(paths.lock("web")).symlink_to(tmp_path / "elsewhere")
     with pytest.raises(OSError, match="symbolic links"):
-        lock.Lock(places.lock("web")).take()
+        lock.Lock(paths.lock("web")).take()
     assert not (tmp_path / "elsewhere").exists()
 
 
 # --- what is in it -------------------------------------------------------------------------------
 
 
-def test_what_a_run_writes_is_read_again(places: Places, taken: list[lock.Lock]) -> None:
-    made = take(places, run_of())
+def test_what_a_run_writes_is_read_again(paths: Paths, taken: list[lock.Lock]) -> None:
+    made = take(paths, run_of())
     taken.append(made)
-    found = lockfile.read(places.lock("web"))
+    found = lockfile.read(paths.lock("web"))
     assert found is not None
     me = proc.process(os.getpid())
     assert me is not None
@@ -148,54 +148,54 @@ def test_what_a_run_writes_is_read_again(places: Places, taken: list[lock.Lock])
     assert (identity.unit, identity.boot) == ("a.scope", BOOT)
     assert (found.run_id, found.result) == (run_of().id, None)
     made.end({"outcome": "failed", "line": 'two\nlines, "quoted" \x00 \udc80'})
-    result = lockfile.result(places.lock("web"), run_of().id)
+    result = lockfile.result(paths.lock("web"), run_of().id)
     assert result is not None
     assert result["line"] == 'two\nlines, "quoted" \x00 ?'
-    assert lockfile.result(places.lock("web"), "another") is None
+    assert lockfile.result(paths.lock("web"), "another") is None
 
 
-def test_the_processes_of_an_app_are_those_left_before_and_by_the_last_run(places: Places) -> None:
+def test_the_processes_of_an_app_are_those_left_before_and_by_the_last_run(paths: Paths) -> None:
     mine = [os.getpid(), proc.started(os.getpid())]
     parent = [os.getppid(), proc.started(os.getppid())]
-    made = lock.Lock(places.lock("web"))
+    made = lock.Lock(paths.lock("web"))
     assert made.take()
-    made.write({**message(places, run_of()), "may_run": True, "processes": [mine]})
-    assert AppProcesses(places, BOOT, scopes=False).left("web") == [mine]  # its shim was killed
+    made.write({**message(paths, run_of()), "may_run": True, "processes": [mine]})
+    assert AppProcesses(paths, BOOT, scopes=False).left("web") == [mine]  # its shim was killed
     made.end({"outcome": "ok", "left": [parent]})
     let_go(made)
-    last = lockfile.read(places.lock("web"))
+    last = lockfile.read(paths.lock("web"))
     assert last is not None
     assert (last.may_run, last.processes) == (True, [mine])
-    assert AppProcesses(places, BOOT, scopes=False).left("web") == [mine, parent]
-    assert AppProcesses(places, "boot-2", scopes=False).left("web") == []
+    assert AppProcesses(paths, BOOT, scopes=False).left("web") == [mine, parent]
+    assert AppProcesses(paths, "boot-2", scopes=False).left("web") == []
 
 
-def test_the_next_run_takes_the_place_of_the_last(places: Places, taken: list[lock.Lock]) -> None:
-    made = take(places, run_of())
+def test_the_next_run_takes_the_place_of_the_last(paths: Paths, taken: list[lock.Lock]) -> None:
+    made = take(paths, run_of())
     made.end({"outcome": "ok", "line": "x" * 1000})
     let_go(made)
-    taken.append(take(places, run_of(8)))
-    found = lockfile.read(places.lock("web"))
+    taken.append(take(paths, run_of(8)))
+    found = lockfile.read(paths.lock("web"))
     assert found is not None
     assert (found.run_id, found.result) == (run_of(8).id, None)
 
 
-def test_half_a_result_is_none(places: Places) -> None:
-    made = take(places, run_of())
+def test_half_a_result_is_none(paths: Paths) -> None:
+    made = take(paths, run_of())
     made.end({"outcome": "ok"})
     let_go(made)
-    path = Path(places.lock("web"))
+    path = Path(paths.lock("web"))
     path.write_bytes(path.read_bytes()[:-3])
     assert lockfile.result(str(path), run_of().id) is None
 
 
-def test_what_lies_there_besides_is_passed_over(places: Places) -> None:
+def test_what_lies_there_besides_is_passed_over(paths: Paths) -> None:
     for name in ("web", ".lock", "-x.lock", ".git.lock", "empty.lock"):
-        (Path(places.locks) / name).touch()
-    (Path(places.locks) / "directory.lock").mkdir()
-    os.mkfifo(f"{places.locks}/fifo.lock")
-    assert list(lockfile.all_in(places.locks)) == []
-    assert list(lockfile.all_in(f"{places.locks}/none")) == []
+        (Path(paths.locks) / name).touch()
+    (Path(paths.locks) / "directory.lock").mkdir()
+    os.mkfifo(f"{paths.locks}/fifo.lock")
+    assert list(lockfile.all_in(paths.locks)) == []
+    assert list(lockfile.all_in(f"{paths.locks}/none")) == []
 
 
 # --- against the records -------------------------------------------------------------------------
@@ -220,11 +220,11 @@ OLDER, SAME, NEWER = run_of(6).id, run_of(7).id, run_of(8).id
     ],
 )
 def test_a_run_that_is_newer_than_its_record_is_taken_over(
-    places: Places, record: Record | None, *, found: bool
+    paths: Paths, record: Record | None, *, found: bool
 ) -> None:
-    let_go(take(places, run_of()))
+    let_go(take(paths, run_of()))
     records = {"web": record} if record is not None else {}
-    over = recover(places, BOOT, records)
+    over = recover(paths, BOOT, records)
     assert bool(over.runs) is found
     assert [notice.kind for notice in over.notices] == ["run.found"] * found
     if found:
@@ -233,18 +233,18 @@ def test_a_run_that_is_newer_than_its_record_is_taken_over(
         assert f"make restart (pid {os.getpid()})" in messages.text(over.notices[0])
 
 
-def test_a_run_of_another_boot_is_over(places: Places) -> None:
-    let_go(take(places, run_of(), boot="boot-0"))
-    assert recover(places, BOOT, {}).runs == {}
+def test_a_run_of_another_boot_is_over(paths: Paths) -> None:
+    let_go(take(paths, run_of(), boot="boot-0"))
+    assert recover(paths, BOOT, {}).runs == {}
 
 
 @pytest.mark.parametrize("text", ["", "{}", '{"format": 99, "run": {}}', run_line(run_of(9))])
-def test_a_run_that_cannot_be_read_is_left_to_its_lock(places: Places, text: str) -> None:
-    made = lock.Lock(places.lock("web"))
+def test_a_run_that_cannot_be_read_is_left_to_its_lock(paths: Paths, text: str) -> None:
+    made = lock.Lock(paths.lock("web"))
     assert made.take()
-    made.write({**message(places, run_of()), "run": text})
+    made.write({**message(paths, run_of()), "run": text})
     let_go(made)
-    over = recover(places, BOOT, {})
+    over = recover(paths, BOOT, {})
     assert (over.runs, over.notices) == ({}, [])
 
 

@@ -18,7 +18,7 @@ from appagent.model.applied import Run
 from appagent.model.settings import RootSettings, Settings
 from appagent.model.words import Layout, Now, Target, Version
 from appagent.run import scope
-from appagent.run.launch import Places, spec_for
+from appagent.run.launch import Paths, spec_for
 from appagent.shim import environment, result, spec, walk
 from appagent.shim.users import User
 
@@ -73,7 +73,7 @@ def run(**fields: object) -> Run:
 def message(**fields: object) -> spec.Spec:
     root = RootSettings(path="/files", run_as="www-data", env_files=("/env/{app}.env", "-/x"))
     settings = Settings(environment="test", node="app1", roots=(root,))
-    return spec_for(run(**fields), Node(settings, "boot-1"), Places("/state", "/run/here"), b"s")
+    return spec_for(run(**fields), Node(settings, "boot-1"), Paths("/state", "/run/here"), b"s")
 
 
 def test_a_message_arrives_as_it_was_sent() -> None:

@@ -17,7 +17,7 @@ from appagent.model.notices import Fields, Notice, NoticeKind
 from appagent.model.words import Layout, Now, Target, Version
 from appagent.report.history import History
 from appagent.report.history_db import Row
-from appagent.run.launch import Places
+from appagent.run.launch import Paths
 from appagent.run.lockfile import run_line
 
 
@@ -25,10 +25,10 @@ class Node:
     """A state directory with results and a history."""
 
     def __init__(self, path: Path) -> None:
-        self.places = Places(str(path), str(path))
-        Path(self.places.runs).mkdir()
+        self.paths = Paths(str(path), str(path))
+        Path(self.paths.runs).mkdir()
         self.history = History(str(path), lambda _: None)
-        self.unreported = Unreported(self.places, self.history)
+        self.unreported = Unreported(self.paths, self.history)
 
     def left(self, run_id: str, **result: object) -> None:
         """A run that was begun for a build, came to its install, and left this result."""
@@ -37,10 +37,10 @@ class Node:
                   then=(Later(Target.INSTALL, 1.0),))  # fmt: skip
         whole = {"outcome": "ok", "seconds": 0.5, "step": "install", "calls": "install",
                  "run": run_line(run), **result}  # fmt: skip
-        Path(self.places.result(run_id)).write_text(json.dumps(whole))
+        Path(self.paths.result(run_id)).write_text(json.dumps(whole))
 
     def results(self) -> list[str]:
-        return sorted(path.stem for path in Path(self.places.runs).iterdir())
+        return sorted(path.stem for path in Path(self.paths.runs).iterdir())
 
     def runs(self) -> list[Row]:
         return [run for deploy in self.history.deploys() for run in deploy["runs"]]
@@ -120,9 +120,9 @@ def test_they_stay_while_a_record_is_in_memory_alone(node: Node) -> None:
 def test_they_stay_while_the_history_cannot_be_written_but_not_without_end(node: Node) -> None:
     names = [f"{number:05}" for number in range(MOST_KEPT + 2)]
     for name in names:
-        (Path(node.places.runs) / f"{name}.json").touch()
+        (Path(node.paths.runs) / f"{name}.json").touch()
     stuck = create_autospec(History, instance=True, behind=True)
     stuck.flush.return_value = True
-    node.unreported = Unreported(node.places, stuck)
+    node.unreported = Unreported(node.paths, stuck)
     node.sweep()
     assert node.results() == names[2:]
