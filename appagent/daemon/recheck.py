@@ -1,9 +1,9 @@
 """Rechecks that a client waits for: one request to a watcher for all who wait, at a bounded rate.
 
-A place is requested at most once in `GAP`, and all places together at most `RATE` times a second in
-the long run, however many clients wait and whatever they name: a user who may only read must not be
-able to keep a share busy. What was not polled is requested again: at once where the watcher did not
-take the request, else after `AGAIN`.
+A subject is requested at most once in `GAP`, and all subjects together at most `RATE` times a
+second in the long run, however many clients wait and whatever they name: a user who may only read
+must not be able to keep a share busy. What was not polled is requested again: at once where the
+watcher did not take the request, else after `RETRY`.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ import time
 from collections.abc import Callable, Collection
 from math import inf
 
-from appagent.core.freshness import Place
+from appagent.core.freshness import Subject
 
-GAP = 0.25  # s between two requests for one place
-AGAIN = 5.0  # s after which a place that was not polled is requested again
+GAP = 0.25  # s between two requests for one subject
+RETRY = 5.0  # s after which a subject that was not polled is requested again
 RATE = 50.0  # requests in a second, once those that were saved up are used up
 SAVED = 2000.0
 _TOGETHER = 0.005  # s in which several requests become one
@@ -26,53 +26,53 @@ class Rechecks:
     """The polls to request, and when each was requested last."""
 
     def __init__(
-        self, send: Callable[[Collection[Place], Callable[[Collection[Place]], None]], None]
+        self, send: Callable[[Collection[Subject], Callable[[Collection[Subject]], None]], None]
     ) -> None:
-        """`send` requests places of the watchers, and gets what to call with those it lost."""
+        """`send` requests subjects of the watchers, and gets what to call with those it lost."""
         self.send = send
-        self.sent: dict[Place, float] = {}  # mono, of the newest request
-        self.due: dict[Place, float] = {}  # mono, the earliest time to request it
+        self.sent: dict[Subject, float] = {}  # mono, of the newest request
+        self.due: dict[Subject, float] = {}  # mono, the earliest time to request it
         self.saved, self.at = SAVED, time.monotonic()
         self.timer: asyncio.TimerHandle | None = None
 
-    def ask(self, place: Place, since: float) -> None:
-        """Have a place polled by a poll that begins at `since` (mono, not to come) or later."""
-        self.note(place, since, time.monotonic())
+    def ask(self, subject: Subject, since: float) -> None:
+        """Have a subject polled by a poll that begins at `since` (mono, not to come) or later."""
+        self.note(subject, since, time.monotonic())
         if self.due and self.timer is None:
             self.timer = asyncio.get_running_loop().call_later(_TOGETHER, self.flush)
 
-    def note(self, place: Place, since: float, now: float) -> None:
+    def note(self, subject: Subject, since: float, now: float) -> None:
         """Note that it is due, unless it was requested since then."""
-        sent = self.sent.get(place, -inf)
-        if sent < since or now >= sent + AGAIN:
-            self.due.setdefault(place, max(now, sent + GAP))
+        sent = self.sent.get(subject, -inf)
+        if sent < since or now >= sent + RETRY:
+            self.due.setdefault(subject, max(now, sent + GAP))
 
     def flush(self) -> None:
         """Request what may be requested now; come back for the rest."""
         now = time.monotonic()
-        places = self.take(now)
-        if places:
-            self.send(places, self.lost)
+        subjects = self.take(now)
+        if subjects:
+            self.send(subjects, self.lost)
         self.timer = None
         if self.due:
             wait = max(min(self.due.values()) - now, (1.0 - self.saved) / RATE, _TOGETHER)
             self.timer = asyncio.get_running_loop().call_later(wait, self.flush)
 
-    def lost(self, places: Collection[Place]) -> None:
-        """Allow places to be requested again: no watcher took the request."""
-        for place in places:
-            self.sent.pop(place, None)
+    def lost(self, subjects: Collection[Subject]) -> None:
+        """Allow subjects to be requested again: no watcher took the request."""
+        for subject in subjects:
+            self.sent.pop(subject, None)
 
-    def take(self, now: float) -> list[Place]:
+    def take(self, now: float) -> list[Subject]:
         """Take what may be requested now, what waits longest first."""
         self.saved = min(SAVED, self.saved + (now - self.at) * RATE)
         self.at = now
-        found = [place for place, due in self.due.items() if due <= now][: int(self.saved)]
+        found = [subject for subject, due in self.due.items() if due <= now][: int(self.saved)]
         self.saved -= len(found)
-        for place in found:
-            del self.due[place]
+        for subject in found:
+            del self.due[subject]
         if len(self.sent) > 2 * SAVED:
-            self.sent = {place: at for place, at in self.sent.items() if now < at + AGAIN}
+            self.sent = {subject: at for subject, at in self.sent.items() if now < at + RETRY}
         self.sent |= dict.fromkeys(found, now)
         return found
 

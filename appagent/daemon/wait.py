@@ -1,7 +1,7 @@
 """`wait`: until all apps, or those that are named, run what is wanted; no answer comes too early.
 
 Theory of operation. What the node knows is always a little old. So the time of the request counts:
-an app is judged only once each place that its deploy follows from (the listing of its root, its
+an app is judged only once each source that its deploy follows from (the listing of its root, its
 files, its env files) was polled by a poll that began after that. Such polls are requested here
 (recheck.py), and requested again until they have come. What is then still in progress is waited
 for; what cannot get there by itself is refused.
@@ -14,7 +14,7 @@ import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from math import inf
 
-from appagent.core.freshness import Place, unlisted, unseen
+from appagent.core.freshness import Subject, unlisted, unseen
 from appagent.core.release import short
 from appagent.core.state import Node
 from appagent.core.summary import View, view
@@ -92,7 +92,7 @@ class Wait:
         self.waiting = waiting
         self.names = names
         self.since = since
-        self.seen: set[str] = set()  # apps of which every place was polled since
+        self.seen: set[str] = set()  # apps of which every subject was polled since
 
     def judge(self) -> tuple[list[tuple[str, str]], list[View]]:
         """What is not done yet, with its state, and the apps that cannot get there themselves."""
@@ -154,13 +154,13 @@ class Wait:
             self.seen.add(name)
         return True
 
-    def ask(self, places: Mapping[Place, float]) -> bool:
-        """Request polls of these places; whether there are any."""
+    def ask(self, subjects: Mapping[Subject, float]) -> bool:
+        """Request polls of these subjects; whether there are any."""
         now = time.monotonic()
-        for place, since in places.items():
+        for subject, since in subjects.items():
             if since <= now:
-                self.waiting.rechecks.ask(place, since)
-        return bool(places)
+                self.waiting.rechecks.ask(subject, since)
+        return bool(subjects)
 
 
 def because(word: str, why: str) -> str:

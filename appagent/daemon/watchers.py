@@ -20,7 +20,7 @@ from itertools import islice
 from typing import Any
 
 from appagent import config
-from appagent.core.freshness import Place
+from appagent.core.freshness import Subject
 from appagent.core.settings import settings_for
 from appagent.core.state import App, Node
 from appagent.core.want import env_paths, trouble
@@ -120,9 +120,9 @@ class Watchers:
         self.make = make
         self.scheme = scheme  # of the signatures that its watchers make
         self.watchers: dict[str, Watcher] = {}  # by mount point, "" for local paths
-        self.place: dict[str, str] = {}  # root or env file → the watcher's key
+        self.share_of: dict[str, str] = {}  # root or env file → the watcher's key
         self.soon: asyncio.TimerHandle | None = None
-        self.table = ""  # the mount table that the places follow from
+        self.table = ""  # the mount table that the subjects follow from
         self.closing = False
 
     @property
@@ -145,7 +145,7 @@ class Watchers:
         envs = env_files(node)
         self.table = proc.mountinfo()
         groups = group(self.table, (*roots, *envs))
-        self.place = {path: share for share, paths in groups.items() for path in paths}
+        self.share_of = {path: share for share, paths in groups.items() for path in paths}
         for share in self.watchers.keys() | groups.keys():
             paths = groups.get(share, ())
             watchlist = Watchlist(
@@ -175,14 +175,14 @@ class Watchers:
         def on_report(report: Report) -> None:
             feed = self.loop.feed
             match report:
-                case AppSeen() if self.place.get(report.root) == share:
+                case AppSeen() if self.share_of.get(report.root) == share:
                     self.app_seen(report)
-                case RootSeen() if self.place.get(report.root) == share:
+                case RootSeen() if self.share_of.get(report.root) == share:
                     feed(report)
-                case EnvSeen() if self.place.get(report.path) == share:
+                case EnvSeen() if self.share_of.get(report.path) == share:
                     feed(report)
                 case WatcherStuck(paths) | WatcherBack(paths):
-                    own = tuple(path for path in paths if self.place.get(path) == share)
+                    own = tuple(path for path in paths if self.share_of.get(path) == share)
                     if own:
                         feed(replace(report, paths=own))
                 case LogLine(level, text):
@@ -200,26 +200,30 @@ class Watchers:
 
     def poll_now(self, root: str, app: str) -> None:
         """Poll one app, or all of a root."""
-        watcher = self.watchers.get(self.place.get(root, ""))
+        watcher = self.watchers.get(self.share_of.get(root, ""))
         if watcher is not None:
             watcher.poll_now(root, app)
 
-    def recheck(self, places: Collection[Place], lost: Callable[[Collection[Place]], None]) -> None:
-        """Poll these places now; one that no watcher watches (yet) is left out.
+    def recheck(
+        self, subjects: Collection[Subject], lost: Callable[[Collection[Subject]], None]
+    ) -> None:
+        """Poll these subjects now; one that no watcher watches (yet) is left out.
 
         `lost` is called with those that a watcher did not take: it is stuck, or ended meanwhile.
         """
-        by_share: dict[str, list[Place]] = {}
-        for place in places:
-            share = self.place.get(place.root or place.env)
+        by_share: dict[str, list[Subject]] = {}
+        for subject in subjects:
+            share = self.share_of.get(subject.root or subject.env)
             if share in self.watchers:
-                by_share.setdefault(share, []).append(place)
+                by_share.setdefault(share, []).append(subject)
         for share, some in by_share.items():
             recheck = Recheck(
                 id=0,
-                roots=tuple(place.root for place in some if not place.env and not place.app),
-                apps=tuple((place.root, place.app) for place in some if place.app),
-                envs=tuple(place.env for place in some if place.env),
+                roots=tuple(
+                    subject.root for subject in some if not subject.env and not subject.app
+                ),
+                apps=tuple((subject.root, subject.app) for subject in some if subject.app),
+                envs=tuple(subject.env for subject in some if subject.env),
             )
             try:
                 answer = self.watchers[share].recheck(recheck, RECHECK_TIMEOUT)
@@ -238,7 +242,7 @@ class Watchers:
     def intervals(self) -> dict[str, float]:
         """How often the markers of each root are really polled, in seconds."""
         found = {}
-        for path, share in self.place.items():
+        for path, share in self.share_of.items():
             watcher = self.watchers.get(share)
             if watcher is not None and watcher.beat is not None:
                 found[path] = watcher.beat.interval
@@ -296,7 +300,7 @@ class Watchers:
 
 
 def _if_failed(
-    lost: Callable[[Collection[Place]], None], places: Collection[Place], done: Future[Answer]
+    lost: Callable[[Collection[Subject]], None], subjects: Collection[Subject], done: Future[Answer]
 ) -> None:
     if done.exception() is not None:
-        lost(places)
+        lost(subjects)

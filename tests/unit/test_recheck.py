@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from appagent.core.freshness import Place
-from appagent.daemon.recheck import AGAIN, GAP, RATE, SAVED, Rechecks
+from appagent.core.freshness import Subject
+from appagent.daemon.recheck import GAP, RATE, RETRY, SAVED, Rechecks
 
-WEB = Place("/files", "web")
+WEB = Subject("/files", "web")
 
 
 def rechecks() -> Rechecks:
@@ -35,10 +35,10 @@ def test_what_is_not_answered_is_asked_for_again() -> None:
     it = rechecks()
     it.note(WEB, 10.0, 10.0)
     it.take(10.0)
-    it.note(WEB, 10.0, 9.9 + AGAIN)
-    assert it.take(9.9 + AGAIN) == []
-    it.note(WEB, 10.0, 10.0 + AGAIN)
-    assert it.take(10.0 + AGAIN) == [WEB]
+    it.note(WEB, 10.0, 9.9 + RETRY)
+    assert it.take(9.9 + RETRY) == []
+    it.note(WEB, 10.0, 10.0 + RETRY)
+    assert it.take(10.0 + RETRY) == [WEB]
 
 
 def test_what_no_watcher_took_is_asked_for_again_at_once() -> None:
@@ -56,7 +56,7 @@ def test_however_many_places_are_named_the_looks_in_a_minute_are_bounded() -> No
     for tick in range(600):
         now = 10.0 + tick / 10
         for number in range(3000):
-            it.note(Place("/files", f"app{number}"), now, now)
+            it.note(Subject("/files", f"app{number}"), now, now)
         asked += len(it.take(now))
     assert asked <= SAVED + 61 * RATE
     assert len(it.due) <= 3000
