@@ -32,8 +32,8 @@ class Output:
         if where["file"]:
             path = Path(where["file"])
             with contextlib.suppress(PermissionError):  # then only the result is shown
-                place = path.stat().st_size if path.exists() else 0
-                self.thread = threading.Thread(target=self.follow_file, args=(path, place))
+                offset = path.stat().st_size if path.exists() else 0
+                self.thread = threading.Thread(target=self.follow_file, args=(path, offset))
         elif shutil.which("journalctl") is not None and where.get("output"):
             self.thread = threading.Thread(target=self.follow_journal, args=(where["output"],))
 
@@ -62,10 +62,10 @@ class Output:
         if lines:
             self.progress.above(lambda: show_lines(lines))
 
-    def follow_file(self, path: Path, place: int) -> None:
+    def follow_file(self, path: Path, offset: int) -> None:
         """Show what a file gets, until it is over and read to its end."""
         with contextlib.suppress(OSError):  # a person who may not read it still has the result
-            for whole in new_lines(path, place, lambda: self.over.wait(EVERY)):
+            for whole in new_lines(path, offset, lambda: self.over.wait(EVERY)):
                 self.show(whole)
 
     def follow_journal(self, matches: list[str]) -> None:

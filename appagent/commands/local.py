@@ -18,7 +18,7 @@ def check_config(args: Args) -> int:
             as_json({"ok": False, "errors": wrong.text.splitlines(), "warnings": []})
             return CONFIG
         raise
-    warnings = [*found.warnings, *lookup_warnings(found.settings, 5.0, found.places)]
+    warnings = [*found.warnings, *lookup_warnings(found.settings, 5.0, found.positions)]
     notes = [f"{path} ({position})" for path, position in config.planned(found.tree)]
     if notes:
         notes = [f"planned keys, no effect yet: {', '.join(notes)}"]

@@ -63,11 +63,11 @@ def show_file(path: Path, lines: int, *, follow_it: bool) -> int:
     try:
         # What was cut off the front is beside it, and the cut may have been a moment ago.
         before, _ = content(path.with_name(f"{path.name}.1"), 0)
-        text, place = content(path, 0)
+        text, offset = content(path, 0)
         if not before and not text:
             message("no output yet")
         show_lines((before + text).splitlines()[-lines:])
-        for whole in new_lines(path, place, pause) if follow_it else ():
+        for whole in new_lines(path, offset, pause) if follow_it else ():
             show_lines(whole)
     except BrokenPipeError:
         raise  # nobody reads any more: no trouble of the file's
@@ -84,12 +84,12 @@ def pause() -> bool:
     return False
 
 
-def new_lines(path: Path, place: int, over: Callable[[], bool]) -> Iterator[list[bytes]]:
-    """The whole lines that a file gets from a place on, until `over`, and then the rest."""
+def new_lines(path: Path, offset: int, over: Callable[[], bool]) -> Iterator[list[bytes]]:
+    """The whole lines that a file gets from `offset` on, until `over`, and then the rest."""
     rest, last = b"", False
     while not last:
         last = over()
-        text, place = content(path, place)
+        text, offset = content(path, offset)
         *whole, rest = (rest + text).split(b"\n")
         yield [*whole, rest] if last and rest else whole
 
@@ -100,11 +100,11 @@ def show_lines(lines: Iterable[bytes]) -> None:
         data(line.decode("utf-8", "replace"))
 
 
-def content(path: Path, place: int) -> tuple[bytes, int]:
-    """What a file holds from a place on, or from its begin if it is shorter now; and its end."""
+def content(path: Path, offset: int) -> tuple[bytes, int]:
+    """What a file holds from `offset` on, or from its begin if it is shorter now; and its end."""
     try:
         with path.open("rb") as file:
-            file.seek(place if place <= file.seek(0, os.SEEK_END) else 0)
+            file.seek(offset if offset <= file.seek(0, os.SEEK_END) else 0)
             return file.read(), file.tell()
     except FileNotFoundError:
         return b"", 0

@@ -39,7 +39,7 @@ class Builder:
         self.tree = tree
         self.problems: list[Problem] = []
         self.warnings: list[str] = []
-        self.places: dict[str, str] = {}
+        self.positions: dict[str, str] = {}
         self._machine = machine
 
     def build(self) -> Settings:
@@ -126,7 +126,7 @@ class Builder:
         where = f"roots[{path}].run_as"
         position = root.keys.get("run_as", root.position)
         for key in {"run_as", "trusted_owners"} & root.keys.keys():
-            self.places[f"roots[{path}].{key}"] = str(root.keys[key])
+            self.positions[f"roots[{path}].{key}"] = str(root.keys[key])
         if self._machine.root:
             if "run_as" not in root.entries:
                 message = "is required, as the agent runs as root: a user, owner, or root"

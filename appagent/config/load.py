@@ -29,7 +29,7 @@ class Loaded(NamedTuple):
     warnings: tuple[str, ...]
     files: tuple[str, ...]
     tree: Map  # of all files, with the position of each value
-    places: Mapping[str, str]  # of names that can only be looked up: path → "file:line"
+    positions: Mapping[str, str]  # of names that can only be looked up: path → "file:line"
 
 
 def load(path: str | None = None, machine: Machine | None = None) -> Loaded:
@@ -69,7 +69,7 @@ def load(path: str | None = None, machine: Machine | None = None) -> Loaded:
     if problems:
         raise ConfigErrors(problems)
     names = tuple(printable(name) for name in [main, *more])
-    return Loaded(settings, (*warnings, *builder.warnings), names, builder.tree, builder.places)
+    return Loaded(settings, (*warnings, *builder.warnings), names, builder.tree, builder.positions)
 
 
 def _open_to_all(path: str) -> Problem:

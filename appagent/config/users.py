@@ -33,12 +33,12 @@ def look_up(names: Sequence[str]) -> Iterator[Answer]:
 def lookup_warnings(
     settings: Settings,
     deadline: float,
-    places: Mapping[str, str] | None = None,
+    positions: Mapping[str, str] | None = None,
     look_up: Callable[[Sequence[str]], Iterable[Answer]] = look_up,
 ) -> tuple[str, ...]:
     """Look up every user and group, for `deadline` seconds at most; a warning for each problem.
 
-    `places` is what Loaded.places has, so that a warning names its line.
+    `positions` is what Loaded.positions has, so that a warning names its line.
     """
     named = list(_named(settings))
     if not named:
@@ -55,8 +55,8 @@ def lookup_warnings(
         else:
             what = f"{name} could not be looked up" + (f": {silent}" if silent else "")
         if what:
-            place = (places or {}).get(path, "")
-            warnings.append(": ".join(part for part in (place, path, what) if part))
+            position = (positions or {}).get(path, "")
+            warnings.append(": ".join(part for part in (position, path, what) if part))
     return tuple(warnings)
 
 

@@ -90,17 +90,17 @@ class _Rule:
         self.begin = self._over_stars(1)
         self.ready = 1 << (len(parts) - 1)  # at the last one
 
-    def below(self, places: int, name: str) -> int:
+    def below(self, positions: int, name: str) -> int:
         """Where it is in a directory, from where it is in the one above."""
-        found = places & self.stars
+        found = positions & self.stars
         for at, fits in enumerate(self.segments):
-            if fits is not None and places >> at & 1 and fits(name):
+            if fits is not None and positions >> at & 1 and fits(name):
                 found |= 2 << at
         return self._over_stars(found)
 
-    def _over_stars(self, places: int) -> int:
+    def _over_stars(self, positions: int) -> int:
         """`**` may stand for no name at all; there are never two in a row."""
-        return places | (places & self.stars) << 1
+        return positions | (positions & self.stars) << 1
 
 
 def effective(lines: Iterable[str]) -> list[str]:
@@ -186,15 +186,15 @@ class _Matcher:
             while names:
                 name = names.pop()
                 both = zip(self._tied, found[0], strict=True)
-                found = self._directory([rule.below(places, name) for rule, places in both])
+                found = self._directory([rule.below(positions, name) for rule, positions in both])
             if len(self._directories) >= _DIRECTORIES:
                 self._directories = {"": self._top}
             self._directories[path] = found
         return found
 
-    def _directory(self, places: list[int]) -> _Directory:
-        both = zip(self._tied, places, strict=True)
-        return places, frozenset(rule for rule, at in both if at & rule.ready)
+    def _directory(self, positions: list[int]) -> _Directory:
+        both = zip(self._tied, positions, strict=True)
+        return positions, frozenset(rule for rule, at in both if at & rule.ready)
 
 
 def _rules(line: str) -> list[_Rule]:

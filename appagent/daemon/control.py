@@ -48,8 +48,8 @@ class Bounds:
     """What clients may take of the daemon: times in seconds, numbers for each kind of client."""
 
     clients: int = 64
-    queue: int = 128  # clients that wait for a place
-    place: float = 2.0  # for a place to become free
+    queue: int = 128  # clients that wait for a slot
+    slot_wait: float = 2.0  # for a slot to become free
     patience: float = 10.0  # for a client to send its request, or to read a line
     costly: int = 4  # costly requests that are answered at the same time
     turn: float = 8.0  # for one of them to wait for its turn
@@ -109,7 +109,7 @@ class Control:
         self.group = group
         self.bounds = bounds
         # By whether they may change something.
-        self.places = {may: asyncio.Semaphore(bounds.clients) for may in (True, False)}
+        self.slots = {may: asyncio.Semaphore(bounds.clients) for may in (True, False)}
         self.turns = {may: asyncio.Semaphore(bounds.costly) for may in (True, False)}
         self.clients = {True: 0, False: 0}
         self.server: asyncio.Server | None = None
@@ -152,7 +152,7 @@ class Control:
         try:
             if self.clients[peer.may_change] > self.bounds.clients + self.bounds.queue:
                 raise Refused(LATER, TOO_MANY)  # noqa: TRY301 - answered like any other refusal
-            async with one_of(self.places[peer.may_change], self.bounds.place):
+            async with one_of(self.slots[peer.may_change], self.bounds.slot_wait):
                 await self.answer(reader, writer, peer)
         except Refused as end:
             await self.finish(writer, end.code, end.text)
@@ -256,17 +256,17 @@ class Control:
 
 
 @contextlib.asynccontextmanager
-async def one_of(places: asyncio.Semaphore, patience: float) -> AsyncIterator[None]:
-    """One of some places, or Refused(75) when none was free for `patience` seconds."""
+async def one_of(slots: asyncio.Semaphore, patience: float) -> AsyncIterator[None]:
+    """One of some slots, or Refused(75) when none was free for `patience` seconds."""
     try:
         async with asyncio.timeout(patience):
-            await places.acquire()
+            await slots.acquire()
     except TimeoutError:
         raise Refused(LATER, TOO_MANY) from None
     try:
         yield
     finally:
-        places.release()
+        slots.release()
 
 
 def listens(path: Path) -> bool:

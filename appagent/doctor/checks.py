@@ -39,7 +39,7 @@ class Prepared(NamedTuple):
     """The configuration, and where its roots lie."""
 
     loaded: config.Loaded
-    places: tuple[roots.Place, ...]
+    root_mounts: tuple[roots.RootMount, ...]
 
 
 class Service(NamedTuple):
@@ -70,7 +70,7 @@ def run_checks(path: str | None) -> list[Finding]:
     prepared = of(Prepared, first)
     service = next(iter(of(Service, first)), Service({}, ""))
     if service.show:
-        where = [place.real for one in prepared for place in one.places]
+        where = [root_mount.real for one in prepared for root_mount in one.root_mounts]
         findings += unit.judge(service.cat, service.show, where)
     own = (sys.prefix, str(Path(__file__).parent))
     checks = [
@@ -112,12 +112,12 @@ def _prepare(
         yield warning(CONFIGURATION, line, "appagent check-config")
     yield ok(CONFIGURATION, ", ".join(loaded.files))
     mounted = _mounted_before(loaded.settings.state_dir, mounts)
-    places = []
+    root_mounts = []
     for root in loaded.settings.roots:
         real = guard.real(root.path)
         mount, entry = mounts.holding(real), covering(entries, real)
-        places.append(roots.Place(root, real, mount, root.path in mounted, entry))
-    yield Prepared(loaded, tuple(places))
+        root_mounts.append(roots.RootMount(root, real, mount, root.path in mounted, entry))
+    yield Prepared(loaded, tuple(root_mounts))
 
 
 def _mounted_before(state_dir: str, mounts: Mounts) -> frozenset[str]:
@@ -154,17 +154,17 @@ def _of_configuration(
     prepared: Prepared, mounts: Mounts, entries: Sequence[Entry]
 ) -> Iterator[Check]:
     """What the configuration names."""
-    loaded, places = prepared
+    loaded, root_mounts = prepared
     settings, systemd = loaded.settings, machine.is_systemd()
-    yield Check(users.USERS, partial(users.check, settings, loaded.places), 6.0)
+    yield Check(users.USERS, partial(users.check, settings, loaded.positions), 6.0)
     yield Check(JOURNAL, partial(machine.journal, settings.log_format))
     for key, path in (("state_dir", settings.state_dir), ("runtime_dir", settings.runtime_dir)):
         function = partial(state_dirs.check, key, path, mounts)
         yield Check(key, function, on_hang=Level.PROBLEM, do=f"set {key} to another disk")
-    for place in places:
-        check_root = partial(roots.check, settings, place)
-        yield Check(place.about, check_root, on_hang=Level.PROBLEM, do=_REMOUNT)
-    for mount in {place.mount.point: place.mount for place in places}.values():
+    for root_mount in root_mounts:
+        check_root = partial(roots.check, settings, root_mount)
+        yield Check(root_mount.about, check_root, on_hang=Level.PROBLEM, do=_REMOUNT)
+    for mount in {root_mount.mount.point: root_mount.mount for root_mount in root_mounts}.values():
         if mount.is_share:
             check_share = partial(shares.check, mount, mounts.text, entries, systemd=systemd)
             yield Check(shares.about(mount), check_share, 6.0, on_hang=Level.PROBLEM, do=_REMOUNT)
@@ -185,8 +185,8 @@ def ambiguous(found: Iterable[apps.App]) -> Iterator[Finding]:
     where = defaultdict(list)
     for app in found:
         where[app.name].append(app.root)
-    for name, places in where.items():
-        if len(places) > 1:
-            text = f"is in {' and in '.join(places)}; names are unique on a node"
+    for name, parents in where.items():
+        if len(parents) > 1:
+            text = f"is in {' and in '.join(parents)}; names are unique on a node"
             do = "rename one of them, or leave it out (exclude)"
             yield problem(f"app {name}", text, do)

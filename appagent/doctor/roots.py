@@ -28,7 +28,7 @@ from appagent.share.disk import DIR, LINK, Disk
 _SHOWN = 10
 
 
-class Place(NamedTuple):
+class RootMount(NamedTuple):
     """A root and its mount, found without touching the root."""
 
     root: RootSettings
@@ -43,10 +43,10 @@ class Place(NamedTuple):
         return f"root {self.root.path}"
 
 
-def judge_mount(place: Place) -> Finding:
+def judge_mount(root_mount: RootMount) -> Finding:
     """Judge what the mount table has."""
-    about, mount, root = place.about, place.mount, place.root
-    required = root.must_mount(ever_mounted=place.was_mounted)
+    about, mount, root = root_mount.about, root_mount.mount, root_mount.root
+    required = root.must_mount(ever_mounted=root_mount.was_mounted)
     if mount.fstype == "autofs":
         text = "is mounted on access only (autofs): while it is not mounted, its apps are unknown"
         return warning(about, text, "mount it permanently")
@@ -55,19 +55,19 @@ def judge_mount(place: Place) -> Finding:
             text = f"watch is inotify, which on {mount.fstype} sees only the writes of this node"
             return warning(about, text, "set watch to auto or poll")
         return ok(about, f"is on {mount.source or mount.fstype} ({mount.fstype}), at {mount.point}")
-    if place.planned is not None and place.planned.point != mount.point:
-        return not_mounted(about, place.planned)
-    if required and not mount.is_right_for(place.real, was_share=place.was_mounted):
+    if root_mount.planned is not None and root_mount.planned.point != mount.point:
+        return not_mounted(about, root_mount.planned)
+    if required and not mount.is_right_for(root_mount.real, was_share=root_mount.was_mounted):
         text = f"no share is mounted there; it is a plain directory on {mount.fstype}"
         do = "mount the share; or set mount: optional if a local disk is meant"
         return problem(about, text, do)
     return ok(about, f"is on the local disk ({mount.fstype})")
 
 
-def check(settings: Settings, place: Place) -> Iterator[Item | apps.App]:
+def check(settings: Settings, root_mount: RootMount) -> Iterator[Item | apps.App]:
     """Judge a root and all of its apps; every step can hang."""
-    root, about = place.root, place.about
-    mount = judge_mount(place)
+    root, about = root_mount.root, root_mount.about
+    mount = judge_mount(root_mount)
     if mount.level is not Level.OK:  # what is ok counts only if the root can be listed
         yield mount
     yield Step(f"listing {root.path}")

@@ -13,10 +13,10 @@ USERS = "users"
 _DEADLINE = 4.0
 
 
-def check(settings: Settings, places: Mapping[str, str]) -> Iterator[Item]:
+def check(settings: Settings, positions: Mapping[str, str]) -> Iterator[Item]:
     """Look up every user and group."""
     yield Step("asking the name service")
-    lines = lookup_warnings(settings, _DEADLINE, places)
+    lines = lookup_warnings(settings, _DEADLINE, positions)
     for line in lines:
         yield judge(line, root=os.geteuid() == 0)
     if not lines:

@@ -15,8 +15,8 @@ def escape(name: str) -> str:
     """Write a name as one part of a unit's name, as systemd-escape does."""
     data = name.encode("utf-8", "surrogateescape")
     return "".join(
-        chr(byte) if chr(byte) in _PLAIN and (place or byte != _DOT) else f"\\x{byte:02x}"
-        for place, byte in enumerate(data)
+        chr(byte) if chr(byte) in _PLAIN and (index or byte != _DOT) else f"\\x{byte:02x}"
+        for index, byte in enumerate(data)
     )
 
 

@@ -42,10 +42,10 @@ def table(
         if columns and final and begin + width(row[final]) > columns:
             below, row[final] = wrap(row[final], columns, "    ", "  "), ""
         shown = []
-        for place, cell in enumerate(row):
-            space = " " * (wide[place] - width(cell))
-            painted = paint(number, place, cell) if cell else ""
-            shown.append(space + painted if place in right else painted + space)
+        for index, cell in enumerate(row):
+            space = " " * (wide[index] - width(cell))
+            painted = paint(number, index, cell) if cell else ""
+            shown.append(space + painted if index in right else painted + space)
         return [*above, GAP.join(shown).rstrip(), *below]
 
     return [lines(number, row) for number, row in enumerate(cells)]

@@ -90,10 +90,10 @@ def fitting(text: str, columns: int) -> int:
     if text.isascii():
         return min(len(text), columns)
     taken = 0
-    for place, each in enumerate(text):
+    for index, each in enumerate(text):
         taken += width(each)
         if taken > columns:
-            return place
+            return index
     return len(text)
 
 
@@ -124,9 +124,9 @@ def wrap(text: str, columns: int, indent: str = "", first: str | None = None) ->
             lines.append(line)
             line = indent
         while width(line) + width(word) > columns:
-            place = max(1, fitting(word, columns - width(line)))
-            lines.append(line + word[:place])
-            line, word = indent, word[place:]
+            index = max(1, fitting(word, columns - width(line)))
+            lines.append(line + word[:index])
+            line, word = indent, word[index:]
         line += word
         fresh = False
     return [*lines, line]

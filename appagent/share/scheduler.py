@@ -112,9 +112,9 @@ class Schedule(Generic[Key]):
         if key is None or rank is None:
             return key
         ranked = [
-            (place, span.first, count, key)
+            (ranked_at, span.first, count, key)
             for count, (key, span) in enumerate(self._spans.items())
-            if span.first <= self._awake and (place := rank(key)) is not None
+            if span.first <= self._awake and (ranked_at := rank(key)) is not None
         ]
         return min(ranked, key=lambda one: one[:3])[3] if ranked else None
 

@@ -272,7 +272,7 @@ class Work:
         self.app(app, app.due_after_event(time.monotonic()))
 
     def internal_error(self, what: str, emit: Emit) -> NotDeployable:
-        """Log the exception that is being handled, once for each place; the reason to report.
+        """Log the exception that is being handled, once for each origin; the reason to report.
 
         It makes one app, env file or root unknown. Everything else is polled as usual.
         """
@@ -283,8 +283,8 @@ class Work:
             f"internal error (this is a bug in appagent; please report it): {detail}"
         )
         last = traceback.extract_tb(trace)[-1:]
-        place = (what, name, last[0].filename if last else "", last[0].lineno if last else 0)
-        if place not in self._logged:
-            self._logged.add(place)
+        origin = (what, name, last[0].filename if last else "", last[0].lineno if last else 0)
+        if origin not in self._logged:
+            self._logged.add(origin)
             emit(LogLine("error", f"{what}: {reason}\n{traceback.format_exc()}"))
         return reason

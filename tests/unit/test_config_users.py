@@ -38,8 +38,8 @@ def test_the_words_of_run_as_are_not_looked_up(word: str, monkeypatch: pytest.Mo
 
 def test_unknown_names_are_reported_with_their_line() -> None:
     """A name that has no answer is not a reason to refuse the configuration."""
-    places = {"roots[/f].run_as": "appagent.yaml:3"}
-    first, second = lookup_warnings(node(NO_NAME, NO_NAME), 30, places)
+    positions = {"roots[/f].run_as": "appagent.yaml:3"}
+    first, second = lookup_warnings(node(NO_NAME, NO_NAME), 30, positions)
     assert first.startswith(f"appagent.yaml:3: roots[/f].run_as: no user {NO_NAME}")
     assert second.startswith(f"roots[/f].trusted_owners: no user or group {NO_NAME}")
 

@@ -138,7 +138,7 @@ def test_who_comes_while_all_places_are_taken_waits_for_one(tmp_path: Path) -> N
         await there_are(one, 0)
         assert faults == []
 
-    serving(path, play, Bounds(clients=2, queue=1, place=60.0))
+    serving(path, play, Bounds(clients=2, queue=1, slot_wait=60.0))
 
 
 def test_a_socket_where_somebody_answers_is_not_taken(tmp_path: Path) -> None:
