@@ -25,7 +25,7 @@ from tests.share_disk import Faults, FaultyDisk
 
 PATIENCE = 30.0
 # Doubt for a moment only.
-HASTY = Limits(confirm=0.2, whole=0.3, again_share=0.01, again_local=0.01)
+HASTY = Limits(confirm=0.2, whole=0.3, reread_share=0.01, reread_local=0.01)
 GIT = {
     **os.environ,
     "GIT_CONFIG_GLOBAL": "/dev/null",

@@ -57,7 +57,7 @@ class Validator:
             if key is None:
                 self.wrong(node.keys[name], below, self._unknown(name, table))
                 continue
-            with suppress(_LeftOutError):
+            with suppress(_OmittedError):
                 values[name] = self._value(child, key.type, node.keys[name], below)
         for key in table.keys.values():
             if key.required and key.name not in node.entries:
@@ -109,7 +109,7 @@ class Validator:
     def _items(self, node: List, of: Kind | Table, path: str) -> tuple[object, ...]:
         items = []
         for number, item in enumerate(node.items):
-            with suppress(_LeftOutError):
+            with suppress(_OmittedError):
                 items.append(self._value(item, of, item.position, f"{path}[{number}]"))
         return tuple(items)
 
@@ -121,13 +121,13 @@ class Validator:
                 of.names.parse(name)
             except BadValueError as wrong:
                 self.wrong(position, below, f"cannot be {of.names.expected}: {wrong}")
-            with suppress(_LeftOutError):
+            with suppress(_OmittedError):
                 values[name] = self._value(child, of.values, position, below)
         return values
 
     def _leave_out(self, position: Position, path: str, message: str) -> NoReturn:
         self.wrong(position, path, message)
-        raise _LeftOutError
+        raise _OmittedError
 
     def _unknown(self, name: str, table: Table) -> str:
         elsewhere = locations(name)
@@ -143,7 +143,7 @@ class Validator:
         return f"unknown key; known here: {', '.join(table.keys)}"
 
 
-class _LeftOutError(Exception):
+class _OmittedError(Exception):
     """A value is wrong; that has been noted."""
 
 

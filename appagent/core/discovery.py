@@ -123,12 +123,12 @@ def take_in(turn: Turn) -> None:
                     turn.touch(name)  # it may have moved here
 
 
-def take_in_again(turn: Turn, left_out: list[str]) -> None:
+def include(turn: Turn, excluded: list[str]) -> None:
     """Forget what was seen of apps that the configuration left out until now.
 
     Nothing was scanned meanwhile, and absence counts only while an app is managed here.
     """
-    for name in left_out:
+    for name in excluded:
         app = turn.node.apps[name]
         old = app.seen
         if (old.latest is not None or old.listed is not None) and not unmanaged(turn, app):

@@ -49,7 +49,7 @@ def alive(turn: Turn, event: Alive) -> None:
 def exited(turn: Turn, app: App) -> None:
     """All processes of an app have ended, and it was not stopped by the agent."""
     settings = turn.node.settings_of(app)
-    again = settings.on_exit == "start" and turn.node.shutdown is False
+    starts = settings.on_exit == "start" and turn.node.shutdown is False
     unsteady = app.processes.exits > 0 and turn.now.mono - app.processes.exited_at < STEADY
     exits = app.processes.exits + 1 if unsteady else 1
     wait = delay(settings.retry_first, settings.retry_max, exits)
@@ -58,12 +58,12 @@ def exited(turn: Turn, app: App) -> None:
         NoticeKind.APP_EXITED,
         app,
         release=running.release if running is not None else "",
-        wait_s=wait if again else None,
+        wait_s=wait if starts else None,
     )
     processes = replace(app.processes, exited=True, exits=exits, exited_at=turn.now.mono)
     app = turn.put(replace(app, processes=processes))
-    if again:
-        start_again(turn, app)
+    if starts:
+        start_exited(turn, app)
 
 
 def reconfigured(turn: Turn) -> None:
@@ -72,10 +72,10 @@ def reconfigured(turn: Turn) -> None:
         settings = turn.node.settings_of(app)
         down = app.processes.exited and app.record.applied.up == turn.node.boot
         if down and settings.on_exit == "start" and not turn.node.shutdown:
-            start_again(turn, app)
+            start_exited(turn, app)
 
 
-def start_again(turn: Turn, app: App) -> None:
+def start_exited(turn: Turn, app: App) -> None:
     """An app that has exited counts as down, and is started when its wait is over."""
     settings = turn.node.settings_of(app)
     exits = app.processes.exits

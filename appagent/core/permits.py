@@ -46,12 +46,12 @@ def obtain(turn: Turn, app: App, step: Target, version: Version) -> bool:
     if attempt.permit is not None and attempt.permit.allows(step, version, mono):
         return True
     asking = attempt.asking
-    if asking is None or not attempt.asks(step, version) or asking.again <= mono:
+    if asking is None or not attempt.asks(step, version) or asking.retry_at <= mono:
         asking = Asking(step, version)
         attempt = replace(attempt, permit=None, asking=asking)
         app = turn.put(replace(app, attempt=attempt))
         turn.do(AskPermit(app.name, step, version))
-    turn.put(replace(app, wake=min(app.wake, asking.again)))
+    turn.put(replace(app, wake=min(app.wake, asking.retry_at)))
     return False
 
 
@@ -69,9 +69,9 @@ def denied(turn: Turn, event: PermitDenied) -> None:
     """A step may not begin yet."""
     app = turn.app(event.app)
     if app is not None and app.attempt.asks(event.step, event.version):
-        asking = Asking(event.step, event.version, event.why, event.again)
+        asking = Asking(event.step, event.version, event.why, event.retry_at)
         attempt = replace(app.attempt, asking=asking)
-        turn.put(replace(app, attempt=attempt, wake=min(app.wake, event.again)))
+        turn.put(replace(app, attempt=attempt, wake=min(app.wake, event.retry_at)))
 
 
 def release(turn: Turn, app: App) -> App:

@@ -18,7 +18,7 @@ from math import inf
 from typing import Any
 
 from appagent.core import liveness, observe, permits, progress, requests, runs
-from appagent.core.discovery import take_in, take_in_again, unmanaged
+from appagent.core.discovery import include, take_in, unmanaged
 from appagent.core.progress import with_run
 from appagent.core.reconcile import advance
 from appagent.core.state import App, Attempt, Node, Root
@@ -92,14 +92,14 @@ def configured(turn: Turn, event: events.Configured) -> None:
     fresh = sorted(paths - roots.keys())
     for path in fresh:
         roots[path] = Root(since=turn.now.mono)
-    left_out = [app.name for app in turn.node.apps.values() if unmanaged(turn, app)]
+    excluded = [app.name for app in turn.node.apps.values() if unmanaged(turn, app)]
     turn.node = replace(turn.node, settings=settings, roots=roots)
     turn.do(Rewatch())
     for path in fresh:
         # A root that was left out only for a moment never left the list of its watcher, which would
         # report nothing.
         turn.do(PollNow(path, ""))
-    take_in_again(turn, left_out)
+    include(turn, excluded)
     take_in(turn)
     liveness.reconfigured(turn)
     turn.touch(*turn.node.apps)

@@ -152,8 +152,9 @@ def handle_failure(turn: Turn, app: App, run: Run, event: Ended) -> None:
             retry_later(turn, app, run, event, (MOVED_FIRST, MOVED_MAX))
         case Outcome.LOST:
             # The first one is repeated at once: the machine went down. The next one waits.
-            again = app.attempt.backoff is not None and app.attempt.backoff.word == Outcome.LOST
-            retry_later(turn, app, run, event, (bounds[0] if again else 0.0, bounds[1]))
+            before = app.attempt.backoff
+            first = bounds[0] if before is not None and before.word == Outcome.LOST else 0.0
+            retry_later(turn, app, run, event, (first, bounds[1]))
         case Outcome.REFUSED:
             retry_later(turn, app, run, event, bounds)
         case _:

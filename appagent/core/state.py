@@ -61,7 +61,7 @@ class Asking:
     step: Target
     version: Version
     why: str = ""  # it was denied
-    again: float = inf  # mono: ask again then
+    retry_at: float = inf  # mono: ask again then
 
 
 @dataclass(frozen=True, slots=True)

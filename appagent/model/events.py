@@ -52,13 +52,13 @@ class PermitGranted(Event):
 
 @dataclass(frozen=True, slots=True)
 class PermitDenied(Event):
-    """A step may not begin; ask again at `again` (mono)."""
+    """A step may not begin; ask again at `retry_at` (mono)."""
 
     app: str
     step: Target
     version: Version
     why: str
-    again: float
+    retry_at: float
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,7 +34,7 @@ FILE = "history.sqlite"
 _BACKLOG = 5_000  # notices that wait for a disk
 _BATCH = 500
 _BRIEFLY = 0.2  # seconds
-_AGAIN = 5.0  # seconds between two tries
+_RETRY = 5.0  # seconds between two tries
 _PRUNE_EVERY = 1_000  # notices
 _MOST_AGE = 90 * 86_400.0
 _MOST_ROWS = 10_000
@@ -56,13 +56,13 @@ class History:
         *,
         clock: Callable[[], Now] = now,
         most_rows: int = _MOST_ROWS,
-        again: float = _AGAIN,
+        retry_after: float = _RETRY,
     ) -> None:
         self.path = Path(state_dir) / FILE
         self._report_trouble = report_trouble
         self._clock = clock
         self._most_rows = most_rows
-        self._again = again
+        self._retry_after = retry_after
         self._incoming: queue.SimpleQueue[Notice | threading.Event | None] = queue.SimpleQueue()
         self._waiting: deque[Notice] = deque()
         self._written = 0
@@ -159,7 +159,7 @@ class History:
 
     def _take(self, events: list[threading.Event]) -> bool:
         """Wait for something to do, and take all of it; whether it is to end."""
-        timeout = self._again if self._waiting else None
+        timeout = self._retry_after if self._waiting else None
         while True:
             try:
                 each = self._incoming.get(timeout=timeout)

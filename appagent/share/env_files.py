@@ -48,18 +48,18 @@ class EnvFile:
     def poll(self, owner: EnvFiles, now: float) -> tuple[EnvSeen | None, float]:
         """Read it: what there is to report, and in how many s to read again (0: by listing)."""
         limits = owner.work.limits
-        again = limits.again_share
+        reread = limits.reread_share
         try:
             before = self._mount(owner)
-            again = limits.again_share if before.is_share else limits.again_local
+            reread = limits.reread_share if before.is_share else limits.reread_local
             read = self._read_now(owner, before)
             owner.guard.unmoved(before, self._mount(owner))
         except (OSError, NotMounted) as error:
             why = in_words(error) if isinstance(error, OSError) else str(error)
-            return self.unknown(why, now), again
+            return self.unknown(why, now), reread
         if read != self._read:
             self._read = read
-            return None, again
+            return None, reread
         state, key, why = read
         return self._report(EnvSeen(self.path, state, key, why, now, before.is_share)), 0.0
 
@@ -210,14 +210,14 @@ class EnvFiles:
         """Read one file."""
         began = time.monotonic()
         try:
-            seen, again = env.poll(self, began)
+            seen, reread = env.poll(self, began)
         except Exception:  # noqa: BLE001 - logged; it makes this file unknown, and nothing else
-            seen, again = env.unknown(str(self.work.internal_error(env.path, emit)), began), RETRY
+            seen, reread = env.unknown(str(self.work.internal_error(env.path, emit)), began), RETRY
         if seen is not None:
             emit(seen)
-        env.waiting = again > 0
-        if again:  # else it is left to its directory
-            self.work.poll.sooner(env, began + again)
+        env.waiting = reread > 0
+        if reread:  # else it is left to its directory
+            self.work.poll.sooner(env, began + reread)
 
     def poll_dir(self, env_dir: EnvDir) -> None:
         """Find out which files of a directory have to be read."""

@@ -27,7 +27,7 @@ from appagent.share.watches import Watches
 SAFETY = 60.0  # s between polls of what inotify watches
 _MOST = 32  # apps whose markers are polled in one pass
 _BUSY = 0.5  # of the time that polls of markers may take at most
-_LEFT = 0.1  # of the bound on polls: for plain directories, however many apps there are
+_REMAINDER = 0.1  # of the bound on polls: for plain directories, however many apps there are
 
 
 class MarkerPoll:
@@ -122,7 +122,7 @@ class MarkerPoll:
                 ended = time.monotonic()
                 self._cost += (ended - now - self._cost) / 16
                 if same:
-                    found[app] = self._again(app, now)
+                    found[app] = self._next_poll(app, now)
                 else:
                     app.markers = ()
                 now = ended
@@ -166,7 +166,7 @@ class MarkerPoll:
         slow = SAFETY if root.inotify else self._work.limits.whole
         soon = bool(found.incomplete) or watches_added
         app.whole = self._jitter(began, spec.scan_interval if soon else slow)
-        return self._again(app, began)
+        return self._next_poll(app, began)
 
     def _failed(self, app: AppState, error: OSError | NotDeployable, emit: Emit) -> Window:
         """Take an inspection that failed: when to repeat it."""
@@ -188,9 +188,9 @@ class MarkerPoll:
         if most <= 0:
             return 0.0
         taken = self.polled / self.interval if self.interval else 0.0
-        return self.plain / max(most - taken, most * _LEFT)
+        return self.plain / max(most - taken, most * _REMAINDER)
 
-    def _again(self, app: AppState, began: float) -> Window:
+    def _next_poll(self, app: AppState, began: float) -> Window:
         """After the interval in force, or when it is due to be confirmed."""
         usual, most = app.root.spec.interval, self._work.watchlist.polls_per_second
         interval = max(usual, self.polled * self._cost / _BUSY)

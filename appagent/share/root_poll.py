@@ -77,7 +77,7 @@ class RootPoll:
             self._work.root(root, self._jitter(began, max(interval, 0.5)))
             return
         root.failing_since = None
-        available_again = root.reported is not None and not root.reported.known
+        recovered = root.reported is not None and not root.reported.known
         root.known, root.on_share = True, mount.is_share
         watches_added = self._watches.root(root, mount, inode, emit)
         found = root.listed(entries)
@@ -100,7 +100,7 @@ class RootPoll:
             emit(message)
         for app in trees:
             self._work.app(app)
-        for app in root.apps.values() if available_again else ():
+        for app in root.apps.values() if recovered else ():
             self._apps.request(app)
         every = _INTERVAL_INOTIFY if root.inotify and not watches_added else interval
         self._work.root(root, self._jitter(began, every))

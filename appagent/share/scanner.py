@@ -178,8 +178,8 @@ class Scanner:
     def _scan_app(self, app: AppState, began: float) -> Window | None:
         """Scan one app: when to scan it again, None if it is not a tree any more."""
         root = app.root
-        again = self._jitter(began, root.spec.scan_interval)
-        soon = again.sooner(began + _SOON)
+        next_scan = self._jitter(began, root.spec.scan_interval)
+        soon = next_scan.sooner(began + _SOON)
         if not root.known:  # its apps are scanned anew once it is available again
             return None
         try:
@@ -202,19 +202,19 @@ class Scanner:
             self._guard.unmoved(before, self._guard.of_root(root))
         except NotMounted:
             self._work.root(root)
-            return again
+            return next_scan
         except (OSError, NotDeployable) as error:
             return self._failed(app, error)
         if not listed:
             self._work.root(root)
-            return again
+            return next_scan
         changing = () if same or app.scan is None else scan.changed_since(app.scan)
         seen = app.debounce.saw(found, scan.release, began, app.cause, also=also, changing=changing)
         self._report(seen, app)
         app.scan = scan
         self._keep(app)
         added = self._watches.tree(app, found, scan, self._emit)
-        every = again if added or scan.torn or not root.inotify else self._jitter(began, SAFETY)
+        every = next_scan if added or scan.torn or not root.inotify else self._jitter(began, SAFETY)
         confirm = app.confirm = app.debounce.confirm_at
         if confirm is None or every.last < confirm:
             return every
@@ -225,8 +225,8 @@ class Scanner:
         app.confirm = None
         began = app.began
         self._report(app.debounce.failed(error, began, app.cause), app)
-        again = self._jitter(began, app.root.spec.scan_interval)
-        return again.sooner(began + _SOON) if app.debounce.doubtful else again
+        next_scan = self._jitter(began, app.root.spec.scan_interval)
+        return next_scan.sooner(began + _SOON) if app.debounce.doubtful else next_scan
 
     def _found(self, app: AppState) -> Inspection:
         """Inspect it, as if it were seen for the first time."""

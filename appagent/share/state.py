@@ -44,8 +44,8 @@ class Limits:
     confirm: float = CONFIRM  # after which an error is believed
     whole: float = 10.0  # between inspections of an app whose markers do not change
     unusable: float = 10.0  # after which what keeps a directory from being an app is reported
-    again_share: float = 1.0  # until the second read of an env file
-    again_local: float = 0.25
+    reread_share: float = 1.0  # until the second read of an env file
+    reread_local: float = 0.25
 
 
 @dataclass(frozen=True, slots=True)

@@ -60,7 +60,7 @@ class Shim(Attempts):
         if self.step == "check":
             tried = self._check(tried)
         elif self.calls == ["stop", "start"]:
-            tried = self._start_again(tried)
+            tried = self._start_after_stop(tried)
         outcome, code, line = tried
         if outcome == "ok" and self.step in KEEPS_COPY:
             self._keep_copy()
@@ -68,7 +68,7 @@ class Shim(Attempts):
             self._end_rest()
         return self._result(outcome, code, line)
 
-    def _start_again(self, tried: Attempt) -> Attempt:
+    def _start_after_stop(self, tried: Attempt) -> Attempt:
         """Start what was stopped, where there is no target to restart it."""
         outcome, code, line = tried
         if outcome not in {"ok", "missing"}:

@@ -37,9 +37,13 @@ class Place:
         self.reported: list[Notice] = []
 
     @contextlib.contextmanager
-    def opened(self, *, most_rows: int = 10_000, again: float = 5.0) -> Iterator[History]:
+    def opened(self, *, most_rows: int = 10_000, retry_after: float = 5.0) -> Iterator[History]:
         history = History(
-            str(self.path), self.reported.append, clock=self.clock, most_rows=most_rows, again=again
+            str(self.path),
+            self.reported.append,
+            clock=self.clock,
+            most_rows=most_rows,
+            retry_after=retry_after,
         )
         try:
             yield history

@@ -77,7 +77,7 @@ def wait_for(is_so: Callable[[], bool]) -> None:
 def test_a_place_that_cannot_be_written_is_said_once_and_so_is_its_healing(place: Place) -> None:
     place.path = place.path / "state"
     place.path.write_text("a file where the directory should be")
-    with place.opened(again=0.01) as history:
+    with place.opened(retry_after=0.01) as history:
         report_deploy(history.report, 1)
         assert history.flush(30)
         report_deploy(history.report, 2)
@@ -100,7 +100,7 @@ def test_a_full_disk_costs_nothing_else(place: Place) -> None:
     try:
         place.path = tiny
         ballast = tiny / "ballast"
-        with place.opened(again=0.01) as history:
+        with place.opened(retry_after=0.01) as history:
             report_deploy(history.report, 1)
             assert [each["id"] for each in history.deploys()] == ["d1"]
             with contextlib.suppress(OSError), ballast.open("wb", buffering=0) as file:
