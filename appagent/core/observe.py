@@ -189,8 +189,8 @@ def watcher_back(turn: Turn, event: WatcherBack) -> None:
             turn.touch(*apps_of(turn, path))
         if path in turn.node.envs_stuck:
             was = True
-            left = {k: v for k, v in turn.node.envs_stuck.items() if k != path}
-            turn.node = replace(turn.node, envs_stuck=left)
+            remaining = {k: v for k, v in turn.node.envs_stuck.items() if k != path}
+            turn.node = replace(turn.node, envs_stuck=remaining)
             touch_users(turn, path)
     if was:
         turn.report(NoticeKind.WATCHER_BACK, path=", ".join(event.paths[:3]))

@@ -84,10 +84,10 @@ def cancel(turn: Turn, event: Cancel) -> None:
         return
     run = app.run
     if run is not None and run.target in (Target.BUILD, Target.INSTALL):
-        left = Cancelled(seen_version(turn.node, app) or run.version, event.by)
+        cancelled = Cancelled(seen_version(turn.node, app) or run.version, event.by)
         end_run(turn, app, f"cancelled by {event.by}")
         app = turn.node.apps[app.name]
-        turn.save(app, replace(app.record, cancelled=left))
+        turn.save(app, replace(app.record, cancelled=cancelled))
         how = f"a new release or `appagent trigger {app.name}` continues"
         turn.do(Answer(OK, f"{app.name}: ending make {run.target}; {how}"))
     elif run is not None:

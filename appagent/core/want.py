@@ -198,10 +198,10 @@ def forward(node: Node, app: App, latest: AppSeen, conf: str) -> Want:
     """Want the newest complete release; if it failed here, the last good one, or nothing new."""
     pinned = app.attempt.override.pinned if latest.layout is Layout.TREE else ""
     release = pinned or app.seen.settled
-    seen, left = Version(release, conf), app.record.cancelled
-    if left is not None and left.version == seen:
+    seen, cancelled = Version(release, conf), app.record.cancelled
+    if cancelled is not None and cancelled.version == seen:
         how = f"push a new release, or continue with: appagent trigger {app.name}"
-        return keep(app, conf, "cancelled", f"by {left.by}; {how}")
+        return keep(app, conf, "cancelled", f"by {cancelled.by}; {how}")
     at = location(app.record, latest, release) if release else None
     if at is None:
         return wait("settling", half_there(latest) or "waiting for it to settle")

@@ -78,11 +78,11 @@ class Waiting:
                 shown = text
                 progress = {"text": text, "apps": wait.count(), "waiting": len(open_ones)}
                 yield {"line": f"waiting for {text}", "progress": progress}
-            left = until - time.monotonic()
-            if left <= 0:
+            remaining = until - time.monotonic()
+            if remaining <= 0:
                 raise Refused(LATER, f"after {duration(most or 0)} still waiting for {text}")
-            await asyncio.sleep(min(left, PAUSE * (time.monotonic() - began)))
-            await self.loop.change(min(left, 1.0))
+            await asyncio.sleep(min(remaining, PAUSE * (time.monotonic() - began)))
+            await self.loop.change(min(remaining, 1.0))
 
 
 class Wait:

@@ -76,8 +76,8 @@ def run_all(tasks: Iterable[Task[T]], deadline: float) -> list[Outcome[T]]:
             signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         running = {child.reader: child for child in children}
         while running:
-            left = min(child.due for child in running.values()) - time.monotonic()
-            for reader in wait(list(running), max(0.0, left)):
+            remaining = min(child.due for child in running.values()) - time.monotonic()
+            for reader in wait(list(running), max(0.0, remaining)):
                 running[cast("Connection", reader)].receive()
             for child in [child for child in running.values() if child.is_over()]:
                 del running[child.reader]

@@ -144,8 +144,8 @@ def hold_text(hold: Data, now: float) -> str:
     if hold["until"] is None:
         end = " until `appagent resume`"
     else:
-        left = text.age(hold["until"] - now)
-        end = f" until {text.clock(hold['until'], now)} ({left} left)"
+        remaining = text.age(hold["until"] - now)
+        end = f" until {text.clock(hold['until'], now)} ({remaining} left)"
     return f"held{by}{end}: {hold['why']}"
 
 

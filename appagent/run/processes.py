@@ -42,37 +42,39 @@ class AppProcesses:
         self.paths = paths
         self.boot = boot
         self.scopes = scopes
-        self._left: dict[str, ProcessIds] = {}
+        self._remaining: dict[str, ProcessIds] = {}
 
-    def left(self, app: str) -> ProcessIds:
+    def remaining(self, app: str) -> ProcessIds:
         """The processes that runs of the app have left; none where there are slices."""
         if self.scopes:
             return []
-        if app not in self._left:
-            self._left[app] = []
+        if app not in self._remaining:
+            self._remaining[app] = []
             last = lockfile.read(self.paths.lock(app))
             if last is not None and last.identity.boot == self.boot:
-                self._left[app] += last.processes
+                self._remaining[app] += last.processes
                 with contextlib.suppress(ValueError, TypeError):
-                    self._left[app] += lockfile.processes_in((last.result or {}).get("left"))
-        return self._left[app]
+                    self._remaining[app] += lockfile.processes_in(
+                        (last.result or {}).get("processes")
+                    )
+        return self._remaining[app]
 
     def to_send(self, app: str) -> ProcessIds:
         """The processes of the app for a shim without a scope, if need be only some of them."""
         if not self.scopes:
-            return kill.sample(kill.living(self.left(app)), MOST_SENT)
+            return kill.sample(kill.living(self.remaining(app)), MOST_SENT)
         return kill.sample(kill.identify(cgroup.processes(scope.slice_path(app))), MOST_SENT)
 
     def add(self, app: str, new: object) -> None:
         """Note the processes that a run has left, beside those of the runs before it."""
         if not self.scopes and isinstance(new, list):
-            before = kill.living(self.left(app))
-            self._left[app] = before + [one for one in new if one not in before]
+            before = kill.living(self.remaining(app))
+            self._remaining[app] = before + [one for one in new if one not in before]
 
     def any(self, app: str, shims: Collection[int]) -> bool:
         """Whether the app has any process beside its shims. Fast enough for the loop."""
         if not self.scopes:
-            return bool(kill.living(self.left(app)))
+            return bool(kill.living(self.remaining(app)))
         path = scope.slice_path(app)
         return bool(self._pids(app, shims)) if shims else scope.populated(path)
 
@@ -87,7 +89,7 @@ class AppProcesses:
     def _pids(self, app: str, shims: Collection[int]) -> set[int]:
         if self.scopes:
             return cgroup.processes(scope.slice_path(app)).difference(shims)
-        return kill.family(self.left(app)).difference(shims)
+        return kill.family(self.remaining(app)).difference(shims)
 
 
 def of_session(leader: int, started: int) -> set[int]:

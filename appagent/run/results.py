@@ -55,7 +55,7 @@ def ended(run: Run, found: dict[str, object], *, adopted: bool) -> Ended:
         warnings=tuple(map(str, warnings)) if isinstance(warnings, list) else (),
         adopted=adopted,
         lacks=lacks(found.get("targets")),
-        leaves=bool(found.get("left")),
+        leaves=bool(found.get("processes")),
         step=step[0] if step else None,
         stopped=found.get("stopped") is True,
         calls=_targets(found.get("calls")),

@@ -290,7 +290,7 @@ class Spawner:
         if isinstance(targets, str):
             pairs = (pair.partition("=") for pair in targets.split())
             self._targets[run.app] = (_key(run), {name: how for name, _, how in pairs})
-        self._processes.add(run.app, found.get("left"))
+        self._processes.add(run.app, found.get("processes"))
         return results.ended(run, found, adopted=adopted)
 
     # --- what there is now -----------------------------------------------------------------------

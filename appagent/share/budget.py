@@ -74,13 +74,13 @@ class Budget:
 
     def _fill(self, now: float) -> None:
         """Give what the time since then brought: who needs least is served first."""
-        full, left = self._full, (now - self._at) * self._share
+        full, remaining = self._full, (now - self._at) * self._share
         self._at = now
         needs = [(max(0.0, full - self._saved[key]), key) for key in self._needy]
         needs.sort(key=lambda pair: pair[0])
         for served, (need, key) in enumerate(needs):
-            part = min(need, left / (len(needs) - served))
-            left -= part
+            part = min(need, remaining / (len(needs) - served))
+            remaining -= part
             self._saved[key] += part
             if part >= need:
                 self._needy.discard(key)

@@ -224,9 +224,9 @@ class Disk:
         with self._at("writing", path, base) as (at, name):
             fd = os.open(name, _NEW_FILE, mode, dir_fd=at)
             try:
-                left = memoryview(data)
-                while left:
-                    left = left[os.write(fd, left) :]
+                remaining = memoryview(data)
+                while remaining:
+                    remaining = remaining[os.write(fd, remaining) :]
                 self.pulse.begin("syncing", path)
                 os.fsync(fd)
             finally:

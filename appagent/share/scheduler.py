@@ -150,22 +150,22 @@ class Burst:
     def __init__(self, most: int, gap: float) -> None:
         self._most = most
         self._gap = gap
-        self._left = float(most)
+        self._remaining = float(most)
         self._at = 0.0  # of the newest poll
 
     def due(self, now: float, interval: float) -> Window:
         """When to poll because of an event that comes now."""
-        left = self._refilled(now, interval)
-        due = self._at + self._gap if left >= 1 else now + (1 - left) * interval
+        remaining = self._refilled(now, interval)
+        due = self._at + self._gap if remaining >= 1 else now + (1 - remaining) * interval
         return Window(due, due)
 
     def spend(self, now: float, interval: float) -> None:
         """A poll begins."""
-        self._left = max(0.0, self._refilled(now, interval) - 1)
+        self._remaining = max(0.0, self._refilled(now, interval) - 1)
         self._at = now
 
     def _refilled(self, now: float, interval: float) -> float:
-        return min(self._most, self._left + (now - self._at) / interval)
+        return min(self._most, self._remaining + (now - self._at) / interval)
 
 
 class Jitter:

@@ -239,8 +239,8 @@ class Attempts:
                 return "cancelled", None, "ended before anything ran"
             spent = span(min(self.spec["patience"][phase], self.timeout))
             return "moved", None, f"nothing ran: {what} did not answer for {spent}"
-        self.killed_hard, left = self.group.end_run(self._pause)
-        self.hanging = len(left)
+        self.killed_hard, hanging = self.group.end_run(self._pause)
+        self.hanging = len(hanging)
         if cancelled:
             return "cancelled", None, "ended"
         what = "reading the Makefile" if phase == "ask" else self.step

@@ -47,7 +47,7 @@ def main() -> int:
     failpoint.hit("shim.ended")
     status = result.write(run["result"], {**made, "run": run["run"]})
     mine.end(made)
-    failpoint.hit("shim.left")
+    failpoint.hit("shim.recorded")
     return status
 
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from appagent.shim.kill import ProcessIds
     from appagent.shim.spec import Spec
 
-MOST_LEFT = 5_000  # processes; a result must fit into the lock of its app, too
+MOST_REMAINING = 5_000  # processes; a result must fit into the lock of its app, too
 
 
 class ProcessGroup:
@@ -26,7 +26,7 @@ class ProcessGroup:
     def __init__(self, spec: Spec) -> None:
         """Make the cgroup of the run, if the shim is in the scope that it should be in."""
         self.grace = spec["grace"]
-        self.left = spec["processes"]
+        self.earlier = spec["processes"]
         self.me = os.getpid()
         self.run = ""  # the cgroup of what is run; "": there is none
         self.slice = ""
@@ -40,7 +40,7 @@ class ProcessGroup:
         """All that this run has started and that is still alive."""
         return kill.below(self.me) | (cgroup.processes(self.run) if self.run else set())
 
-    def left_by_run(self, most: int = MOST_LEFT) -> ProcessIds:
+    def remaining(self, most: int = MOST_REMAINING) -> ProcessIds:
         """Identify what this run leaves running, so that all of it can be found again later."""
         return kill.sample(kill.identify(self.of_run()), most)
 
@@ -48,7 +48,7 @@ class ProcessGroup:
         """All other processes of the app."""
         if self.slice:
             return cgroup.processes(self.slice) - {self.me}
-        return kill.family(self.left) - {self.me} | kill.below(self.me)
+        return kill.family(self.earlier) - {self.me} | kill.below(self.me)
 
     def end_run(self, rest: Callable[[float], None]) -> tuple[bool, set[int]]:
         """TERM, grace, KILL to all of this run: whether KILL was needed, and what hangs."""

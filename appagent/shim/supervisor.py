@@ -89,8 +89,8 @@ class Shim(Attempts):
         noun = "process" if len(rest) == 1 else "processes"
         what = ", ".join(sorted({proc.name(pid) for pid in rest})[:5])
         self.warnings.append(f"killed {len(rest)} leftover {noun} after stop: {what}")
-        _, left = self.group.end_app(self._pause)
-        self.hanging = len(left)
+        _, hanging = self.group.end_app(self._pause)
+        self.hanging = len(hanging)
 
     # --- check, again and again ------------------------------------------------------------------
 
@@ -178,7 +178,7 @@ class Shim(Attempts):
             "tail": tail,
             "warnings": self.warnings,
             "targets": self.targets,
-            "left": self.group.left_by_run() if lives else [],
+            "processes": self.group.remaining() if lives else [],
             "step": self.step,
             "stopped": self.stopped,
             "calls": " ".join(self.calls),

@@ -185,17 +185,17 @@ class Bases:
     ) -> tuple[Directory, str]:
         """Take the steps one by one; with `want_name` stop before the last that is not a link."""
         here = start
-        left = list(steps)
+        remaining = list(steps)
         links = 0
         path = "/".join([start.path, *steps])
-        while left:
-            step = left.pop(0)
+        while remaining:
+            step = remaining.pop(0)
             if step in {"", "."}:
                 continue
             if step == "..":
-                here, left = self._up(here, left, path)
+                here, remaining = self._up(here, remaining, path)
                 continue
-            if want_name and not left:
+            if want_name and not remaining:
                 if not stat.S_ISLNK(lstat(here, step).st_mode):
                     return here, step
                 entered = None
@@ -214,9 +214,9 @@ class Bases:
                 if found is None:
                     raise self._outside(path, text)
                 here, more = found
-                left = more + left
+                remaining = more + remaining
             else:
-                left = text.split("/") + left
+                remaining = text.split("/") + remaining
         if want_name:
             raise Refused(f"{here.path} is a directory: only a regular file is used")
         return here, ""
@@ -242,18 +242,18 @@ class Bases:
         except OSError as error:
             raise _trouble(path, error) from None
 
-    def _up(self, here: Directory, left: list[str], link: str) -> tuple[Directory, list[str]]:
+    def _up(self, here: Directory, remaining: list[str], link: str) -> tuple[Directory, list[str]]:
         """Go to the directory above, which may lie in another base, or in none.
 
         `link` is the one that led here.
         """
         if here.above is not None:
-            return here.above, left
+            return here.above, remaining
         beyond = os.path.dirname(self._real(here.path))
-        while left and left[0] == "..":
+        while remaining and remaining[0] == "..":
             beyond = os.path.dirname(beyond)
-            left = left[1:]
-        path = "/".join([beyond.rstrip("/"), *left])
+            remaining = remaining[1:]
+        path = "/".join([beyond.rstrip("/"), *remaining])
         found = self.find(path)
         if found is None:
             raise self._outside(link, path)

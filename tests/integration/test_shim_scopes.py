@@ -264,7 +264,7 @@ def test_limits_are_properties_of_the_slice_and_are_set_when_they_change(scoped:
 def family(world: World, app: str = "web") -> set[int]:
     """All processes that runs of an app have left, as the next run would find them."""
     paths = Paths(str(world.state), str(world.runtime))
-    return kill.family(processes.AppProcesses(paths, boot.boot(), scopes=False).left(app))
+    return kill.family(processes.AppProcesses(paths, boot.boot(), scopes=False).remaining(app))
 
 
 def test_without_scopes_what_start_leaves_is_remembered_and_counted(world: World) -> None:

@@ -78,7 +78,7 @@ def test_what_a_killed_shim_left_is_ended_by_the_next_agent(world: World) -> Non
         ("child.ask", Outcome.FAILED, False),
         ("child.make", Outcome.FAILED, False),
         ("shim.ended", Outcome.LOST, True),
-        ("shim.left", Outcome.OK, True),
+        ("shim.recorded", Outcome.OK, True),
     ],
 )
 def test_a_kill_anywhere_in_the_shim_is_told(

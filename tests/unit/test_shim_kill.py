@@ -52,7 +52,7 @@ def test_a_mark_of_each_session_is_enough_to_find_all_of_them(families: list[set
 
 
 def test_what_a_run_leaves_is_reported_within_bounds(families: list[set[int]]) -> None:
-    ids = ProcessGroup(SPEC).left_by_run(4)
+    ids = ProcessGroup(SPEC).remaining(4)
     assert len(ids) == 4
     assert sessions(ids) >= {os.getsid(min(one)) for one in families}
 

@@ -160,14 +160,14 @@ def test_the_processes_of_an_app_are_those_left_before_and_by_the_last_run(paths
     made = lock.Lock(paths.lock("web"))
     assert made.take()
     made.write({**message(paths, run_of()), "may_run": True, "processes": [mine]})
-    assert AppProcesses(paths, BOOT, scopes=False).left("web") == [mine]  # its shim was killed
-    made.end({"outcome": "ok", "left": [parent]})
+    assert AppProcesses(paths, BOOT, scopes=False).remaining("web") == [mine]  # its shim was killed
+    made.end({"outcome": "ok", "processes": [parent]})
     let_go(made)
     last = lockfile.read(paths.lock("web"))
     assert last is not None
     assert (last.may_run, last.processes) == (True, [mine])
-    assert AppProcesses(paths, BOOT, scopes=False).left("web") == [mine, parent]
-    assert AppProcesses(paths, "boot-2", scopes=False).left("web") == []
+    assert AppProcesses(paths, BOOT, scopes=False).remaining("web") == [mine, parent]
+    assert AppProcesses(paths, "boot-2", scopes=False).remaining("web") == []
 
 
 def test_the_next_run_takes_the_place_of_the_last(paths: Paths, taken: list[lock.Lock]) -> None:

@@ -30,7 +30,7 @@ class Node:
         self.history = History(str(path), lambda _: None)
         self.unreported = Unreported(self.paths, self.history)
 
-    def left(self, run_id: str, **result: object) -> None:
+    def leave_result(self, run_id: str, **result: object) -> None:
         """A run that was begun for a build, came to its install, and left this result."""
         run = Run(run_id, "web", "/r", Target.BUILD, Version("r1", ""), "", Layout.TREE, "/r/web",
                   "new release", "deploy-1", 1.0, 1.0, Now(0.0, 0.0),
@@ -57,7 +57,9 @@ def node(tmp_path: Path) -> Iterator[Node]:
 
 
 def test_a_result_has_all_that_the_history_tells_of_a_run(node: Node) -> None:
-    node.left("1", outcome="failed", exit_code=2, line="exit 2", tail="no such\x1b[31m file")
+    node.leave_result(
+        "1", outcome="failed", exit_code=2, line="exit 2", tail="no such\x1b[31m file"
+    )
     node.unreported.report(["1"])
     (run,) = node.runs()
     assert (run["id"], run["app"], run["deploy_id"], run["target"]) == (
@@ -75,7 +77,7 @@ def test_a_result_has_all_that_the_history_tells_of_a_run(node: Node) -> None:
 def test_a_run_of_which_only_the_begin_is_known_gets_its_end(node: Node) -> None:
     fields = Fields(run_id="1", target="build", release="r1")
     node.history.report(Notice(NoticeKind.RUN_BEGAN, Now(1.0, 7.0), "web", fields))
-    node.left("1")
+    node.leave_result("1")
     node.unreported.report(["1"])
     (run,) = node.runs()
     assert (run["began"], run["target"], run["outcome"]) == (7.0, "install", "ok")
@@ -85,7 +87,7 @@ def test_what_was_told_of_an_end_stays(node: Node) -> None:
     line = "a newer release"
     fields = Fields(run_id="1", target="install", outcome="cancelled", line=line)
     node.history.report(Notice(NoticeKind.RUN_ENDED, Now(1.0, 7.0), "web", fields))
-    node.left("1", outcome="failed")
+    node.leave_result("1", outcome="failed")
     node.unreported.report(["1", "1"])
     (run,) = node.runs()
     assert (run["outcome"], run["ended"], run["line"]) == ("cancelled", 7.0, "a newer release")
@@ -98,13 +100,13 @@ def test_what_was_told_of_an_end_stays(node: Node) -> None:
 def test_where_nothing_ran_or_nobody_knows_what_there_is_nothing_to_tell(
     node: Node, result: dict[str, object]
 ) -> None:
-    node.left("1", **result)
+    node.leave_result("1", **result)
     node.unreported.report(["1", "2"])
     assert node.runs() == []
 
 
 def test_results_go_once_the_history_is_on_the_disk(node: Node) -> None:
-    node.left("1")
+    node.leave_result("1")
     node.unreported.report(["1"])
     node.sweep()
     assert node.results() == []
@@ -112,7 +114,7 @@ def test_results_go_once_the_history_is_on_the_disk(node: Node) -> None:
 
 
 def test_they_stay_while_a_record_is_in_memory_alone(node: Node) -> None:
-    node.left("1")
+    node.leave_result("1")
     node.sweep("apps/web/record.json")
     assert node.results() == ["1"]
 
