@@ -73,8 +73,8 @@ def with_run(record: Record, run: Run) -> Record:
     )
 
 
-def reach(turn: Turn, app: App, run: Run, step: Target | None) -> tuple[App, Run]:
-    """A run has reached one of its steps: the Makefile lacks those before it."""
+def note_step(turn: Turn, app: App, run: Run, step: Target | None) -> tuple[App, Run]:
+    """Note that a run has come to one of its steps: the Makefile lacks those before it."""
     if not run.then or step not in run.steps:
         return app, run
     at = run.steps.index(step)
@@ -92,7 +92,7 @@ def step_found(turn: Turn, event: StepFound) -> None:
     run = app.record.run if app is not None else None
     if app is None or run is None or run.id != event.run_id:
         return
-    app, run = reach(turn, app, run, event.step)
+    app, run = note_step(turn, app, run, event.step)
     if event.calls:
         report_began(turn, app, run, event.calls)
     touch_queued(turn)  # a check does not use up a place
@@ -122,8 +122,8 @@ def report_began(turn: Turn, app: App, run: Run, calls: Sequence[Target]) -> Non
     )
 
 
-def reach_at_end(turn: Turn, app: App, run: Run, event: Ended) -> tuple[App, Run]:
-    """The step that a run has reached at its end.
+def note_last_step(turn: Turn, app: App, run: Run, event: Ended) -> tuple[App, Run]:
+    """Note the step that a run had come to at its end.
 
     A run without a result may have begun any of its steps: none of them counts as done.
     """
@@ -131,7 +131,7 @@ def reach_at_end(turn: Turn, app: App, run: Run, event: Ended) -> tuple[App, Run
         for step in run.steps:
             app = turn.save(app, with_run(app.record, replace(run, target=step)))
         return app, run
-    return reach(turn, app, run, event.step)
+    return note_step(turn, app, run, event.step)
 
 
 def halfway(turn: Turn, app: App, run: Run, event: Ended) -> tuple[App, Run]:

@@ -17,7 +17,7 @@ from appagent.core.progress import (
     accomplish,
     boot_of,
     halfway,
-    reach_at_end,
+    note_last_step,
     report_began,
     touch_queued,
     with_run,
@@ -69,7 +69,7 @@ def ended(turn: Turn, event: Ended) -> None:
     if app is None or run is None or run.id != event.run_id:
         return
     outcome, steps, asked = event.outcome, run.steps, app.attempt.requested_by
-    app, run = reach_at_end(turn, app, run, event)
+    app, run = note_last_step(turn, app, run, event)
     ended_by_us = run.cancelled and run.target in (Target.BUILD, Target.INSTALL)
     if ended_by_us and outcome not in (Outcome.OK, Outcome.LOST):
         outcome = Outcome.CANCELLED

@@ -68,7 +68,7 @@ class Verbs:
     configuration: Configuration
     watchers: Watchers
     runner: Runner
-    past: History
+    history_db: History
     store: Store
 
     def __post_init__(self) -> None:
@@ -122,7 +122,7 @@ class Verbs:
             found["apps"] = [app for app in found["apps"] if app["app"] == name]
         names = [app["app"] for app in found["apps"]]
         usage = await asyncio.to_thread(self.runner.usage, names)
-        ended = await asyncio.to_thread(self.past.last_ends)
+        ended = await asyncio.to_thread(self.history_db.last_ends)
         for app in found["apps"]:
             app["usage"] = usage[app["app"]]
             app["since"] = app["since"] or ended.get(app["app"])
@@ -161,14 +161,14 @@ class Verbs:
             raise Refused(USAGE, f"limit must be at most {MOST_DEPLOYS}")
         alive = {app.run.id for app in self.loop.node.apps.values() if app.run}
         attempts = (app.attempt for app in self.loop.node.apps.values())
-        deploys = {attempt.deploy.id for attempt in attempts if attempt.deploy}
-        past = self.past.deploys(name or None, limit, alive | deploys)
-        deploy = await asyncio.to_thread(next, past, None)
+        current = {attempt.deploy.id for attempt in attempts if attempt.deploy}
+        deploys = self.history_db.deploys(name or None, limit, alive | current)
+        deploy = await asyncio.to_thread(next, deploys, None)
         if name and deploy is None:
             self.known(name)  # what was forgotten long ago may still be read
         while deploy is not None:
             yield {"deploy": deploy}
-            deploy = await asyncio.to_thread(next, past, None)
+            deploy = await asyncio.to_thread(next, deploys, None)
 
     async def where(self, request: Request, _: Peer) -> Lines:
         """Where an app's output goes: a file, or the journal, found by these matches of journalctl.

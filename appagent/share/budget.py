@@ -1,7 +1,7 @@
 """How much scanning may be done: a bounded part of the time, shared fairly between the trees.
 
-Theory of operation. Each tree has an account, and pays for its scans what they cost (`price`). A
-tenth of the time that passes goes to the accounts, in equal parts to all that are not full; so
+Theory of operation. Each tree has a budget, and pays for its scans what they cost (`price`). A
+tenth of the time that passes goes to the budgets, in equal parts to all that are not full; so
 what a small tree leaves goes to the large ones, and a large or broken tree only ever waits for
 itself. Who is in debt is not scanned until that is paid, unless the scan is urgent; that one is
 paid too.
@@ -15,12 +15,12 @@ _WAITING = 0.25  # of the time that may be spent on a share: nearly all of that 
 # servers, so this keeps a node below 300 of these a second, and ten trees of 1,000 files in 20
 # directories are scanned every 4.2 s, as long as each scan takes no more than 0.1 s.
 _DIRECTORIES = 50.0
-_SAVED = 1.0  # s that all accounts may hold together, for a change after a quiet time
-_DEEPEST = 12  # scans that an account may owe: those that people request wait for nothing
+_SAVED = 1.0  # s that all budgets may hold together, for a change after a quiet time
+_DEEPEST = 12  # scans that a budget may owe: those that people request wait for nothing
 
 
 def price(processor: float, shared: float, directories: int) -> float:
-    """What a scan costs its account, in s of the processor's time or as much as that.
+    """What a scan costs its budget, in s of the processor's time or as much as that.
 
     `shared` is how long a share was kept busy (s), `directories` how many of it were read.
     """
@@ -28,7 +28,7 @@ def price(processor: float, shared: float, directories: int) -> float:
 
 
 class Budget:
-    """The accounts, by what is scanned. All times are in seconds."""
+    """The budgets, by what is scanned. All times are in seconds."""
 
     def __init__(self, now: float, share: float = SHARE) -> None:
         self._share = share
@@ -37,7 +37,7 @@ class Budget:
         self._at = now
 
     def drop(self, key: object) -> None:
-        """Close an account."""
+        """Forget a budget."""
         self._saved.pop(key, None)
         self._needy.discard(key)
 
@@ -50,7 +50,7 @@ class Budget:
         self._needy.add(key)
 
     def _open(self, key: object) -> None:
-        """Open an account that is full, and have none that holds more."""
+        """Open a budget that is full, and have none that holds more."""
         self._saved[key] = full = _SAVED / (len(self._saved) + 1)
         for other, saved in self._saved.items():
             self._saved[other] = min(saved, full)

@@ -54,9 +54,9 @@ class Poller:
         """Why that is more than it should be; "" if it is not."""
         return self._apps.why
 
-    def post(self, order: Callable[[], None]) -> None:
+    def post(self, job: Callable[[], None]) -> None:
         """Have the thread do something before its next poll. Any thread may call this."""
-        self._inbox.append(order)
+        self._inbox.append(job)
         self._work.poll.wake()
 
     def turn(self, timeout: float, emit: Emit) -> None:
@@ -100,7 +100,7 @@ class Poller:
             self.env_files.poll_all()
         self._work.poll.sooner(_MOUNT_TABLE, self._jitter(time.monotonic(), _MOUNTS))
 
-    # --- orders: to be called from the inbox ---------------------------------------------------
+    # --- jobs: to be called from the inbox ---------------------------------------------------
 
     def poll_now(self, path: str, name: str) -> None:
         """Poll one app, or (without a name) a root and everything in it."""

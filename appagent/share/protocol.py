@@ -46,20 +46,20 @@ class Recheck:
     envs: tuple[str, ...] = ()
 
 
-Order = Watchlist | PollNow | Recheck | Request  # from the daemon
+WatcherCommand = Watchlist | PollNow | Recheck | Request  # from the daemon
 Message = AppSeen | RootSeen | EnvSeen | Beat | LogLine | Answer  # from the watcher
 
-_TYPES: Mapping[str, type[Order | Message]] = {
-    kind.__name__: kind for kind in (*get_args(Order), *get_args(Message))
+_TYPES: Mapping[str, type[WatcherCommand | Message]] = {
+    kind.__name__: kind for kind in (*get_args(WatcherCommand), *get_args(Message))
 }
 
 
-def line(message: Order | Message) -> bytes:
+def line(message: WatcherCommand | Message) -> bytes:
     """Write one line."""
     return codec.to_json({type(message).__name__: message})
 
 
-def read(data: bytes) -> Order | Message:
+def read(data: bytes) -> WatcherCommand | Message:
     """Read one line. Raises ValueError for anything that is not a message."""
     whole = codec.from_json(data)
     if len(whole) != 1:

@@ -79,13 +79,13 @@ class PathResolver:
         except OSError as error:
             if error.errno not in _LINKED:
                 raise
-            resolved = self.reach(path)
+            resolved = self.resolve_existing(path)
         try:
             return resolved, self.read(resolved.path, most)
         except (FileNotFoundError, NotADirectoryError):
             return resolved, None
 
-    def reach(self, path: str) -> ResolvedPath:
+    def resolve_existing(self, path: str) -> ResolvedPath:
         """Follow a path as far as there is anything; no link may lead out of those directories."""
         done, rest = path, ""
         while True:

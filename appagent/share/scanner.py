@@ -1,6 +1,6 @@
 """The scanner thread: whole scans of the apps that are trees.
 
-A tree pays for its scans from an account of its own (budget.py). What does not wait for that, and
+A tree pays for its scans from a budget of its own (budget.py). What does not wait for that, and
 comes before all others, is the first scan of an app and one that was triggered; the one that
 confirms a change, just `settle` after it was seen, and one that somebody waits for, as long as not
 too much is owed. All of them are paid. A long scan lets short ones in between two directories, so
@@ -80,7 +80,7 @@ class Scanner:
         """Scan one tree, or wait."""
         self.disk.pulse.rest()
         while self._work.dropped:
-            self._close_account(self._work.dropped.popleft())
+            self._drop_budget(self._work.dropped.popleft())
         self._emit = emit
         app = self._work.scan.take(timeout, self._rank)
         if app is not None:
@@ -115,7 +115,7 @@ class Scanner:
         if app.dropped:
             return
         if app.owner != SCANNER:
-            self._close_account(app)
+            self._drop_budget(app)
             self._work.app(app)
             return
         now = self._clock()
@@ -169,7 +169,7 @@ class Scanner:
             others = [one for one in self.slow if one is not app]
             self.slow = (*others, app) if app.scan_every else tuple(others)
 
-    def _close_account(self, app: AppState) -> None:
+    def _drop_budget(self, app: AppState) -> None:
         """Forget what an app owes that is not scanned any more."""
         self._budget.drop(app)
         self._slower(app, 0.0)
@@ -188,7 +188,7 @@ class Scanner:
             if not app.debounce.believes(found.layout, began):
                 return soon
             if found.layout is not Layout.TREE:
-                self._close_account(app)
+                self._drop_budget(app)
                 app.owner = POLLER
                 self._work.app(app)
                 return None

@@ -193,7 +193,7 @@ class AppState:
         self.confirm: float | None = None  # when to scan again to see that a change stood
         self.put_off = False  # since its newest scan: it could not be paid
         self.scan_takes = 0.0  # s, the newest
-        self.scan_price = 0.0  # s, what it cost its account
+        self.scan_price = 0.0  # s, what it cost its budget
         self.scan_every = 0.0  # s, where that is much more than it should be; else 0
         self.failing_since: float | None = None  # since when something keeps it from being an app
         self.kept = ""  # release whose manifest is kept
@@ -240,7 +240,7 @@ class Work:
         self.watchlist = Watchlist()
         self.poll: Schedule[object] = Schedule()
         self.scan: Schedule[AppState] = Schedule(clock)
-        self.dropped: deque[AppState] = deque()  # their accounts are for the scanner to close
+        self.dropped: deque[AppState] = deque()  # their budgets are for the scanner to drop
         self._logged: set[tuple[str, str, str, int | None]] = set()
 
     def app(self, app: AppState, due: float | Window = 0.0) -> None:

@@ -31,7 +31,7 @@ from appagent.share import protocol
 from appagent.share.disk import Disk
 from appagent.share.observer import ShareObserver, Worker
 from appagent.share.poller import Poller
-from appagent.share.protocol import LogLine, Message, Order, PollNow, Recheck
+from appagent.share.protocol import LogLine, Message, PollNow, Recheck, WatcherCommand
 from appagent.share.request_thread import RequestThread
 from appagent.share.requests import Answer, Request
 from appagent.share.scanner import Scanner
@@ -175,27 +175,27 @@ class Watcher:
         *lines, self._inbox = (self._inbox + data).split(b"\n")
         for line in lines:
             try:
-                order = protocol.read(line)
+                command = protocol.read(line)
             except ValueError as error:
                 text = f"the watcher received a line that it cannot read: {error}"
                 self._outbox.put(LogLine("warning", text))
                 continue
-            self._obey(order)
+            self._handle(command)
         return bool(data)
 
-    def _obey(self, order: Order | Message) -> None:
+    def _handle(self, command: WatcherCommand | Message) -> None:
         poller = self._poller
-        match order:
+        match command:
             case Watchlist():
-                self._requests.set_watchlist(order)
-                poller.post(lambda: poller.set_watchlist(order))
+                self._requests.set_watchlist(command)
+                poller.post(lambda: poller.set_watchlist(command))
             case PollNow(root, app):
                 poller.post(lambda: poller.poll_now(root, app))
             case Recheck(number, roots, apps, envs):
                 poller.post(lambda: poller.recheck(roots, apps, envs))
                 self._outbox.put(Answer(number))
             case Request():
-                answer = self._requests.put(order)
+                answer = self._requests.put(command)
                 if answer is not None:
                     self._outbox.put(answer)
 

@@ -10,7 +10,7 @@ import pytest
 from appagent.model.seen import AppSeen, Beat, EnvSeen, RootSeen, Slow
 from appagent.model.words import Layout
 from appagent.share import protocol
-from appagent.share.protocol import LogLine, Message, Order, PollNow, Recheck
+from appagent.share.protocol import LogLine, Message, PollNow, Recheck, WatcherCommand
 from appagent.share.requests import Answer, Failure, Operation, Problem, Request
 from appagent.share.watcher import Outbox
 from appagent.share.watchlist import Also, AppSpec, RootSpec, Watchlist
@@ -18,7 +18,7 @@ from appagent.share.watchlist import Also, AppSpec, RootSpec, Watchlist
 ODD = os.fsdecode(b"\xff\n\t\xe2")
 
 
-def over(message: Order | Message) -> Order | Message:
+def over(message: WatcherCommand | Message) -> WatcherCommand | Message:
     line = protocol.line(message)
     assert line.count(b"\n") == 1
     return protocol.read(line)
