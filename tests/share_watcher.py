@@ -306,7 +306,7 @@ async def watcher_on(
         pid = seen.watcher.pid
         await seen.watcher.close()
         if pid is not None:
-            await seen.until(lambda: not exists(pid) or seen.watcher.gone)
+            await seen.until(lambda: not exists(pid) or seen.watcher.ended)
 
 
 def driven(

@@ -145,7 +145,7 @@ def handle_failure(turn: Turn, app: App, run: Run, event: Ended) -> None:
                 retry_later(turn, app, run, event, bounds)
         case Outcome.MOVED:
             turn.do(PollNow(run.root, run.app))
-            if rollback_target_gone(turn, app, run, event):
+            if rollback_target_missing(turn, app, run, event):
                 return
             retry_later(turn, app, run, event, (MOVED_FIRST, MOVED_MAX))
         case Outcome.BUSY:  # its result is compared once the other run is over
@@ -205,7 +205,7 @@ def rollback_version(turn: Turn, app: App, seen: Version) -> Version | None:
     return back.version if back is not None else None
 
 
-def rollback_target_gone(turn: Turn, app: App, run: Run, event: Ended) -> bool:
+def rollback_target_missing(turn: Turn, app: App, run: Run, event: Ended) -> bool:
     """The last good release does not exist any more: no rollback is possible."""
     seen = seen_version(turn.node, app)
     if seen is None or not app.record.failures or run.version != rollback_version(turn, app, seen):

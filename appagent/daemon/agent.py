@@ -14,7 +14,7 @@ from asyncio.trsock import TransportSocket
 from appagent import __version__, config
 from appagent.core import reduce as core
 from appagent.daemon.api import Verbs
-from appagent.daemon.cleanup import GoneApps
+from appagent.daemon.cleanup import RemovedApps
 from appagent.daemon.control import Control
 from appagent.daemon.loop import Loop
 from appagent.daemon.permits import LocalPermits
@@ -72,7 +72,7 @@ class Agent:
         self.permits = LocalPermits()
         journal = isinstance(log.output, JournalOutput)
         self.runner = Runner(self.loop, self.paths, journal=journal)
-        self.cleanup = GoneApps(self.watchers.manifests, self.paths.logs)
+        self.cleanup = RemovedApps(self.watchers.manifests, self.paths.logs)
         self.configuration = Configuration(
             self.loop, loaded, path, self.service, self.runner.keep_limits
         )

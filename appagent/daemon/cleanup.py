@@ -17,7 +17,7 @@ OUTPUT_STAYS = 7 * 86_400.0
 _OUTPUT = (".log", ".log.1", ".log.1.new")
 
 
-class GoneApps:
+class RemovedApps:
     """The directories that hold files of apps."""
 
     def __init__(self, manifests: str, logs: str) -> None:

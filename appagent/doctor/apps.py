@@ -25,7 +25,7 @@ from appagent.share.watchlist import RootSpec
 from appagent.shim import users
 from appagent.shim.environment import read_files
 from appagent.shim.trust import Refused
-from appagent.shim.walk import Bases, Gone, Moved
+from appagent.shim.walk import Bases, Moved, NotFound
 
 if TYPE_CHECKING:
     from appagent.shim.spec import Spec
@@ -68,7 +68,7 @@ def check(settings: Settings, root: RootSettings, name: str, disk: Disk) -> Iter
         for file in (*MAKEFILES, layouts.SETTINGS):
             try:
                 bases.file(where, file)
-            except Gone:
+            except NotFound:
                 pass
             except Refused as error:
                 yield refused(about, error)
@@ -101,7 +101,7 @@ def refused(about: str, error: Refused) -> Finding:
 def check_env_files(root: RootSettings, apps: Sequence[str]) -> Iterator[Item]:
     """Judge every env file of these apps; one that they share only once. No value is ever shown."""
     done: set[str] = set()
-    fine = 0
+    readable = 0
     for app in apps:
         for path, optional in env_paths(root, app):
             if path in done:
@@ -111,9 +111,9 @@ def check_env_files(root: RootSettings, apps: Sequence[str]) -> Iterator[Item]:
             yield Step(f"reading {path}")
             findings = list(_judge_env_file(root, app, path, optional=optional))
             yield from findings
-            fine += not findings
-    if fine:
-        yield ok(f"env files of {root.path}", f"{fine} read, or missing where they may")
+            readable += not findings
+    if readable:
+        yield ok(f"env files of {root.path}", f"{readable} read, or missing where they may")
 
 
 def _judge_env_file(root: RootSettings, app: str, path: str, *, optional: bool) -> Iterator[Item]:

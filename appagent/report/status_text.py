@@ -124,9 +124,9 @@ def reason(app: Data, now: float) -> str:
     why = what_text(app)
     if app["hold"] or app["state"] == "held":
         hold = hold_text(app["hold"], now) if app["hold"] else "held with all apps of this node"
-        gone = app["state"] == "held" and not app["seen"]["known"]
+        missing = app["state"] == "held" and not app["seen"]["known"]
         why = hold if app["state"] == "held" else f"{why}; {hold}" if why else hold
-        why += "; missing from the share" if gone else ""
+        why += "; missing from the share" if missing else ""
     return why
 
 

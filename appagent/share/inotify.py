@@ -104,15 +104,15 @@ class Watcher:
         """Something happened in a directory."""
         with self._lock:
             path = self._by_wd.get(event.wd)
-            gone = []
+            removed = []
             if path is not None and (event.is_move_self or event.is_delete_self):
                 # What lay in it went with it, without an event. Whatever bears these names now has
                 # to be watched anew.
                 inside = f"{path}/"
-                gone = [wd for wd, one in self._by_wd.items() if f"{one}/".startswith(inside)]
-                for wd in gone:
+                removed = [wd for wd, one in self._by_wd.items() if f"{one}/".startswith(inside)]
+                for wd in removed:
                     self._forget(wd)
-        self._fd.remove_callbacks([(wd, self._id) for wd in gone])
+        self._fd.remove_callbacks([(wd, self._id) for wd in removed])
         if path is not None:
             name = os.fsdecode(event.name)
             self._notify(f"{path}/{name}" if name else "", event.is_directory)

@@ -95,7 +95,7 @@ class Watcher:
         return self._process.pid if self._process else None
 
     @property
-    def gone(self) -> bool:
+    def ended(self) -> bool:
         """Whether no process of it is left."""
         return self._process is None
 

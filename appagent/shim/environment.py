@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from appagent.core import envfile, ids
 from appagent.shim.trust import Refused
-from appagent.shim.walk import Bases, Gone, Moved
+from appagent.shim.walk import Bases, Moved, NotFound
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ def read_files(spec: Spec, bases: Bases) -> Read:
         path = written.removeprefix("-")
         try:
             items = _read_one(path, bases)
-        except Gone:
+        except NotFound:
             if not (optional or stopping):
                 raise Moved(f"env file {path} does not exist") from None
             if not optional:

@@ -73,7 +73,7 @@ def living(ids: ProcessIds) -> ProcessIds:
 
 def identify(pids: set[int]) -> ProcessIds:
     """Add their start times to those processes that exist."""
-    return [[pid, started] for pid, started in sorted(_marked(pids).items())]
+    return [[pid, started] for pid, started in sorted(_start_times(pids).items())]
 
 
 def sample(ids: ProcessIds, most: int) -> ProcessIds:
@@ -100,7 +100,7 @@ def send(pids: set[int], number: int) -> None:
             continue
 
 
-def _marked(pids: set[int]) -> dict[int, int]:
+def _start_times(pids: set[int]) -> dict[int, int]:
     """When each of these processes was started."""
     return {pid: one.started for pid in pids if (one := proc.process(pid)) is not None}
 
@@ -130,15 +130,15 @@ def end(
     until = time.monotonic() + last
     pause = _PAUSE
     while found and time.monotonic() < until:
-        still = _marked(found)
+        still = _start_times(found)
         if kill is not None and kill():
             still, found = {}, set()
         while found and time.monotonic() < until:  # until a round finds nothing that still moves
             send(found, signal.SIGSTOP)
             found = find() - still.keys()
-            still |= _marked(found)
+            still |= _start_times(found)
         # A number may have been given away in that time.
-        now = _marked(set(still))
+        now = _start_times(set(still))
         send({pid for pid, started in still.items() if now.get(pid) == started}, signal.SIGKILL)
         rest(pause)
         pause = min(pause * 2, _MAX_PAUSE)

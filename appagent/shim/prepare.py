@@ -25,7 +25,7 @@ from appagent.host.prctl import die_with_parent, signal
 from appagent.shim import cgroup, environment, kept, targets, users
 from appagent.shim.failpoint import hit
 from appagent.shim.trust import Over, Refused
-from appagent.shim.walk import Bases, Directory, Gone, Moved, filesystem, lstat
+from appagent.shim.walk import Bases, Directory, Moved, NotFound, filesystem, lstat
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -143,8 +143,8 @@ class Child:
         bases = Bases(spec["root"], spec["release_dirs"], None)
         try:
             return bases.resolve(bases.root, [spec["app"]])
-        except (Gone, Refused) as away:
-            if spec["target"] == "stop" and (self.kept is not None or isinstance(away, Gone)):
+        except (NotFound, Refused) as error:
+            if spec["target"] == "stop" and (self.kept is not None or isinstance(error, NotFound)):
                 return None
             raise
 
@@ -171,10 +171,10 @@ class Child:
                 self._still_seen(bases, where, owner)
             hit("child.walked")
             self._judge(bases, where)
-        except Gone as gone:
+        except NotFound as why:
             if spec["target"] != "stop":
                 raise
-            return self._bare(bases, gone, user)
+            return self._bare(bases, why, user)
         return where
 
     def _still_seen(self, bases: Bases, where: Directory, owner: Directory | None) -> None:
@@ -201,27 +201,27 @@ class Child:
         for name in (*targets.MAKEFILES, "appagent.yaml"):
             try:
                 bases.file(where, name)
-            except Gone:
+            except NotFound:
                 continue
             first = first or name
         if first in {"", "appagent.yaml"}:
-            raise Gone(f"there is no Makefile in {where.path}")
+            raise NotFound(f"there is no Makefile in {where.path}")
         if any(step in KEEPS_COPY for step in self._steps()):
             data = bases.read(where, first, kept.MAX_BYTES)
             os.truncate(self.copy, 0)
             if len(data) <= kept.MAX_BYTES:
                 os.pwrite(self.copy, data, 0)
 
-    def _bare(self, bases: Bases, gone: Gone, user: users.User) -> Directory:
+    def _bare(self, bases: Bases, why: NotFound, user: users.User) -> Directory:
         """Prepare to stop an app of which only the copy of its Makefile is left."""
         spec = self.spec
         lstat(bases.root, ".")  # only from a root that can be read can something be gone
         if self.kept is None:
-            raise Missing(f"{gone}, and no copy of its Makefile was kept")
+            raise Missing(f"{why}, and no copy of its Makefile was kept")
         if self.kept.uid != user.uid:
             whose = users.name_of("user", self.kept.uid)
             raise Refused(
-                f"{gone}, and the copy of its Makefile is {whose}'s, so it is never run as "
+                f"{why}, and the copy of its Makefile is {whose}'s, so it is never run as "
                 f"{user.name}: set run_as to {whose} until it is stopped"
             )
         os.mkdir(spec["stop_dir"], 0o755)
@@ -230,7 +230,7 @@ class Child:
         with open(os.open("Makefile", flags, 0o644, dir_fd=fd), "wb") as file:
             file.write(self.kept.makefile)
         self.is_bare = True
-        self.report(f"warn {gone}: stopped with the copy of its Makefile")
+        self.report(f"warn {why}: stopped with the copy of its Makefile")
         return Directory(fd, spec["stop_dir"], None, os.fstat(fd))
 
     def _become_make(self, made: dict[str, str]) -> NoReturn:

@@ -14,7 +14,7 @@ import stat
 from appagent.host import accounts
 from appagent.host.prctl import leave_keyring
 from appagent.shim.trust import Refused, Trust
-from appagent.shim.walk import Gone, has_acl
+from appagent.shim.walk import NotFound, has_acl
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -77,9 +77,9 @@ def find_user(run_as: str, owner: Directory | None, kept: Kept | None = None) ->
 
 
 def demand_same(owner: Directory, user: User) -> None:
-    """Raise Gone unless the app's directory is still the user's who is its owner."""
+    """Raise NotFound unless the app's directory is still the user's who is its owner."""
     if os.geteuid() == 0 and owner.status.st_uid != user.uid:
-        raise Gone(f"{owner.path} belongs to somebody else now")
+        raise NotFound(f"{owner.path} belongs to somebody else now")
 
 
 def _of_owner(owner: Directory) -> User:

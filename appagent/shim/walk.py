@@ -37,7 +37,7 @@ class Moved(Over):
     outcome = "moved"
 
 
-class Gone(Moved):
+class NotFound(Moved):
     """It certainly does not exist: its directory can be read and has no such name."""
 
 
@@ -118,10 +118,10 @@ class Bases:
         for step in steps:
             entered = None if step == ".." else self._enter(here, step)
             if entered is None:
-                raise Gone(f"{here.path}/{step} is a link now")
+                raise NotFound(f"{here.path}/{step} is a link now")
             here = entered
         if inode is not None and here.status.st_ino != inode:
-            raise Gone(f"{path} is not the directory that the release was seen in")
+            raise NotFound(f"{path} is not the directory that the release was seen in")
         return here
 
     def resolve(self, start: Directory, steps: list[str]) -> Directory:
@@ -175,7 +175,7 @@ class Bases:
                 mode = lstat(here, name).st_mode
                 if stat.S_ISLNK(mode):
                     return None
-                raise Gone(f"{path} is now {kind(mode)}, not a directory") from None
+                raise NotFound(f"{path} is now {kind(mode)}, not a directory") from None
             raise _trouble(path, error) from None
         self._judge(status, path, fd)
         return Directory(fd, path, here, status)
@@ -290,7 +290,7 @@ def has_acl(fd: int, name: str = "") -> bool:
 
 def _trouble(path: str, error: OSError) -> Moved:
     if error.errno in _NOT_THERE:
-        return Gone(f"{path} no longer exists")
+        return NotFound(f"{path} no longer exists")
     return Moved(f"{path}: {error.strerror}")
 
 

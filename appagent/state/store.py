@@ -5,7 +5,7 @@
     <state_dir>/node.json                 roots ever seen mounted, the hold on the node
     <state_dir>/apps/<app>/record.json    Record
     <state_dir>/apps/<app>/Makefile.kept  copy of the last Makefile: shim/kept.py
-    <state_dir>/apps/.gone-<app>          an app that was dropped, while it is being removed
+    <state_dir>/apps/.removed-<app>       an app that was dropped, while it is being removed
 
 A file is replaced as a whole, so after a crash it has the old content or the new one. A file that
 cannot be read is moved aside (`.damaged`, or `.newer` if a newer agent wrote it) and reported; its
@@ -39,7 +39,7 @@ from appagent.model.notices import Fields, Notice, NoticeKind, notice
 from appagent.state.directory import make_directory, take_lock
 
 SECRET_BYTES = 32
-GONE = ".gone-"  # the prefix of an app's directory while it is being removed
+REMOVED = ".removed-"  # the prefix of an app's directory while it is being removed
 
 T = TypeVar("T")
 
@@ -193,13 +193,13 @@ class Store:
 
     def _remove_app(self, directory: Path) -> None:
         """Rename the directory of an app, which is atomic, and then remove it."""
-        gone = directory.with_name(GONE + directory.name)
-        if gone.exists():  # an earlier attempt failed
-            shutil.rmtree(gone)
+        removed = directory.with_name(REMOVED + directory.name)
+        if removed.exists():  # an earlier attempt failed
+            shutil.rmtree(removed)
         if directory.exists():
-            directory.rename(gone)
+            directory.rename(removed)
             files.sync_directory(directory.parent)
-            shutil.rmtree(gone)
+            shutil.rmtree(removed)
 
     def _app_dirs(self, notices: list[Notice]) -> list[Path]:
         """The directories of the apps; removes what a crash left half-written."""
@@ -212,7 +212,7 @@ class Store:
             notices.append(self._unreadable(apps, error))
             found = []
         for path in found:
-            if path.name.startswith(GONE):
+            if path.name.startswith(REMOVED):
                 with contextlib.suppress(OSError):
                     shutil.rmtree(path)
         found = [path for path in found if not path.name.startswith(".")]

@@ -77,7 +77,7 @@ def test_a_watcher_that_hangs_ends_with_its_socket(root: Path, tmp_path: Path) -
             lambda: seen.watcher.beat is not None and "(names)" in seen.watcher.beat.busy
         )
         await seen.watcher.close()
-        assert seen.watcher.gone
+        assert seen.watcher.ended
 
     asyncio.run(play())
 

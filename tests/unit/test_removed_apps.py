@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from appagent.daemon.cleanup import OUTPUT_STAYS, SCANS_STAY, GoneApps
+from appagent.daemon.cleanup import OUTPUT_STAYS, SCANS_STAY, RemovedApps
 from appagent.daemon.watchers import own_settings
 
 NOW = 1_700_000_000.0
@@ -20,7 +20,7 @@ def put(path: Path, age: float) -> Path:
     return path
 
 
-def left(directory: Path) -> set[str]:
+def names_in(directory: Path) -> set[str]:
     return {path.name for path in directory.iterdir()}
 
 
@@ -29,11 +29,11 @@ def test_the_scans_of_an_app_go_with_it_and_its_output_stays_for_a_while(tmp_pat
     put(scans / "web" / "a.gz", 0)
     put(scans / "web2" / "a.gz", 0)
     put(logs / "web.log", 0)
-    gone = GoneApps(str(scans), str(logs))
-    gone.drop("web")
-    gone.drop("nobody")
-    assert left(scans) == {"web2"}
-    assert left(logs) == {"web.log"}
+    cleanup = RemovedApps(str(scans), str(logs))
+    cleanup.drop("web")
+    cleanup.drop("nobody")
+    assert names_in(scans) == {"web2"}
+    assert names_in(logs) == {"web.log"}
 
 
 def test_what_is_of_no_app_and_old_is_swept(tmp_path: Path) -> None:
@@ -43,10 +43,10 @@ def test_what_is_of_no_app_and_old_is_swept(tmp_path: Path) -> None:
     for name in ("web.log", "web.log.1", "was.log", "was.log.1", "was.log.1.new", "README"):
         put(logs / name, OUTPUT_STAYS + 1)
     put(logs / "just.log", OUTPUT_STAYS - 60)
-    GoneApps(str(scans), str(logs)).sweep({"web"}, NOW)
-    assert left(scans) == {"web", "late"}
-    assert left(logs) == {"web.log", "web.log.1", "README", "just.log"}
-    GoneApps("/nowhere", "/nowhere").sweep({"web"}, NOW)
+    RemovedApps(str(scans), str(logs)).sweep({"web"}, NOW)
+    assert names_in(scans) == {"web", "late"}
+    assert names_in(logs) == {"web.log", "web.log.1", "README", "just.log"}
+    RemovedApps("/nowhere", "/nowhere").sweep({"web"}, NOW)
 
 
 def test_own_settings_are_parsed_once_and_only_so_many_are_kept() -> None:
