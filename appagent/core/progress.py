@@ -3,8 +3,8 @@
 Theory of operation. Which targets a Makefile has is found out by the run itself. So a run begins
 for the first step of the plan, with those that may follow (`then`), and runs the first one that the
 Makefile has. The steps before it count as done; for that one the record is the same as if the run
-had begun for it. The shim reports the step when it has found it, and again in its result, so that
-an agent that was started in between knows it too.
+had started with it. The shim reports the step when it has found it, and again in its result, so
+that an agent that was started in between knows it too.
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ def note_step(turn: Turn, app: App, run: Run, step: Target | None) -> tuple[App,
 
 
 def step_found(turn: Turn, event: StepFound) -> None:
-    """A run calls make for a step now: record that, as if the run had begun for it."""
+    """A run calls make for a step now: record that, as if the run had started with it."""
     app = turn.app(event.app)
     run = app.record.run if app is not None else None
     if app is None or run is None or run.id != event.run_id:
@@ -125,7 +125,7 @@ def report_began(turn: Turn, app: App, run: Run, calls: Sequence[Target]) -> Non
 def note_last_step(turn: Turn, app: App, run: Run, event: Ended) -> tuple[App, Run]:
     """Note the step that a run had come to at its end.
 
-    A run without a result may have begun any of its steps: none of them counts as done.
+    A run without a result may have started any of its steps: none of them counts as done.
     """
     if event.outcome is Outcome.LOST:
         for step in run.steps:

@@ -95,7 +95,7 @@ class Churn:
     """How often a tree deployed lately, for the tree that writes into itself."""
 
     times: tuple[float, ...] = ()  # mono of recent deploys, but for an app's first one
-    first: bool = False  # the first one has begun
+    first: bool = False  # the first one began
     level: int = 0  # how many waits there were
     reported: int = 0  # the level that was reported
     superseded: int = 0  # deploys in a row that a newer release kept from their end

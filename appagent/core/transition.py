@@ -61,7 +61,7 @@ class Turn:
 
         What one turn decides about a record is written in one go: after a crash there is no end of
         a run without its consequences. Only a command to a shim separates two saves. A deploy that
-        has begun is in the record, so that the next agent continues it.
+        began is in the record, so that the next agent continues it.
         """
         deploy = app.attempt.deploy
         record = replace(record, deploy=deploy if deploy and deploy.began else None)

@@ -179,7 +179,7 @@ class Agent:
             self.log.write(Level.ERROR, text)
 
     async def beat(self) -> None:
-        """Tell the service manager that the loop turns, and how the apps are."""
+        """Notify the service manager that the loop turns, and how the apps are."""
         interval = min(self.service.watchdog_interval or HEARTBEAT, HEARTBEAT)
         while True:
             self.service.alive()

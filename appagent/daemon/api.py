@@ -241,5 +241,5 @@ class Verbs:
         yield {"line": self.feed(ResumeAsked(name, who(peer)))}
 
     async def forget(self, request: Request, peer: Peer) -> Lines:
-        """An app is really gone."""
+        """Confirm that an app was removed."""
         yield {"line": self.feed(Forget(self.app_of(request), who(peer)))}

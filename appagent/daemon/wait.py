@@ -134,7 +134,7 @@ class Wait:
         return len(self.names) or len(self.waiting.loop.node.apps)
 
     def done(self, seconds: float) -> Mapping[str, object]:
-        """Tell what was reached: a single app, or the apps that are not `ok` but as wanted."""
+        """Report what was reached: a single app, or the apps that are not `ok` but as wanted."""
         node = self.waiting.loop.node
         names = [name for name in self.names or sorted(node.apps) if name in node.apps]
         views = [self.waiting.view(name) for name in names]
@@ -169,5 +169,5 @@ def because(word: str, why: str) -> str:
 
 
 def more(these: Sequence[object]) -> str:
-    """Say how many are not named."""
+    """Count those that are not named."""
     return f" and {len(these) - SHOWN} more" if len(these) > SHOWN else ""

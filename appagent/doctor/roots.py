@@ -75,7 +75,7 @@ def check(settings: Settings, root_mount: RootMount) -> Iterator[Item | apps.App
     try:
         entries = disk.names(root.path)
     except OSError as error:
-        do = f"ls {root.path}; mount the share again if it is gone"
+        do = f"ls {root.path}; mount the share again if it is not mounted"
         yield unreadable(about, f"cannot be listed: {error.strerror}", do)
         return
     if mount.level is Level.OK:

@@ -131,7 +131,7 @@ class Deploy:
     seen: Now
     settled: Now | None = None
     began: Now | None = None
-    boot: str = ""  # in which it has begun; in another one its times say nothing
+    boot: str = ""  # in which it began; in another one its times say nothing
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +157,7 @@ class Record:
     run: Run | None = None  # the one that is under way
     ended: str = ""  # id of the newest run that is over
     ended_shim: Identity | None = None  # … and its process
-    deploy: Deploy | None = None  # the one that has begun: the next agent continues it
+    deploy: Deploy | None = None  # the one that began: the next agent continues it
 
     def has_failed(self, version: Version) -> bool:
         """Whether a version failed here while the same one was seen."""

@@ -51,7 +51,7 @@ class Damaged(ValueError):
         self.where = where
 
     def __str__(self) -> str:
-        """Say where, and what."""
+        """Name the position, and what is wrong."""
         what = super().__str__()
         return f"{self.where}: {what}" if self.where else what
 

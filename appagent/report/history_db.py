@@ -98,7 +98,7 @@ def last_ends(db: sqlite3.Connection) -> dict[str, float]:
 def record(db: sqlite3.Connection, notice: Notice, seq: int) -> None:
     """Fill in what a notice knows; `seq` is the number of a row that has to be made."""
     fields = notice.fields
-    if notice.kind is NoticeKind.DEPLOY_VOID:  # nothing has begun
+    if notice.kind is NoticeKind.DEPLOY_VOID:  # nothing was started
         sql = "DELETE FROM deploys WHERE id = ? AND began IS NULL"
         db.execute(sql, (fields.get("deploy_id", ""),))
         return

@@ -57,11 +57,11 @@ class Paths:
 
     @property
     def stops(self) -> str:
-        """The parent of the working directories for stops of apps that are gone."""
+        """The parent of the working directories for stops of removed apps."""
         return f"{self.runtime_dir}/stops"
 
     def stop_dir(self, run_id: str) -> str:
-        """The working directory for the stop of an app that is gone."""
+        """The working directory for the stop of a removed app."""
         return f"{self.stops}/{run_id}"
 
     def log(self, app: str) -> str:

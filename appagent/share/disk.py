@@ -79,7 +79,7 @@ class NotPlain(Exception):
 
 
 class Listing(NamedTuple):
-    """A directory with the status of its entries; `vanished` were gone before they had one."""
+    """A directory with the status of its entries; `vanished` were removed before they had one."""
 
     found: list[tuple[str, os.stat_result]]
     vanished: list[str]
@@ -282,8 +282,8 @@ def _open_file(name: str, at: int | None) -> int:
             raise
     finally:
         os.close(seen)
-    # What bore the name has gone, though this node has not forgotten it yet. Asked by the name the
-    # kernel finds what bears it now; that is not a link either, and checked once it is open.
+    # What bore the name was removed, though this node has not forgotten it yet. Asked by the name
+    # the kernel finds what bears it now; that is not a link either, and checked once it is open.
     fd = os.open(name, _OPEN_FILE | os.O_NOFOLLOW, dir_fd=at)
     try:
         _need_file(fd)

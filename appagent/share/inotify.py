@@ -79,7 +79,7 @@ class Watcher:
             wd = self._fd.add_callback(os.fsencode(path), _MASK, self, self._id)
         except OSError as error:
             if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP):
-                return True  # gone since it was listed: the next poll sees that
+                return True  # removed since it was listed: the next poll sees that
             raise
         if wd < 0:  # which is how watchdog reports EACCES
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), path)
@@ -118,7 +118,7 @@ class Watcher:
             self._notify(f"{path}/{name}" if name else "", event.is_directory)
 
     def on_watch_deleted(self, wd: WatchDescriptor) -> None:
-        """A directory is gone, or its filesystem is."""
+        """A directory was removed, or its filesystem unmounted."""
         with self._lock:
             self._forget(wd)
         self._notify("", True)  # noqa: FBT003 - watchdog's way round

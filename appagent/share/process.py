@@ -197,7 +197,7 @@ class Watcher:
             self._pause = min(self._pause * 2, self._timing.longest_pause)
 
     def _on_end(self) -> None:
-        """The process is gone, really."""
+        """Reap the process, and start another one unless it was closed."""
         process = self._process
         if process is None or process.poll() is None:
             return

@@ -2,7 +2,7 @@
 
 To be woken costs a thread more than most polls do: what it needs has left the processor's caches by
 then. So a poll has a window in which it may be done: the thread wakes when the first window ends,
-and does all whose windows have begun. Windows are spread out, so that the nodes of a fleet and the
+and does all whose windows are open. Windows are spread out, so that the nodes of a fleet and the
 apps of a node do not all poll in the same moment.
 """
 

@@ -11,7 +11,7 @@ costs no memory.
 Of a directory only name, mode and inode count. Its times and size change when an ignored file is
 made in it, and on a share they may lag behind for more than a minute.
 
-A file that is listed but gone before its status was read means that somebody is writing: the scan
+A listed file that was removed before its status was read means that somebody is writing: the scan
 is *torn*, and its signature like no other, so it can never be taken for one that stood. Any other
 error ends the scan: a tree is never seen smaller than it is.
 """
@@ -50,7 +50,7 @@ class Scan:
 
     release: str
     blocks: Mapping[str, bytes]
-    torn: tuple[str, ...] = ()  # paths that were gone before their status was read
+    torn: tuple[str, ...] = ()  # paths that were removed before their status was read
     key_names: Mapping[str, bool] = field(default_factory=dict)  # of those names: is it a directory
 
     def changed_since(self, before: Scan) -> tuple[str, ...]:

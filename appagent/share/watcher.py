@@ -151,7 +151,7 @@ class Watcher:
         return Beat(now, poll, scan, busy, self._poller.interval, self._poller.why, slow)
 
     def _send(self) -> bool:
-        """Send what waits; False when the daemon is gone."""
+        """Send what waits; False when the daemon has ended."""
         if not self._unsent:
             self._unsent = self._outbox.take()
         if not self._unsent:

@@ -3,7 +3,7 @@
 Theory of operation. One thread, one poll: on the pipe from the child, and on a descriptor that a
 signal wakes. Nothing here touches the share or a name service, so the deadline holds whatever
 they do. TERM to the shim means: end the run. What was started and is orphaned becomes our child
-(subreaper), and so a forced end is complete; after a normal one, what keeps running is left alone:
+(subreaper), and so a kill is complete; after a normal end, what keeps running is left alone:
 it is the app.
 
 A child that has not come to make yet hangs in a name service or on the share. It is killed; and
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 _PREPARING = ("names", "share")  # phases in which nothing of the app has run yet
 _MAY_BE_ENDED = ("build", "install")  # steps that may be ended at any time
-_KILLED_SOON = 1.0  # seconds for a killed child to be gone, before it counts as hanging
+_KILLED_SOON = 1.0  # seconds for a killed child to end, before it counts as hanging
 _RECENT = 4096
 _MOST_WARNINGS = 20  # of one run
 
@@ -223,7 +223,7 @@ class Attempts:
             return "failed", 128 - code, f"killed by {_signal(-code)}"
         return "failed", code, f"exit {code}"
 
-    # --- the forced end --------------------------------------------------------------------------
+    # --- ending a run ----------------------------------------------------------------------------
 
     def _end_it(self) -> Attempt:
         """End the run because that was asked for, or at its deadline."""

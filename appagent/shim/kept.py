@@ -1,4 +1,4 @@
-"""The copy of an app's Makefile that a stop needs once the app is gone, and whose it is.
+"""The copy of an app's Makefile that a stop needs once the app was removed, and whose it is.
 
 A copy was judged for the user that its run belonged to, and must never run as anybody else:
 whoever owns what lies in its place now, or is named in `run_as` since, has not agreed to it. So

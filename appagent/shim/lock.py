@@ -13,7 +13,7 @@ The file identifies its holder, in lines of JSON (run/lockfile.py reads them):
     the shim: its pid, start time, scope, boot, run and targets; what there was of the app before:
       whether it could have processes, and without scopes which
     the run as the agent had it: an agent without a record of it adopts it from here
-    the result, once there is one: the state directory may be full or gone
+    the result, once there is one: the state directory may be full or missing
 
 It stays as it is until the next run of the app. Only its owner can read it: who can read a file
 can also lock it, and an app must not be able to hold up its own deploys.

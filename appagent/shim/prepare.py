@@ -215,7 +215,7 @@ class Child:
     def _bare(self, bases: Bases, why: NotFound, user: users.User) -> Directory:
         """Prepare to stop an app of which only the copy of its Makefile is left."""
         spec = self.spec
-        lstat(bases.root, ".")  # only from a root that can be read can something be gone
+        lstat(bases.root, ".")  # only from a root that can be read can something be missing
         if self.kept is None:
             raise Missing(f"{why}, and no copy of its Makefile was kept")
         if self.kept.uid != user.uid:

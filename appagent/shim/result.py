@@ -4,7 +4,7 @@ JSON, so that another version of the agent understands it; encoded here, because
 would cost each run 10 ms. It is not synced: it only has to outlive the agent. When the machine
 goes down, the run is LOST: nobody can know more.
 
-The same is in the app's lock (lock.py), because each of the two directories can be gone when the
+The same is in the app's lock (lock.py), because each of the two directories can be missing when the
 next agent needs it: the state directory is full or was removed, the runtime directory went with
 the agent. And the lock has only the newest run, while the history may need those before it.
 """

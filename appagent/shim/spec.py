@@ -83,7 +83,7 @@ def receive(fd: int) -> Spec | None:
 
 
 def _exactly(fd: int, count: int) -> bytes:
-    """Read so many bytes; none if the pipe ends before."""
+    """Read `count` bytes; none if the pipe ends before."""
     data = b""
     while len(data) < count:
         more = os.read(fd, count - len(data))
