@@ -23,7 +23,7 @@ class Output:
     """Shows what an app prints between the begin and the end of a `with`, above the progress."""
 
     def __init__(self, where: Mapping[str, Any], progress: Progress) -> None:
-        """Follow the place that the agent names: a file, or the journal by its matches."""
+        """Follow the source that the agent names: a file, or the journal by its matches."""
         self.progress = progress
         self.over = threading.Event()
         self.began = time.time()

@@ -95,11 +95,11 @@ def step_found(turn: Turn, event: StepFound) -> None:
     app, run = note_step(turn, app, run, event.step)
     if event.calls:
         report_began(turn, app, run, event.calls)
-    touch_queued(turn)  # a check does not use up a place
+    touch_queued(turn)  # a check does not use a slot
 
 
 def touch_queued(turn: Turn) -> None:
-    """Compare the apps that wait for a place, the longest wait first: one may be free."""
+    """Compare the apps that wait for a slot, the longest wait first: one may be free."""
     queued = [app for app in turn.node.apps.values() if app.queue.waiting]
     turn.touch(*(app.name for app in sorted(queued, key=lambda app: app.queue.since)))
 

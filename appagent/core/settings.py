@@ -1,7 +1,7 @@
 """The settings of one app, merged from three sources.
 
 Later ones win: the node's defaults, the app's own appagent.yaml, the node's `apps.<name>`. An app
-may shorten its timeouts and its grace but not lengthen them: its runs use a place that other apps
+may shorten its timeouts and its grace but not lengthen them: its runs use a slot that other apps
 wait for. It can set nothing but the fields in OWN.
 """
 

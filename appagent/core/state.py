@@ -125,9 +125,9 @@ class Processes:
 
 @dataclass(frozen=True, slots=True)
 class Queue:
-    """An app's turn for one of the `parallel_apps` places."""
+    """An app's turn for one of the `parallel_apps` slots."""
 
-    waiting: bool = False  # a step could begin if a place were free
+    waiting: bool = False  # a step could begin if a slot were free
     since: float = inf  # mono; until a run begins or there is nothing to do
 
 
@@ -202,7 +202,7 @@ class Node:
         return root.seen if root is not None and root.known and not root.stuck else None
 
     def busy(self) -> tuple[str, ...]:
-        """The apps that use a place (`parallel_apps`): those with a run that is not a check.
+        """The apps that use a slot (`parallel_apps`): those with a run that is not a check.
 
         A check mostly sleeps between its tries, and may do so for minutes.
         """

@@ -111,7 +111,7 @@ def at_rest(app: App, wanted: Want) -> tuple[str, str, bool | None]:
 
 
 def others_deploying(node: Node) -> str:
-    """Which apps use the places that an app waits for."""
+    """Which apps use the slots that an app waits for."""
     names = sorted(node.busy())
     more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
     apps = "app is" if len(names) == 1 else "apps are"

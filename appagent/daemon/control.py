@@ -10,7 +10,7 @@ direction (Bounds): the length of a line, how long a client may take to send or 
 clients there are, and how many costly answers are made or sent at the same time. Clients that may
 only read are counted separately, so that however many they are, they keep out nobody who may change
 something. A client that disconnects ends what is done for it, or those who gave up waiting would
-fill all places.
+fill all slots.
 """
 
 from __future__ import annotations

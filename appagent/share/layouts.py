@@ -128,7 +128,7 @@ def _symlink(
 
 
 def _dirs(resolved: ResolvedPath) -> tuple[str, ...]:
-    """The directories of the links that led to a place, and the place itself."""
+    """The directories of the links that led to a path, and the path that they lead to."""
     return tuple(dict.fromkeys((*(parent(path) for path, _ in resolved.links), resolved.path)))
 
 

@@ -1,4 +1,4 @@
-"""Named places where a test can stop or end a process, to show what a bad moment does.
+"""Named points where a test can stop or end a process, to show what a bad moment does.
 
 `APPAGENT_FAILPOINT` in the daemon's own environment holds `name=action` pairs with commas between
 them; a shim gets it in its message. Without it nothing here does anything. Actions:
@@ -29,7 +29,7 @@ def arm(text: str) -> None:
 
 
 def hit(name: str) -> None:
-    """Do what is asked for at this place, if anything."""
+    """Do what is asked for at this point, if anything."""
     if not _active:
         return
     action, _, where = _active.get(name, "").partition(":")

@@ -20,7 +20,7 @@ _ESCAPES = {number: f"\\u{number:04x}" for number in range(32)} | {
 }
 
 # Where neither can be written (no lock and a full disk), the exit status still gives the outcome
-# to the agent that started the shim: this, plus its place in the list.
+# to the agent that started the shim: this, plus its index in the list.
 EXIT_BASE = 64
 OUTCOMES = ("ok", "failed", "timeout", "missing", "refused", "moved", "cancelled", "lost", "busy")
 
