@@ -47,7 +47,7 @@ stop:
 
 
 def can_make_cgroups() -> bool:
-    path = f"{cgroup.mount()}/appagent-test"
+    path = f"{cgroup.mount()}/appagent-test-{os.getpid()}"
     if not (running.ROOT and cgroup.mount()) or not cgroup.make(path):
         return False
     Path(path).rmdir()
