@@ -29,7 +29,7 @@ from appagent.model.applied import Failure, Record, Run
 from appagent.model.commands import End, PollNow, Proceed
 from appagent.model.events import Ended, ShimReady
 from appagent.model.notices import Fields, NoticeKind
-from appagent.model.words import Outcome, Target, Version
+from appagent.model.words import NOTHING_RAN, Outcome, Target, Version
 
 FAILURES_KEPT = 10
 MOVED_FIRST, MOVED_MAX = 0.5, 30.0  # s; the watcher sees later what the shim saw
@@ -73,7 +73,7 @@ def ended(turn: Turn, event: Ended) -> None:
     ended_by_us = run.cancelled and run.target in (Target.BUILD, Target.INSTALL)
     if ended_by_us and outcome not in (Outcome.OK, Outcome.LOST):
         outcome = Outcome.CANCELLED
-    if outcome is not Outcome.MISSING and not event.adopted:
+    if outcome not in NOTHING_RAN and not event.adopted:
         report_began(turn, app, run, event.calls)
     report_end(turn, app, run, replace(event, outcome=outcome), steps)
     app, run = halfway(turn, turn.node.apps[run.app], run, event)

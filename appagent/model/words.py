@@ -40,6 +40,9 @@ class Outcome(StrEnum):
     LOST = "lost"  # the run left no result: the machine or the shim went down
 
 
+NOTHING_RAN = frozenset({Outcome.MISSING, Outcome.REFUSED, Outcome.MOVED, Outcome.BUSY})
+
+
 class Event:
     """What goes into the core. It does not decide what to do, only what to compare again."""
 

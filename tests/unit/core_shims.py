@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from appagent.core.release import short
 from appagent.model.applied import Identity, Run
 from appagent.model.events import Ended, ShimReady, StepFound
-from appagent.model.words import Layout, Outcome, Target
+from appagent.model.words import NOTHING_RAN, Layout, Outcome, Target
 from appagent.shim import targets as makefile
 from tests.unit.core_world import SOON
 
@@ -108,8 +108,6 @@ class FakeShims:
         self.ask_make(run)
         shim.step, shim.calls = Target(step), tuple(map(Target, calls))
         if calls:
-            found = StepFound(run.app, run_id, shim.step, shim.calls)
-            self.machine.at_agent(self.machine.mono + SOON, found)
             self.call(shim, shim.calls[0])
         else:
             doing = Doing(Outcome.MISSING, seconds=SOON)
@@ -128,7 +126,12 @@ class FakeShims:
             return
         script = self.next[run.app, target]
         doing = script.popleft() if script else self.usual.get((run.app, target), Doing())
-        if doing.outcome not in (Outcome.MOVED, Outcome.REFUSED, Outcome.BUSY):
+        if doing.outcome in NOTHING_RAN:
+            shim.calls = ()
+        else:
+            if shim.step is not None and target is shim.calls[0]:
+                found = StepFound(run.app, run.id, shim.step, shim.calls)
+                self.machine.at_agent(self.machine.mono + SOON, found)
             self.log.append(f"{target} {run.app} {run.version.release.split(':')[-1]}")
             if run.layout is Layout.SYMLINK:
                 self.log[-1] = f"{target} {run.app} {run.release_dir.rpartition('/')[2]}"
@@ -170,7 +173,7 @@ class FakeShims:
             self.emptied.add(run.app)
         elif outcome is Outcome.OK and shim.step in (Target.START, Target.RESTART):
             self.running[run.app] = run.version.release
-        asked = outcome not in (Outcome.MOVED, Outcome.REFUSED, Outcome.BUSY, Outcome.LOST)
+        asked = outcome is Outcome.MISSING or outcome not in {*NOTHING_RAN, Outcome.LOST}
         lost = outcome is Outcome.LOST
         shim.ended = Ended(
             run.app,

@@ -175,6 +175,15 @@ def test_a_release_that_moved_is_compared_anew() -> None:
     assert play.rest() == steps("r3", "install", "restart", "check")
 
 
+@pytest.mark.parametrize("outcome", [Outcome.MOVED, Outcome.REFUSED, Outcome.BUSY])
+def test_a_run_that_called_nothing_is_not_reported_to_have_begun(outcome: Outcome) -> None:
+    play = deployed()
+    play.will("web", "check", outcome, line="nothing ran: the share did not answer for 30s")
+    play.push("web", "r2")
+    assert play.rest() == steps("r2", "install", "restart", "check")
+    assert len(play.notices("run.ended")) == len(play.notices("run.began")) + 1
+
+
 def test_what_moved_and_looks_the_same_is_tried_again_soon_then_later() -> None:
     play = deployed()
     play.always("web", "install", Outcome.MOVED)
